@@ -1,0 +1,113 @@
+"""Build what is derived: stubs from solutions, notebooks from chapters, and the table of mistakes.
+
+    python -m cleanlens.course.build [--check]
+
+    solutions/ch00_tokens.py  -> exercises/ch00_tokens.py
+    chapters/00_tokens.py     -> chapters/00_tokens.ipynb
+    the checks' own mistakes  -> chapters/MISTAKES.md
+
+With --check nothing is written; a file that is not what would be built is named, and the exit status is 1.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import sources
+from .catalog import ChapterEntry, outline
+
+HEADER = """# Write your answers here, or in the notebook of the chapter; then run `cleanlens check {id}`.
+# Built from the solutions by `python -m cleanlens.course.build`.
+# ruff: noqa: F401
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Build stubs, notebooks and the table of mistakes.")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail when something is out of date"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(__file__).parents[2], help="the folder with solutions/"
+    )
+    options = parser.parse_args(argv)
+    stale = []
+    for path, text in built_files(options.root):
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if old == text:
+            continue
+        stale.append(path)
+        name = path.relative_to(options.root)
+        if not options.check:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"wrote {name}")
+        else:
+            difference = difflib.unified_diff(
+                old.splitlines(), text.splitlines(), "is", "should be", lineterm="", n=1
+            )
+            print(f"{name} is out of date:", *list(difference)[:12], sep="\n  ")
+    if options.check and stale:
+        print("Run `python -m cleanlens.course.build` and commit what it writes.")
+        return 1
+    return 0
+
+
+def built_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every derived file and the text it should hold."""
+    for chapter in outline():
+        if not (root / chapter.solutions).exists():
+            continue
+        yield root / chapter.answers, stub_file(chapter, root)
+        if (root / chapter.text).exists():
+            yield root / chapter.notebook, notebook(chapter, root)
+    yield root / "chapters" / "MISTAKES.md", mistakes_page()
+
+
+def stub_file(chapter: ChapterEntry, root: Path) -> str:
+    """The learner's file of a chapter. Raises ValueError when its solutions are not those of its exercises."""
+    text = (root / chapter.solutions).read_text(encoding="utf-8")
+    found = {id: {name for name, _ in named} for id, named in sources.marked(text).items()}
+    wanted = {entry.id: set(entry.names) for entry in chapter.exercises}
+    for id in sorted(found.keys() | wanted.keys()):
+        if found.get(id, set()) != wanted.get(id, set()):
+            raise ValueError(
+                f"{chapter.solutions} marks {sorted(found.get(id, []))} with `# exercise {id}`, "
+                f"but the checks of {id} ask for {sorted(wanted.get(id, []))}"
+            )
+    return HEADER.format(id=chapter.id) + sources.make_stubs(text)
+
+
+def notebook(chapter: ChapterEntry, root: Path) -> str:
+    """The notebook of a chapter, as the text of an .ipynb file without outputs."""
+    import jupytext
+    import nbformat
+
+    stubs = stub_file(chapter, root)
+    text = (root / chapter.text).read_text(encoding="utf-8")
+    book = jupytext.reads(re.sub(r"\A(# ruff: .*\n)+", "", text), fmt="py:percent")
+    for i, cell in enumerate(book.cells):
+        if cell.cell_type == "code" and (match := sources.MARKER.match(cell.source)):
+            cell.source = sources.cell_text(stubs, match[1])
+            cell.metadata["exercise"] = match[1]
+        cell["id"] = f"{chapter.id}-{i:03d}"
+    book.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    book.nbformat, book.nbformat_minor = 4, 5
+    nbformat.validate(book)
+    return nbformat.writes(book, indent=1) + "\n"
+
+
+def mistakes_page() -> str:
+    """The table exercise × mistakes × hint, for chapters/MISTAKES.md. Each row was run when this was built."""
+    from .proof import page
+
+    return page()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

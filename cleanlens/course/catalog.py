@@ -1,0 +1,123 @@
+"""Finding chapters and exercises, with torch (`chapters`, `find`) and without it (`outline`)."""
+
+import ast
+import importlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exercise import Chapter, Exercise
+
+FOLDER = Path(__file__).parent / "chapters"
+
+
+@dataclass
+class Entry:
+    """What the terminal shows of an exercise, read from the chapter's file without running it."""
+
+    id: str
+    names: tuple[str, ...]
+    details: dict[str, Any]
+    chapter: "ChapterEntry" = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        return self.details["title"]
+
+    @property
+    def hints(self) -> list[str]:
+        return list(self.details["hints"])
+
+
+@dataclass
+class ChapterEntry:
+    """A chapter's id, the slug in its files' names, its title, and its exercises."""
+
+    id: str
+    slug: str
+    title: str
+    exercises: list[Entry] = field(default_factory=list)
+
+    @property
+    def answers(self) -> str:
+        return f"exercises/ch{self.id}_{self.slug}.py"
+
+    @property
+    def solutions(self) -> str:
+        return f"solutions/ch{self.id}_{self.slug}.py"
+
+    @property
+    def text(self) -> str:
+        return f"chapters/{self.id}_{self.slug}.py"
+
+    @property
+    def notebook(self) -> str:
+        return f"chapters/{self.id}_{self.slug}.ipynb"
+
+
+@cache
+def outline() -> tuple[ChapterEntry, ...]:
+    """Every chapter with its exercises' details. Reads the files' text only, so it takes milliseconds.
+
+    The details in `chapter.exercise(...)` must therefore be literals (numbers, texts, lists of them).
+    """
+    return tuple(_read_outline(path) for path in sorted(FOLDER.glob("ch[0-9][0-9].py")))
+
+
+def _read_outline(path: Path) -> ChapterEntry:
+    chapter: ChapterEntry | None = None
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+            continue
+        call, function = node.value, ast.unparse(node.value.func)
+        if function == "Chapter":
+            chapter = ChapterEntry(*(ast.literal_eval(arg) for arg in call.args))
+        elif function == "chapter.exercise" and chapter is not None:
+            id, *names = (ast.literal_eval(arg) for arg in call.args)
+            details = {k.arg: _literal(k.value) for k in call.keywords if k.arg}
+            chapter.exercises.append(Entry(id, tuple(names), details, chapter))
+    if chapter is None:
+        raise ValueError(f'{path.name} must hold chapter = Chapter("NN", "slug", "Title") at its top level')
+    return chapter
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def entries(which: str | None = None) -> list[Entry]:
+    """The exercises that `which` means: an id ("00.1"), a chapter ("00", "0", "tokens"), a name, or None for all.
+
+    Raises KeyError that lists what there is.
+    """
+    everything = [entry for chapter in outline() for entry in chapter.exercises]
+    if which is None:
+        return everything
+    key = which.strip().removeprefix("ch")
+    exact = [
+        e for e in everything if key in (e.id, *e.names) or key in {n.rpartition(".")[2] for n in e.names}
+    ]
+    found = [e for e in everything if key.zfill(2) == e.chapter.id or key == e.chapter.slug] or exact
+    if not found:
+        chapters = ", ".join(f"{c.id} ({c.slug})" for c in outline())
+        raise KeyError(
+            f"no exercise or chapter {which!r}. The chapters are {chapters}; `cleanlens list` shows all."
+        )
+    return found
+
+
+@cache
+def load(chapter_id: str) -> "Chapter":
+    """A chapter's checks. Imports torch."""
+    return importlib.import_module(f"cleanlens.course.chapters.ch{chapter_id}").chapter
+
+
+@cache
+def find(id: str) -> "Exercise":
+    """The exercise with this id, ready to be checked."""
+    return next(ex for ex in load(id.partition(".")[0]).exercises if ex.id == id)

@@ -1,0 +1,1 @@
+"""The exercises' checks, one file per chapter: `ch00.py`, `ch01.py`, ..."""

@@ -1,0 +1,224 @@
+"""Plain data: the only thing that passes from a learner's code to the judge.
+
+`encode` turns what an answer returned into bytes (a JSON tree plus the raw bytes of its tensors); `decode`
+turns bytes back into numbers, text, containers and arrays. Nothing that is decoded can run code, and nothing
+a learner defines (a tensor subclass, an `__eq__` that is always true, a patched `torch.allclose`) survives
+the trip: the judge compares numpy arrays made from bytes, with functions it took hold of at import.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+MAX_BYTES = 256 * 2**20
+"""An answer larger than this is refused rather than carried."""
+
+# Bound once, at import: a learner who patches torch.Tensor later changes nothing here.
+_TENSOR, _PARAMETER, _NO_OVERRIDE = torch.Tensor, torch.nn.Parameter, torch._C.DisableTorchFunctionSubclass
+_detach, _cpu, _contiguous = torch.Tensor.detach, torch.Tensor.cpu, torch.Tensor.contiguous
+_view, _reshape, _numpy = torch.Tensor.view, torch.Tensor.reshape, torch.Tensor.numpy
+_resolve_conj, _resolve_neg = torch.Tensor.resolve_conj, torch.Tensor.resolve_neg
+_from_numpy, _dumps, _loads = torch.from_numpy, json.dumps, json.loads
+_UINT8 = torch.uint8
+
+DTYPES: dict[str, tuple[torch.dtype, str]] = {  # name -> (torch's, the numpy type that holds its bytes)
+    "float64": (torch.float64, "<f8"),
+    "float32": (torch.float32, "<f4"),
+    "float16": (torch.float16, "<f2"),
+    "bfloat16": (torch.bfloat16, "<u2"),
+    "complex128": (torch.complex128, "<c16"),
+    "complex64": (torch.complex64, "<c8"),
+    "int64": (torch.int64, "<i8"),
+    "int32": (torch.int32, "<i4"),
+    "int16": (torch.int16, "<i2"),
+    "int8": (torch.int8, "|i1"),
+    "uint8": (torch.uint8, "|u1"),
+    "bool": (torch.bool, "|b1"),
+}
+_NAMES = {dtype: name for name, (dtype, _) in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Something that is not plain data; only the name of its type is known."""
+
+    type_name: str
+
+
+@dataclass(frozen=True)
+class Array:
+    """A tensor (`kind="tensor"`) or a numpy array (`kind="numpy"`) as bytes that numpy can read."""
+
+    kind: str
+    dtype: str
+    data: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+
+class Raised:
+    """An exception as data. As an expected value, `Raised(ValueError)` accepts any ValueError.
+
+    `mentions` are texts that an expected exception's message must contain.
+    """
+
+    def __init__(self, *kinds: type[BaseException] | str, message: str = "", mentions: Iterable[str] = ()):
+        self.kinds = tuple(kind if isinstance(kind, str) else kind.__name__ for kind in kinds)
+        self.message, self.mentions = message, tuple(mentions)
+
+    def __repr__(self) -> str:
+        return f"{self.kinds[0]}({self.message!r})" if self.message else " or ".join(self.kinds)
+
+
+def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What `function` returns, or `Raised(...)` when it raises; a stub's NotImplementedError passes through."""
+    try:
+        return function(*args, **kwargs)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return raised(error)
+
+
+def raised(error: BaseException) -> Raised:
+    """`error` as data: the names of its classes, the nearest first, and its message."""
+    names = [kind.__name__ for kind in type(error).__mro__ if kind not in (object, BaseException)]
+    try:
+        message = str(error)
+    except Exception:
+        message = ""
+    return Raised(*names, message=message[:2000])
+
+
+def encode(value: Any) -> bytes:
+    """`value` as bytes. What is not plain data becomes `Opaque`; more than MAX_BYTES raises MemoryError."""
+    chunks: list[bytes] = []
+    size = 0
+
+    def store(raw: bytes) -> list[int]:
+        nonlocal size
+        start, size = size, size + len(raw)
+        if size > MAX_BYTES:
+            raise MemoryError(f"the answer holds more than {MAX_BYTES >> 20} MB of numbers")
+        chunks.append(raw)
+        return [start, len(raw)]
+
+    def array(kind: str, dtype: str, data: np.ndarray) -> dict:
+        return {"a": [kind, dtype, [int(n) for n in data.shape], store(data.tobytes())[0]]}
+
+    def tensor(x: torch.Tensor) -> dict:
+        with _NO_OVERRIDE():
+            if x.dtype not in _NAMES or x.layout is not torch.strided or x.device.type == "meta":
+                return {"o": f"{x.layout} tensor of {x.dtype} on {x.device}"}
+            if x.numel() * x.element_size() > MAX_BYTES:  # before an expanded view is written out in full
+                raise MemoryError(f"the answer holds more than {MAX_BYTES >> 20} MB of numbers")
+            name, shape = _NAMES[x.dtype], tuple(x.shape)
+            flat = _reshape(_contiguous(_cpu(_resolve_neg(_resolve_conj(_detach(x))))), (-1,))
+            raw = _numpy(_view(flat, _UINT8)).tobytes()
+        return array("tensor", name, np.frombuffer(raw, DTYPES[name][1]).reshape(shape))
+
+    def walk(x: Any, depth: int = 0) -> Any:
+        if depth > 40:
+            return {"o": "containers nested more than 40 deep"}
+        kind = type(x)
+        if x is None or kind is bool or kind is str:
+            return x
+        if kind in (_TENSOR, _PARAMETER):
+            return tensor(x)
+        if kind is np.ndarray:
+            name = x.dtype.name
+            return array("numpy", name, x) if name in DTYPES else {"o": f"numpy array of {x.dtype}"}
+        if kind is int or (isinstance(x, int) and kind is not bool):
+            return {"i": str(int.__add__(x, 0))} if abs(int.__add__(x, 0)) < 10**100 else {"o": "a huge int"}
+        if kind is float:
+            return {"f": x.hex()}
+        if kind is complex:
+            return {"c": [x.real.hex(), x.imag.hex()]}
+        if kind is bytes:
+            return {"b": store(x)}
+        if kind is Raised:
+            return {"r": [list(x.kinds), x.message, list(x.mentions)]}
+        if isinstance(x, list | tuple):
+            items = [walk(item, depth + 1) for item in (list if isinstance(x, list) else tuple).__iter__(x)]
+            return {"l" if isinstance(x, list) else "t": items}
+        if isinstance(x, dict):
+            return {"d": [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in dict.items(x)]}
+        if kind in (set, frozenset):
+            return {"s": sorted((walk(item, depth + 1) for item in x), key=_dumps)}
+        return {"o": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")}
+
+    tree = _dumps(walk(value)).encode()
+    return len(tree).to_bytes(8, "little") + tree + b"".join(chunks)
+
+
+def decode(blob: bytes, tensors: bool = True) -> Any:
+    """The value that `encode` wrote. Tensors come back as torch tensors, or as `Array` with tensors=False.
+
+    Raises ValueError on anything else: the bytes may come from a process that a learner's code has changed.
+    """
+    try:
+        length = int.from_bytes(blob[:8], "little")
+        tree, body = _loads(blob[8 : 8 + length]), memoryview(blob)[8 + length :]
+        return _read(tree, body, tensors)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError, AttributeError) as e:
+        raise ValueError(f"not an encoded answer: {e}") from None
+
+
+def _read(tree: Any, body: memoryview, tensors: bool) -> Any:
+    if not isinstance(tree, dict):
+        if tree is None or type(tree) in (bool, str):
+            return tree
+        raise ValueError("unknown leaf")
+    [(tag, x)] = tree.items()
+    match tag:
+        case "i":
+            return int(x)
+        case "f":
+            return float.fromhex(x)
+        case "c":
+            return complex(float.fromhex(x[0]), float.fromhex(x[1]))
+        case "b":
+            start, length = x
+            return bytes(body[start : start + length])
+        case "r":
+            kinds, message, mentions = x
+            return Raised(*map(str, kinds), message=str(message), mentions=map(str, mentions))
+        case "l":
+            return [_read(item, body, tensors) for item in x]
+        case "t":
+            return tuple(_read(item, body, tensors) for item in x)
+        case "s":
+            return {_read(item, body, tensors) for item in x}
+        case "d":
+            return {_read(k, body, tensors): _read(v, body, tensors) for k, v in x}
+        case "o":
+            return Opaque(str(x))
+        case "a":
+            return _read_array(*x, body=body, tensors=tensors)
+    raise ValueError(f"unknown tag {tag!r}")
+
+
+def _read_array(kind: str, name: str, shape: list[int], start: int, body: memoryview, tensors: bool) -> Any:
+    _, holder = DTYPES[name]
+    if kind not in ("tensor", "numpy") or any(type(n) is not int or n < 0 for n in [*shape, start]):
+        raise ValueError("a malformed array")
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    end = start + count * np.dtype(holder).itemsize
+    if end > len(body):
+        raise ValueError("an array that runs past the end")
+    data = np.frombuffer(body[start:end], holder).reshape(shape).copy()
+    if not tensors:
+        if name == "bfloat16":  # a bfloat16 is the upper half of a float32
+            data = (data.astype("<u4") << 16).view("<f4").reshape(shape)
+        return Array(kind, name, data)
+    if kind == "numpy":
+        return data
+    if name == "bfloat16":
+        return _view(_from_numpy(data.view("<i2")), torch.bfloat16)
+    return _from_numpy(data)

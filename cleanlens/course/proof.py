@@ -1,0 +1,60 @@
+"""The proof that the checks are right: every right answer passes, every mistake is rejected with its own hint."""
+
+from collections.abc import Iterator
+
+from . import catalog
+from .execute import observe
+from .exercise import Exercise, Implementation
+from .judge import Judge
+from .result import Result
+
+
+def verdict(ex: Exercise, part: Implementation, seed: int, judge: Judge | None = None) -> Result:
+    """The verdict on a documented right or wrong answer, on one seed."""
+    judge = judge or Judge(ex, range(seed, seed + 1))
+    return judge.judge(observe(ex, ex.complete(part), judge.seeds))
+
+
+def failures(ex: Exercise, seed: int) -> Iterator[str]:
+    """What is wrong with an exercise's check on one seed, in words; nothing when it is right."""
+    judge = Judge(ex, range(seed, seed + 1))
+    for right in ex.alternatives:
+        result = verdict(ex, right, seed, judge)
+        if not result.passed:
+            yield f"{ex.id}, seed {seed}: the right answer {right.slug!r} is rejected: {result.message}"
+    for mistake in ex.mistakes:
+        result = verdict(ex, mistake, seed, judge)
+        if result.passed:
+            yield f"{ex.id}, seed {seed}: the mistake {mistake.slug!r} passes; the inputs do not tell it apart"
+        elif result.mistake != mistake.slug:
+            took = f"taken for {result.mistake!r}" if result.mistake else "not recognised"
+            yield f"{ex.id}, seed {seed}: the mistake {mistake.slug!r} is rejected but {took}: {result.message}"
+
+
+def page() -> str:
+    """chapters/MISTAKES.md: every mistake that a check names. Built by running each of them."""
+    lines = [
+        "# The mistakes that the checks name",
+        "",
+        "Built by `python -m cleanlens.course.build`, which ran every wrong answer below and saw it rejected with",
+        "the hint beside it. The tests do the same on many seeds. Do not read this page before you have tried.",
+    ]
+    for entry in catalog.outline():
+        lines += ["", f"## {entry.id} {entry.title}"]
+        for ex in catalog.load(entry.id).exercises:
+            names = ", ".join(f"`{name}`" for name in ex.names)
+            lines += ["", f"### {ex.id} {ex.title}: {names}", ""]
+            lines += ["| mistake | rejected | fails at | hint |", "|---|---|---|---|"]
+            judge = Judge(ex, range(1))
+            for mistake in ex.mistakes:
+                result = verdict(ex, mistake, 0, judge)
+                own = (
+                    "with its hint"
+                    if result.mistake == mistake.slug
+                    else "**NO**"
+                    if result.passed
+                    else "**no hint**"
+                )
+                hint = " ".join(mistake.hint.split()).replace("|", "\\|")
+                lines.append(f"| {mistake.slug.replace('_', ' ')} | {own} | {result.stage} | {hint} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,44 @@
+"""What a check says: the same object in the notebook, in the terminal, in pytest and in a class's report."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exercise import Exercise
+
+
+class Status(StrEnum):
+    RIGHT = "right"
+    WRONG = "wrong"
+    ERROR = "error"  # it crashed, or ran out of time or memory
+    NOT_ATTEMPTED = "not attempted"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one exercise."""
+
+    id: str
+    status: Status
+    stage: str = ""  # crash, type, shape, dtype, finite, values, inputs: where in the order it failed
+    message: str = ""  # the first difference, in words
+    on: str = ""  # the arguments of the call that failed
+    mistake: str | None = None  # the slug of the documented mistake that gives the same
+    hint: str = ""  # that mistake's hint
+    where: str = ""  # which answer was judged: "exercises/ch00_tokens.py, line 12"
+    note: str = ""  # "answered in the notebook as well; the file counts"
+    printed: str = ""  # what the answer printed
+    seconds: float = 0.0
+    version: int = 1  # the checker's
+
+    @classmethod
+    def error(cls, ex: "Exercise", stage: str, message: str) -> "Result":
+        return cls(ex.id, Status.ERROR, stage=stage, message=message)
+
+    @property
+    def passed(self) -> bool:
+        return self.status is Status.RIGHT
+
+    def with_(self, **changes: Any) -> "Result":
+        return replace(self, **changes)

@@ -1,0 +1,150 @@
+"""The proof of the course: its checks accept every right answer and name every documented mistake.
+
+Plain `pytest` runs three seeds; CLEANLENS_SEEDS=50 (as in .ci/run) runs all: 20 for mistakes, 50 for right answers.
+"""
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from cleanlens.course import build, catalog, proof, sources
+from cleanlens.course.execute import collected, observe
+from cleanlens.course.exercise import Exercise
+from cleanlens.course.judge import Judge
+from cleanlens.course.result import Status
+
+ROOT = Path(__file__).parents[1]
+SEEDS = int(os.environ.get("CLEANLENS_SEEDS", "3"))
+EXERCISES = [ex for entry in catalog.outline() for ex in catalog.load(entry.id).exercises]
+CHAPTERS = list(catalog.outline())
+
+each_exercise = pytest.mark.parametrize("ex", EXERCISES, ids=lambda ex: f"{ex.id}-{ex.names[0]}")
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.id)
+
+
+def solutions(chapter_id: str) -> dict[str, object]:
+    [chapter] = [c for c in CHAPTERS if c.id == chapter_id]
+    space: dict[str, object] = {"__name__": f"solutions_{chapter_id}"}
+    exec(compile((ROOT / chapter.solutions).read_text(), chapter.solutions, "exec"), space)
+    return space
+
+
+@each_exercise
+def test_mistakes_are_rejected_with_their_own_hint_and_right_answers_pass(ex: Exercise) -> None:
+    problems = [line for seed in range(min(SEEDS, 20)) for line in proof.failures(ex, seed)]
+    assert not problems, "\n".join(problems)
+
+
+@each_exercise
+def test_solution_passes(ex: Exercise) -> None:
+    with collected(ex, solutions(ex.id[:2])) as answer:
+        for seed in range(SEEDS):
+            judge = Judge(ex, range(seed, seed + 1))
+            result = judge.judge(observe(ex, answer, judge.seeds))
+            assert result.passed, f"seed {seed}: {result}"
+
+
+@each_exercise
+def test_right_answers_pass_on_more_seeds(ex: Exercise) -> None:
+    for seed in range(20, SEEDS):
+        judge = Judge(ex, range(seed, seed + 1))
+        for right in ex.alternatives:
+            result = proof.verdict(ex, right, seed, judge)
+            assert result.passed, f"{right.slug}, seed {seed}: {result}"
+
+
+@each_exercise
+def test_exercise_is_complete(ex: Exercise) -> None:
+    assert set(ex.reference) == set(ex.names), "every name needs an alternative right answer"
+    assert len(ex.mistakes) >= 2
+    assert len(ex.hints) >= 2
+    assert all(mistake.hint.strip() for mistake in ex.mistakes)
+    assert len({mistake.hint for mistake in ex.mistakes}) == len(ex.mistakes), (
+        "a hint of its own for each mistake"
+    )
+    assert ex.title
+    assert ex.objective.startswith("You can ")
+    assert ex.source
+    assert ex.why
+    assert 1 <= ex.minutes <= 180
+    assert ex.difficulty in range(1, 6)
+    assert ex.importance in range(1, 6)
+
+
+@each_chapter
+def test_outline_says_what_the_checks_say(chapter: catalog.ChapterEntry) -> None:
+    loaded = catalog.load(chapter.id)
+    assert (loaded.id, loaded.slug, loaded.title) == (chapter.id, chapter.slug, chapter.title)
+    for entry, ex in zip(chapter.exercises, loaded.exercises, strict=True):
+        assert (entry.id, entry.names) == (ex.id, ex.names)
+        for key in ("title", "objective", "minutes", "difficulty", "importance", "source", "why"):
+            assert entry.details[key] == getattr(ex, key), f"{ex.id}: {key} must be a literal"
+        assert tuple(entry.hints) == ex.hints
+
+
+@each_chapter
+def test_every_exercise_has_its_cell_and_its_check_in_the_chapter(chapter: catalog.ChapterEntry) -> None:
+    text = (ROOT / chapter.text).read_text()
+    cells = re.findall(r"^# exercise (\d\d\.\d+)$", text, re.M)
+    assert sorted(cells, key=lambda id: [*map(int, id.split("."))]) == [
+        entry.id for entry in chapter.exercises
+    ]
+    for entry in chapter.exercises:
+        assert re.search(rf'^check\("{entry.id}"\)', text, re.M), (
+            f"no cell check({entry.id!r}) in {chapter.text}"
+        )
+
+
+def test_nothing_has_drifted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--check", "--root", str(ROOT)]) == 0, capsys.readouterr().out
+
+
+@each_chapter
+def test_stubs_are_not_attempted(chapter: catalog.ChapterEntry) -> None:
+    import ast
+
+    tree = ast.parse(build.stub_file(chapter, ROOT))
+    for entry in chapter.exercises:
+        for name in entry.names:
+            found = sources.find(tree, name)
+            assert found is not None
+            assert not found.attempted
+    space: dict[str, object] = {"__name__": "stubs"}
+    exec(compile(tree, "stubs", "exec"), space)
+    for ex in catalog.load(chapter.id).exercises:
+        judge = Judge(ex, range(1))
+        with collected(ex, space) as answer:
+            assert judge.judge(observe(ex, answer, judge.seeds)).status is Status.NOT_ATTEMPTED
+
+
+def test_the_example_of_the_add_page_works(tmp_path: Path) -> None:
+    """chapters/ADD_AN_EXERCISE.md holds a whole exercise; take it out, build it, prove it."""
+    page = (ROOT / "chapters" / "ADD_AN_EXERCISE.md").read_text()
+    blocks = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```', page, re.M | re.S))
+    assert set(blocks) == {
+        "cleanlens/course/chapters/ch99.py",
+        "solutions/ch99_example.py",
+        "chapters/99_example.py",
+    }
+    for name, text in blocks.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    path = tmp_path / "cleanlens/course/chapters/ch99.py"
+    spec = importlib.util.spec_from_file_location("ch99", path)
+    assert spec is not None and spec.loader is not None  # noqa: PT018
+    sys.modules["ch99"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    [ex] = module.chapter.exercises
+    assert not [line for seed in range(20) for line in proof.failures(ex, seed)]
+    entry = catalog._read_outline(path)
+    assert entry.exercises[0].hints == list(ex.hints)
+    assert 'raise NotImplementedError("99.1")' in build.stub_file(entry, tmp_path)
+    assert 'raise NotImplementedError(\\"99.1\\")' in build.notebook(entry, tmp_path)
+    space: dict[str, object] = {}
+    exec((tmp_path / "solutions/ch99_example.py").read_text(), space)
+    with collected(ex, space) as answer:
+        assert Judge(ex).judge(observe(ex, answer, range(3))).passed
