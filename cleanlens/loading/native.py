@@ -1,0 +1,24 @@
+"""Our own layout: config.json holds the fields of HookedTransformerConfig, weights have our names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from cleanlens.config import HookedTransformerConfig
+
+
+def config(fields: dict[str, Any]) -> HookedTransformerConfig:
+    """Our config; fields about the files themselves are left out."""
+    about_files = ("model_type", "checkpoint_labels", "tokenizer")
+    architecture = {key: value for key, value in fields.items() if key not in about_files}
+    return HookedTransformerConfig.from_dict({**architecture, "init_weights": False})
+
+
+def convert(
+    name: str, tensor: Tensor, cfg: HookedTransformerConfig, tied: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensor under its own name."""
+    layer = name.split(".")[1] if name.startswith("blocks.") else ""
+    if not layer.isdigit() or int(layer) < cfg.n_layers:
+        yield name, tensor

@@ -1,0 +1,160 @@
+"""Rewrite weights into a form that is easier to read, without changing what the model computes.
+
+Each function works in place on a HookedTransformer, in float64 whatever the model's own type, and does
+nothing new the second time. The logits stay the same, except that `center_unembed` shifts all logits of a
+position by the same number, which no probability sees.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from torch import Tensor, nn
+
+from cleanlens.components.layer_norm import LayerNorm, LayerNormPre
+from cleanlens.factored_matrix import FactoredMatrix
+
+if TYPE_CHECKING:
+    from cleanlens.hooked_transformer import HookedTransformer
+
+CHUNK = 4096  # columns of the unembedding held in float64 at one time
+
+
+@torch.no_grad()
+def process_weights_(
+    model: "HookedTransformer",
+    fold_ln: bool = True,
+    center_writing_weights: bool = True,
+    center_unembed: bool = True,
+    fold_value_biases: bool = True,
+    refactor_factored_attn_matrices: bool = False,
+) -> None:
+    """Apply the chosen ones, in this order."""
+    if fold_ln:
+        fold_layer_norm(model)
+    if center_writing_weights:
+        center_writing(model)
+    if center_unembed:
+        center_unembedding(model)
+    if fold_value_biases:
+        fold_value_bias(model)
+    if refactor_factored_attn_matrices:
+        refactor_attention(model)
+
+
+def fold_layer_norm(model: "HookedTransformer") -> None:
+    """Move each LayerNorm's gain and bias into the weights that read its output.
+
+    For a reader W, b of LayerNorm's output n * w + b_ln:  (n * w + b_ln) W + b = n (w[:, None] W) + (b_ln W + b).
+    The normalized n has mean 0, so the mean of W over d_model is never read and is removed as well.
+    """
+    for block in model.blocks:
+        _fold(block.ln1, [(block.attn, f"W_{name}", f"b_{name}") for name in "QKV"])
+        block.ln1 = _without_gain(model, block.ln1)
+        if not model.cfg.attn_only:
+            _fold(block.ln2, [(block.mlp, "W_in", "b_in")])
+            block.ln2 = _without_gain(model, block.ln2)
+    _fold(model.ln_final, [(model.unembed, "W_U", "b_U")])
+    model.ln_final = _without_gain(model, model.ln_final)
+    if model.cfg.normalization_type == "LN":
+        model.cfg.normalization_type = "LNPre"
+    model.setup()
+
+
+def _fold(ln: nn.Module, readers: list[tuple[nn.Module, str, str]]) -> None:
+    if not isinstance(ln, LayerNorm):
+        return
+    gain, bias = ln.w.double(), ln.b.double()
+    for module, weight_name, bias_name in readers:
+        W, b = getattr(module, weight_name), getattr(module, bias_name)
+        for start in range(0, W.shape[-1], CHUNK):
+            columns = slice(start, start + CHUNK)
+            wide = W[..., columns].double()
+            b[..., columns] = b[..., columns].double() + bias @ wide
+            wide = gain[:, None] * wide
+            W[..., columns] = wide - wide.mean(dim=-2, keepdim=True)
+
+
+def _without_gain(model: "HookedTransformer", ln: nn.Module) -> nn.Module:
+    if not isinstance(ln, LayerNorm):
+        return ln
+    plain = LayerNormPre(model.cfg)
+    plain.hook_scale, plain.hook_normalized = ln.hook_scale, ln.hook_normalized  # hooks stay attached
+    return plain
+
+
+def center_writing(model: "HookedTransformer") -> None:
+    """Remove the mean over d_model from everything that is written to the residual stream.
+
+    LayerNorm subtracts that mean before anything reads the stream, so nobody misses it. A model without
+    LayerNorm is left as it is.
+    """
+    if model.cfg.normalization_type not in ("LN", "LNPre"):
+        return
+    writers: list[Tensor] = [model.embed.W_E, model.pos_embed.W_pos]
+    for block in model.blocks:
+        writers += [block.attn.W_O, block.attn.b_O]
+        if not model.cfg.attn_only:
+            writers += [block.mlp.W_out, block.mlp.b_out]
+    for weight in writers:
+        # Row by row, so that the embedding is never held in float64 as a whole.
+        for part in weight.split(CHUNK) if weight.ndim > 1 else [weight]:
+            part.copy_(part.double() - part.double().mean(dim=-1, keepdim=True))
+
+
+def center_unembedding(model: "HookedTransformer") -> None:
+    """Remove the mean over the vocabulary from the unembedding: softmax does not see a common shift."""
+    W_U, b_U = model.unembed.W_U, model.unembed.b_U
+    mean = sum(W_U[:, i : i + CHUNK].double().sum(dim=-1) for i in range(0, W_U.shape[1], CHUNK))
+    mean = mean / W_U.shape[1]
+    for i in range(0, W_U.shape[1], CHUNK):
+        W_U[:, i : i + CHUNK] = W_U[:, i : i + CHUNK].double() - mean[:, None]
+    b_U.copy_(b_U.double() - b_U.double().mean())
+
+
+def fold_value_bias(model: "HookedTransformer") -> None:
+    """Move each head's b_V into b_O: a pattern sums to 1, so every position receives b_V W_O in any case."""
+    for block in model.blocks:
+        attn = block.attn
+        carried = einsum(attn.b_V.double(), attn.W_O.double(), "head d_head, head d_head d_model -> d_model")
+        attn.b_O.copy_(attn.b_O.double() + carried)
+        attn.b_V.zero_()
+
+
+def refactor_attention(model: "HookedTransformer") -> None:
+    """Choose the axes of each head's small spaces by singular value decomposition.
+
+    Only W_Q W_K^T and W_V W_O matter to the model; any invertible change of basis in between is free.
+    Queries and keys share the singular values evenly, values carry them, and W_O becomes orthonormal.
+    Biases take part as one more row of their weight.
+    """
+    for block in model.blocks:
+        attn = block.attn
+        q_and_k = FactoredMatrix(
+            _with_bias(attn.W_Q, attn.b_Q), _with_bias(attn.W_K, attn.b_K).transpose(-1, -2)
+        )
+        U, S, V = _svd(q_and_k, attn.W_Q.shape[-1])
+        _set_with_bias(attn.W_Q, attn.b_Q, U * S.sqrt()[..., None, :])
+        _set_with_bias(attn.W_K, attn.b_K, V * S.sqrt()[..., None, :])
+        U, S, V = _svd(FactoredMatrix(_with_bias(attn.W_V, attn.b_V), attn.W_O.double()), attn.W_V.shape[-1])
+        _set_with_bias(attn.W_V, attn.b_V, U * S[..., None, :])
+        attn.W_O.copy_(V.transpose(-1, -2))
+
+
+def _with_bias(W: Tensor, b: Tensor) -> Tensor:
+    return torch.cat([W.double(), b.double()[:, None, :]], dim=1)
+
+
+def _set_with_bias(W: Tensor, b: Tensor, both: Tensor) -> None:
+    W.copy_(both[:, :-1])
+    b.copy_(both[:, -1])
+
+
+def _svd(matrix: FactoredMatrix, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S, V with `width` columns, each pair of vectors with the sign that makes U's largest entry positive."""
+    U, S, V = matrix.svd()
+    largest = U.abs().argmax(dim=-2, keepdim=True)
+    sign = U.gather(-2, largest).sign()
+    missing = width - S.shape[-1]
+    return F.pad(U * sign, (0, missing)), F.pad(S, (0, missing)), F.pad(V * sign, (0, missing))
