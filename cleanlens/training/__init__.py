@@ -1,0 +1,1 @@
+"""The toy world, its tokenizer, and the training that made the embedded models."""

@@ -1,0 +1,192 @@
+"""What the embedded models can do and which heads do it, measured on their weights.
+
+The model cards' tables and the tests are made of these functions. The model is anything with the
+HookedTransformer's hooks; sizes are small enough that each call takes a second or so on a CPU.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cleanlens.training.corpus import IOIDataset
+from cleanlens.training.data import BOS, seeded
+
+# ------------------------------------------------------------------------- repeated random tokens
+
+
+def repeated_prompt(
+    n: int, batch: int = 16, d_vocab: int = 1024, seed: int = 0, prefix: int = 0
+) -> Int[Tensor, "batch pos"]:
+    """BOS, `prefix` random tokens, then `n` random tokens twice: [batch, 1 + prefix + 2n]."""
+    generator = seeded(seed, n, prefix)
+    start = torch.randint(BOS + 1, d_vocab, (batch, prefix), generator=generator)
+    half = torch.randint(BOS + 1, d_vocab, (batch, n), generator=generator)
+    return torch.cat([torch.full((batch, 1), BOS), start, half, half], dim=1)
+
+
+def patterns(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch head query key"]:
+    """The attention patterns of every layer."""
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
+    return torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
+
+
+def previous_token_scores(
+    pattern: Float[Tensor, "layer batch head query key"],
+) -> Float[Tensor, "layer head"]:
+    """Mean attention from each position to the one before it."""
+    return pattern.diagonal(-1, -2, -1).mean((1, 3))
+
+
+def induction_scores(
+    pattern: Float[Tensor, "layer batch head query key"], n: int, prefix: int = 0
+) -> Float[Tensor, "layer head"]:
+    """Mean attention, in the second repeat, to the token after the same token's first occurrence.
+
+    That token is `n - 1` positions back. The diagonal's rows before the second repeat are left out.
+    """
+    return pattern.diagonal(-(n - 1), -2, -1)[..., prefix + 2 :].mean((1, 3))
+
+
+def repeat_losses(model, tokens: Int[Tensor, "batch pos"], n: int, prefix: int = 0) -> tuple[float, float]:
+    """Mean loss in nats on the first repeat and on the second one.
+
+    The first token of the second repeat cannot be foreseen, so it counts in neither.
+    """
+    loss = model(tokens, return_type="loss", loss_per_token=True)  # [batch, pos - 1]; column i predicts i + 1
+    return loss[:, prefix : prefix + n].mean().item(), loss[:, prefix + n + 1 :].mean().item()
+
+
+# ---------------------------------------------------------------------- indirect object identification
+
+
+def ioi_tokens(model, prompts: list[str]) -> Int[Tensor, "batch pos"]:
+    """Tokens with BOS; the prompts must have one length, so that nothing is padded."""
+    lengths = {len(model.to_tokens(prompt)[0]) for prompt in prompts}
+    if len(lengths) > 1:
+        raise ValueError(f"prompts of {sorted(lengths)} tokens; take ioi_prompts(..., aligned=True).")
+    return model.to_tokens(prompts)
+
+
+def answer_tokens(model, data: IOIDataset) -> Int[Tensor, "batch 2"]:
+    """The indirect object's token and the subject's."""
+    single = model.to_single_token
+    return torch.tensor([[single(f" {io}"), single(f" {s}")] for io, s in zip(data.io, data.s)])
+
+
+def last_logits(model, prompts: list[str]) -> Float[Tensor, "batch d_vocab"]:
+    """Logits after each prompt's last token, whatever the prompts' lengths."""
+    out: dict[int, Tensor] = {}
+    by_length: dict[int, list[int]] = {}
+    tokens = [model.to_tokens(prompt)[0] for prompt in prompts]
+    for i, row in enumerate(tokens):
+        by_length.setdefault(len(row), []).append(i)
+    for rows in by_length.values():
+        logits = model(torch.stack([tokens[i] for i in rows]))[:, -1]
+        out |= dict(zip(rows, logits))
+    return torch.stack([out[i] for i in range(len(prompts))])
+
+
+def logit_diffs(
+    logits: Float[Tensor, "batch d_vocab"], answers: Int[Tensor, "batch 2"]
+) -> Float[Tensor, " batch"]:
+    """Logit of the indirect object minus logit of the subject."""
+    right, wrong = logits.gather(1, answers.to(logits.device)).unbind(1)
+    return right - wrong
+
+
+@torch.no_grad()
+def ioi_accuracy(model, data: IOIDataset) -> dict[str, float]:
+    """`accuracy` (indirect object above subject), `top1` (above every token), mean `logit_diff`."""
+    logits = last_logits(model, data.prompts)
+    answers = answer_tokens(model, data)
+    diffs = logit_diffs(logits, answers)
+    return {
+        "accuracy": (diffs > 0).float().mean().item(),
+        "top1": (logits.argmax(-1).cpu() == answers[:, 0]).float().mean().item(),
+        "logit_diff": diffs.mean().item(),
+    }
+
+
+# ------------------------------------------------------------------------------- head by head (IOI)
+
+
+@torch.no_grad()
+def direct_attribution(
+    model, data: IOIDataset
+) -> tuple[Float[Tensor, "layer head"], Float[Tensor, " layer"]]:
+    """What each head, and each MLP, adds to the logit difference by itself, through the final LayerNorm's scale.
+
+    Expects a model whose `ln_final` is folded and whose unembedding is centred, as `from_pretrained` gives.
+    """
+    answers = answer_tokens(model, data)
+    logits, cache = model.run_with_cache(ioi_tokens(model, data.prompts))
+    direction = model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]  # [d_model, batch]
+    scale = cache["ln_final.hook_scale"][:, -1]  # [batch, 1]
+    heads, mlps = [], []
+    for layer, W_O in enumerate(model.W_O):
+        written = torch.einsum("bhe,hed->hbd", cache["z", layer][:, -1], W_O) / scale
+        heads.append(torch.einsum("hbd,db->h", written, direction) / len(data))
+        if not model.cfg.attn_only:
+            mlps.append(
+                torch.einsum("bd,db->", cache["mlp_out", layer][:, -1] / scale, direction) / len(data)
+            )
+    return torch.stack(heads), torch.stack(mlps) if mlps else torch.zeros(0)
+
+
+@torch.no_grad()
+def each_head(model, run: Callable[[int, int], float]) -> Float[Tensor, "layer head"]:
+    """`run(layer, head)` for every head."""
+    return torch.tensor(
+        [[run(layer, head) for head in range(model.cfg.n_heads)] for layer in range(model.cfg.n_layers)]
+    )
+
+
+@torch.no_grad()
+def with_head(
+    model, tokens: Int[Tensor, "batch pos"], layer: int, head: int, z: Float[Tensor, "#batch #pos d_head"]
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits when one head's output (before W_O) is replaced by `z` at every position."""
+
+    def replace(value, hook):
+        value = value.clone()
+        value[:, :, head] = z
+        return value
+
+    return model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", replace)])
+
+
+@torch.no_grad()
+def ablation(model, data: IOIDataset, mean: bool) -> Float[Tensor, "layer head"]:
+    """Change of the mean logit difference when one head is ablated: to zero, or to its mean on ABC prompts.
+
+    The mean is taken position by position over `data.abc()`, so it keeps everything but who is who.
+    """
+    tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
+    clean = logit_diffs(model(tokens)[:, -1], answers).mean()
+    _, abc = model.run_with_cache(
+        ioi_tokens(model, data.abc().prompts), names_filter=lambda n: n.endswith("hook_z")
+    )
+
+    def run(layer: int, head: int) -> float:
+        z = abc["z", layer][:, :, head].mean(0, keepdim=True) if mean else torch.zeros(1, 1, model.cfg.d_head)
+        return (logit_diffs(with_head(model, tokens, layer, head, z)[:, -1], answers).mean() - clean).item()
+
+    return each_head(model, run)
+
+
+@torch.no_grad()
+def head_patching(model, data: IOIDataset) -> Float[Tensor, "layer head"]:
+    """Denoising: one head's clean output put into the flipped run, 0 = still flipped, 1 = clean again."""
+    clean_tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
+    flipped_tokens = ioi_tokens(model, data.flipped().prompts)
+    logits, cache = model.run_with_cache(clean_tokens)
+    clean = logit_diffs(logits[:, -1], answers).mean()
+    flipped = logit_diffs(model(flipped_tokens)[:, -1], answers).mean()
+
+    def run(layer: int, head: int) -> float:
+        patched = with_head(model, flipped_tokens, layer, head, cache["z", layer][:, :, head])
+        return ((logit_diffs(patched[:, -1], answers).mean() - flipped) / (clean - flipped)).item()
+
+    return each_head(model, run)

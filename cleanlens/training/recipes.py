@@ -1,0 +1,156 @@
+"""The two recipes: everything that decides what the embedded models are, in one place."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from cleanlens.config import HookedTransformerConfig
+from cleanlens.hooked_transformer import HookedTransformer
+from cleanlens.training import formats
+from cleanlens.training.corpus import documents
+from cleanlens.training.data import mixture, pack, repeats_only
+from cleanlens.training.grow import grow
+from cleanlens.training.tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
+from cleanlens.training.train import init_weights, train, warmup_hold_cosine
+
+N_CTX = 128
+BATCH = 32
+EMBEDDED = Path(__file__).parent.parent / "models"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one training run; a step is a batch of 32 rows of 128 tokens."""
+
+    steps: int
+    learning_rate: float
+    hold: int  # the learning rate is constant until this step, then falls along a cosine
+    stories: float  # share of the rows that are packed documents, the others being repeated random tokens
+    stories_from: int  # ... from this step on; before it there are none
+    n_documents: int
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+ATTN_ONLY = Recipe(
+    steps=5000, learning_rate=2e-3, hold=1500, stories=0.5, stories_from=1500, n_documents=100_000
+)
+GPT2 = Recipe(
+    steps=5000, learning_rate=1e-3, hold=500, stories=0.75, stories_from=0, n_documents=200_000, seed=1
+)
+# The checkpoints that ship with the attention-only model: close together where induction appears. The last is
+# the finished model.
+CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 5000]
+# The four-layer model is grown from the two-layer one as it was just before it saw any document.
+GROW_FROM_STEP = 1500
+GROW_INTO_LAYERS = (0, 2)
+
+
+def attn_only_config() -> HookedTransformerConfig:
+    return HookedTransformerConfig(
+        n_layers=2,
+        d_model=128,
+        n_ctx=N_CTX,
+        d_head=32,
+        n_heads=4,
+        d_vocab=VOCAB_SIZE,
+        attn_only=True,
+        normalization_type="LN",
+        device="cpu",
+        init_weights=False,
+    )
+
+
+def gpt2_config() -> HookedTransformerConfig:
+    return HookedTransformerConfig(
+        n_layers=4,
+        d_model=128,
+        n_ctx=N_CTX,
+        d_head=32,
+        n_heads=4,
+        d_mlp=512,
+        d_vocab=VOCAB_SIZE,
+        act_fn="gelu_new",
+        normalization_type="LN",
+        device="cpu",
+        init_weights=False,
+    )
+
+
+def new_model(cfg: HookedTransformerConfig, seed: int) -> HookedTransformer:
+    """A model to train. Its output bias stays zero, because GPT-2 has none."""
+    model = HookedTransformer(cfg)
+    init_weights(model, seed)
+    model.unembed.b_U.requires_grad_(False)
+    return model
+
+
+def corpus_tokenizer() -> Tokenizer:
+    """The tokenizer of both models, always from the same documents, whatever a run's seed."""
+    return train_tokenizer(documents(20_000, seed=0))
+
+
+def run(
+    model: HookedTransformer,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    on_step: Callable[[int, float], None] | None = None,
+    state: Path | None = None,
+    resume: bool = False,
+) -> HookedTransformer:
+    """Train `model` as the recipe says."""
+    rows = pack(documents(recipe.n_documents, recipe.seed), tokenizer, N_CTX)
+    repeats = repeats_only(BATCH, N_CTX, VOCAB_SIZE, recipe.seed)
+    mixed = mixture(rows, recipe.stories, BATCH, VOCAB_SIZE, recipe.seed)
+    return train(
+        model,
+        lambda step: (repeats if step < recipe.stories_from else mixed)(step),
+        recipe.steps,
+        warmup_hold_cosine(recipe.learning_rate, recipe.steps, recipe.hold),
+        recipe.weight_decay,
+        on_step,
+        state,
+        resume,
+    )
+
+
+def make_attn_only(recipe: Recipe, out: Path, resume: bool = False) -> HookedTransformer:
+    """Train `attn-only-2l-demo` and write its folder, checkpoints included."""
+    tokenizer = corpus_tokenizer()
+    model = new_model(attn_only_config(), recipe.seed)
+
+    def keep(step: int, loss: float) -> None:
+        if step in CHECKPOINTS:
+            formats.save_checkpoint(model, out, step)
+
+    run(model, recipe, tokenizer, keep, out / "state", resume)
+    save_tokenizer(tokenizer, out)
+    formats.save_cleanlens(model, out, [step for step in CHECKPOINTS if step <= recipe.steps])
+    return model
+
+
+def make_gpt2(
+    recipe: Recipe, out: Path, small: Mapping[str, Tensor], resume: bool = False
+) -> HookedTransformer:
+    """Grow `gpt2-demo` from the attention-only weights `small`, train it on and write its folder."""
+    tokenizer = corpus_tokenizer()
+    model = new_model(gpt2_config(), recipe.seed)
+    grow(model, small, GROW_INTO_LAYERS)
+    run(model, recipe, tokenizer, state=out / "state", resume=resume)
+    save_tokenizer(tokenizer, out)
+    formats.save_gpt2(model, out)
+    return model
+
+
+def starting_weights(folder: Path) -> dict[str, Tensor]:
+    """The attention-only checkpoint that `gpt2-demo` grows from, in float32."""
+    path = folder / "checkpoints" / f"step-{GROW_FROM_STEP:06d}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing; train attn-only-2l-demo first, or grow from the shipped one."
+        )
+    return {name: value.float() for name, value in load_file(str(path)).items()}
