@@ -100,7 +100,11 @@ def methods(cls: type) -> dict[str, Any]:
 def is_live_stub(cls: type, method: str) -> bool:
     """True when a class's method is missing, or does nothing but raise NotImplementedError."""
     value = methods(cls).get(method)
+    return value is None or is_stub_function(value)
+
+
+def is_stub_function(value: Any) -> bool:
+    """True for a function, method or property whose code uses no name but NotImplementedError."""
     value = getattr(value, "fget", None) or getattr(value, "__func__", value)
-    return value is None or getattr(value, "__code__", is_live_stub.__code__).co_names == (
-        "NotImplementedError",
-    )
+    code = getattr(value, "__code__", None)
+    return code is not None and code.co_names == ("NotImplementedError",)

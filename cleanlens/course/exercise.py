@@ -21,7 +21,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,11 @@ class Implementation:
     def __init__(self, slug: str, of: str, hint: str = "", value: Any = None, edit: tuple | None = None):
         self.slug, self.of, self.hint = slug, of, hint
         self._value, self._edit = value, edit
+
+    @property
+    def written(self) -> bool:
+        """Written out in the chapter's file, not made from another by a slip."""
+        return self._edit is None
 
     @cached_property
     def source(self) -> str:
@@ -189,6 +194,10 @@ class Exercise:
             raise ValueError(f"exercise {self.id} has no inputs; write @ex.inputs")
         made = self.make_inputs(seed)
         return [made] if isinstance(made, dict) else list(made)
+
+    def asked(self) -> "Exercise":
+        """The half of the exercise that a learner's process needs: no oracle, no right or wrong answers."""
+        return replace(self, make_expected=None, run_measure=None, alternatives=[], mistakes=[])
 
     def expected(self, case: Case) -> Any:
         if self.make_expected is None:

@@ -1,0 +1,200 @@
+"""Where the learner's answers live, by the one rule: the file, else the notebook, else not attempted.
+
+Reads text and syntax trees only; torch-free. A file with a syntax error is read around it: the definition that
+holds the error is set aside with its message, and the other answers are still graded.
+"""
+
+import ast
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import sources
+from .catalog import ChapterEntry, Entry
+
+FILE, NOTEBOOK = "file", "notebook"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The learner's folder: $CLEANLENS_COURSE, or the nearest one upwards (or the checkout) with exercises/.
+
+    Raises FileNotFoundError that says what was looked for.
+    """
+    here = (start or Path.cwd()).resolve()
+    if given := os.environ.get("CLEANLENS_COURSE"):
+        candidates = [Path(given)]
+    else:
+        candidates = [here, *here.parents, Path(__file__).parents[2]]
+    for folder in candidates:
+        if any((folder / "exercises").glob("ch*.py")):
+            return folder
+    raise FileNotFoundError(
+        f"no folder with exercises/ch*.py at or above {here}. Go to your copy of the course, or set CLEANLENS_COURSE to it."
+    )
+
+
+@dataclass
+class Part:
+    """A piece of a learner's program: its text, what to call it in messages, and whether only definitions run."""
+
+    name: str
+    text: str
+    definitions_only: bool = False
+
+
+@dataclass
+class Broken:
+    """A syntax error, and the name of the definition around it ("" when it is outside of any)."""
+
+    name: str
+    message: str
+
+
+@dataclass
+class Source:
+    """One place with answers: the readable parts of its program, and what could not be read."""
+
+    path: Path
+    parts: list[Part] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+
+    def look(self, entry: Entry) -> tuple[bool, str]:
+        """Whether an exercise was attempted here, and where."""
+        for name in entry.names:
+            for broken in self.broken:
+                if broken.name == name.partition(".")[0]:
+                    return True, self.path.name
+            for part in reversed(self.parts):
+                found = sources.find(ast.parse(part.text), name)
+                if found is not None and found.attempted:
+                    return True, f"{part.name}, line {found.line}"
+                if found is not None:
+                    break
+        return False, ""
+
+    def syntax_error(self, entry: Entry) -> str:
+        """The syntax error that keeps this exercise's answer from being read, or ''."""
+        owners = {name.partition(".")[0] for name in entry.names}
+        return next((b.message for b in self.broken if b.name in owners), "")
+
+    def note(self) -> str:
+        """A syntax error outside of every definition: everyone should know of it."""
+        return next((b.message for b in self.broken if not b.name), "")
+
+
+@dataclass
+class Answer:
+    """The answer to one exercise that counts: which source it is in (None: not attempted), and where."""
+
+    entry: Entry
+    origin: str | None
+    where: str = ""
+    note: str = ""
+
+
+def read_file(path: Path, shown: str) -> Source:
+    """The learner's file. A missing one has no parts."""
+    source = Source(path)
+    if not path.is_file():
+        return source
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        source.broken.append(Broken("", f"{shown} cannot be read: {error}"))
+        return source
+    text, broken = readable(text, shown)
+    source.parts.append(Part(shown, text))
+    source.broken += broken
+    return source
+
+
+def read_notebook(path: Path, shown: str) -> Source:
+    """The learner's notebook: of each code cell the definitions and imports."""
+    source = Source(path)
+    if not path.is_file():
+        return source
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts = [("".join(c["source"]), i) for i, c in enumerate(cells) if c.get("cell_type") == "code"]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        source.broken.append(Broken("", f"{shown} is not a notebook that can be read: {error!r}"))
+        return source
+    for text, i in texts:
+        if text.lstrip().startswith("%%"):
+            continue
+        plain = re.sub(
+            r"^(\s*)[%!?].*$", r"\1pass", text, flags=re.M
+        )  # magics and shell lines are not Python
+        cell, broken = readable(plain, f"{shown}, cell {i + 1}")
+        source.parts.append(Part(f"{shown}, cell {i + 1}", cell, definitions_only=True))
+        source.broken += [b for b in broken if b.name]
+    return source
+
+
+def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
+    """`text` with what does not parse blanked out (line numbers kept), and the syntax errors found there."""
+    error = _syntax_error(text)
+    if error is None:
+        return text, []
+    lines, broken = text.splitlines(), list[Broken]()
+    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line)]
+    starts = [i for n, i in enumerate(starts) if n == 0 or not lines[starts[n - 1]].startswith("@")]
+    for start, end in zip(starts, [*starts[1:], len(lines)]):
+        chunk = "\n".join(lines[start:end])
+        inner = _syntax_error(chunk)
+        if inner is not None:
+            name = re.search(r"^(?:async +)?(?:def|class) +(\w+)", chunk, re.M)
+            line = f"line {start + (inner.lineno or 1)}: {(inner.text or '').strip()}"
+            broken.append(Broken(name[1] if name else "", f"{shown} has a syntax error: {inner.msg}\n{line}"))
+            lines[start:end] = [""] * (end - start)
+    text = "\n".join(lines) + "\n"
+    if _syntax_error(text) is None and broken:
+        return text, broken
+    line = f"line {error.lineno}: {(error.text or '').strip()}"
+    return "", [Broken("", f"{shown} has a syntax error: {error.msg}\n{line}")]
+
+
+def _syntax_error(text: str) -> SyntaxError | None:
+    try:
+        compile(text, "answer", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError, MemoryError) as error:
+        return SyntaxError(str(error) or type(error).__name__)
+    return None
+
+
+@dataclass
+class Answers:
+    """The answers of one chapter in a learner's folder."""
+
+    chapter: ChapterEntry
+    root: Path
+    file: Source
+    notebook: Source
+
+    @classmethod
+    def read(cls, chapter: ChapterEntry, root: Path) -> "Answers":
+        file = read_file(root / chapter.answers, chapter.answers)
+        return cls(chapter, root, file, read_notebook(root / chapter.notebook, chapter.notebook))
+
+    def of(self, entry: Entry) -> Answer:
+        """The one rule."""
+        in_file, place = self.file.look(entry)
+        in_notebook, cell = self.notebook.look(entry)
+        if in_file:
+            both = f"It is answered in {cell} as well; the file counts." if in_notebook else ""
+            return Answer(entry, FILE, place, both)
+        if in_notebook:
+            return Answer(entry, NOTEBOOK, cell)
+        nothing_readable = not self.file.parts or not self.file.parts[0].text
+        return Answer(entry, None, note=self.file.note() if nothing_readable else "")
+
+    def source(self, origin: str) -> Source:
+        return self.file if origin == FILE else self.notebook
+
+    def program(self, origin: str) -> list[Part]:
+        """What runs to bring the answers of one place to life; the notebook's definitions build on the file's code."""
+        return self.file.parts if origin == FILE else [*self.file.parts, *self.notebook.parts]

@@ -1,0 +1,127 @@
+"""Running a learner's program one statement at a time, so that one that fails costs only itself."""
+
+import ast
+import contextlib
+import io
+import linecache
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .answers import Part
+from .execute import error_as_data, frames
+
+DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+def load(
+    parts: Iterable[Part],
+    module: str,
+    skip: frozenset[int] = frozenset(),
+    before: Callable[[int], None] = lambda number: None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Run the parts in one fresh module; returns its namespace and what went wrong on the way, in words.
+
+    `before(number)` is called ahead of each statement, and the statements in `skip` are left out: that is how
+    one that ends the process, or never ends, is found and passed over.
+    """
+    made = types.ModuleType(module)
+    sys.modules[module] = made
+    space, problems, number, flags = made.__dict__, list[str](), 0, 0
+    for part in parts:
+        lines = part.text.splitlines(keepends=True)
+        linecache.cache[part.name] = (len(part.text), None, lines, part.name)
+        space["__file__"] = part.name
+        for node in ast.parse(part.text).body:
+            if part.definitions_only and not isinstance(node, DEFINING):
+                continue
+            number += 1
+            if number - 1 in skip:
+                continue
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                import __future__
+
+                for alias in node.names:
+                    flags |= getattr(__future__, alias.name).compiler_flag
+            before(number - 1)
+            try:
+                code = compile(ast.Module([node], []), part.name, "exec", flags=flags, dont_inherit=True)
+                exec(code, space)
+            except (Exception, SystemExit, GeneratorExit) as error:
+                where = frames(error)[-1:] or [f"{part.name}, line {node.lineno}"]
+                problems.append(f"{where[0].rstrip(': ')} raised {error_as_data(error)!r}")
+    return space, problems
+
+
+def statement_place(parts: Iterable[Part], number: int) -> str:
+    """Where the statement with this number stands, for a message."""
+    count = 0
+    for part in parts:
+        for node in ast.parse(part.text).body:
+            if part.definitions_only and not isinstance(node, DEFINING):
+                continue
+            if count == number:
+                return f"{part.name}, line {node.lineno}"
+            count += 1
+    return "the file"
+
+
+class _Tail(io.TextIOBase):
+    """A place for prints that keeps the first few thousand characters and forgets the rest."""
+
+    def __init__(self, limit: int = 4000):
+        self.limit, self.kept = limit, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if len(self.kept) < self.limit:
+            self.kept += str(text)[: self.limit - len(self.kept)]
+        return len(text)
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[_Tail]:
+    """Collect what is printed."""
+    tail = _Tail()
+    with contextlib.redirect_stdout(tail), contextlib.redirect_stderr(tail):
+        yield tail
+
+
+class Guard:
+    """Remembers what torch, math and their like were, and puts back what a learner's code has replaced."""
+
+    def __init__(self) -> None:
+        import builtins
+        import math
+        import random
+
+        import numpy
+        import torch
+
+        self.torch = torch
+        owners: list[Any] = [
+            torch,
+            torch.Tensor,
+            torch.nn,
+            torch.nn.Module,
+            torch.nn.functional,
+            torch.testing,
+        ]
+        owners += [torch.linalg, torch.autograd, builtins, math, random, numpy, numpy.random, ast, linecache]
+        self.saved = [(owner, dict(vars(owner))) for owner in owners]
+        self.path = list(sys.path)
+
+    def restore(self) -> None:
+        for owner, saved in self.saved:
+            now = vars(owner)
+            changed = [name for name, value in saved.items() if now.get(name, Guard) is not value]
+            for name in changed:
+                with contextlib.suppress(Exception):
+                    setattr(owner, name, saved[name])
+        self.torch.set_default_dtype(self.torch.float32)
+        self.torch.set_default_device(None)
+        self.torch.set_grad_enabled(True)
+        sys.path[:] = self.path

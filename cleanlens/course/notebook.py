@@ -1,0 +1,146 @@
+"""`check`, `hint` and `solution` for a notebook or any Python session.
+
+In a notebook the learner's code runs where it stands, in this process. The answer that counts is found by the one
+rule (the file, else the notebook); it is called first, what it gave is turned into plain data, and only then is the
+expected value computed.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import catalog, report
+from .answers import FILE, Answers, find_root
+from .catalog import Entry, entries
+from .execute import collected, is_stub_function, observe
+from .judge import Judge
+from .loader import captured, load
+from .plain import encode, raised
+from .result import Result, Status
+from .solution import solution_text
+
+_levels: dict[str, int] = {}
+
+
+def check(which: Any) -> None:
+    """Check an exercise (`check("00.1")` or `check(build_vocab)`) or a chapter (`check("00")`), and show the verdict."""
+    names = _namespace(which)
+    for entry in _entries(which):
+        _show(_grade(entry, names))
+
+
+def grade(which: Any, names: Mapping[str, Any] | None = None) -> Result:
+    """The verdict on one exercise as an object. `names` is where notebook answers are looked up."""
+    [entry, *_] = _entries(which)
+    return _grade(entry, names if names is not None else _namespace(which))
+
+
+def hint(which: Any, level: int | None = None) -> None:
+    """Show the next hint of an exercise, or the one with this number."""
+    [entry, *_] = _entries(which)
+    wanted = level or min(_levels.get(entry.id, 0) + 1, len(entry.hints))
+    _levels[entry.id] = wanted
+    _say(report.hint_text(entry, wanted))
+
+
+def solution(which: Any) -> None:
+    """Show the solution of an exercise and why it is so."""
+    [entry, *_] = _entries(which)
+    _say(f"{entry.id} {entry.title}\n\n{solution_text(entry, _root())}\n\nWhy: {entry.details['why']}")
+
+
+def _entries(which: Any) -> list[Entry]:
+    if isinstance(which, str):
+        return entries(which)
+    name = getattr(which, "__name__", None)
+    if name is None:
+        raise TypeError(
+            f'check takes an id such as "00.1", a chapter such as "00", or your function; got {which!r}'
+        )
+    return entries(name)
+
+
+def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
+    started = time.monotonic()
+    answers = Answers.read(entry.chapter, _root())
+    answer = answers.of(entry)
+    live = all(_is_written(names, name) for name in entry.names)
+    if answer.origin == FILE:
+        if error := answers.file.syntax_error(entry):
+            return Result(entry.id, Status.ERROR, stage="crash", message=error, where=answer.where)
+        with captured():
+            space, problems = load(answers.file.parts, f"answers_{entry.chapter.id}")
+        where = answer.where
+        note = "It is answered in the notebook as well; the file counts." if live else ""
+    else:
+        if not any(_is_written(names, name) for name in entry.names):
+            return Result(entry.id, Status.NOT_ATTEMPTED)
+        space, problems, where, note = dict(names), [], "the notebook", ""
+    blobs, printed = _observe(entry.id, space)
+    ex = catalog.find(entry.id)
+    judge = Judge(ex)
+    result = judge.judge(blobs[0])
+    if not result.passed and len(blobs) > 1 and (second := judge.judge(blobs[1])).passed:
+        result, note = second, "Judged with right versions of your class's other methods. " + note
+    if result.status in (Status.WRONG, Status.ERROR):
+        note = "\n".join(filter(None, [note, *problems[:3]]))
+    seconds = time.monotonic() - started
+    return result.with_(where=where, note=note.strip(), printed=printed, seconds=seconds, version=ex.version)
+
+
+def _observe(id: str, space: Mapping[str, Any]) -> tuple[list[bytes], str]:
+    """Call the answer; nothing in here, or above it, knows an expected value yet."""
+    ex, blobs = catalog.find(id).asked(), []
+    with captured() as printed:
+        for all_others in [False, True] if ex.supply else [False]:
+            try:
+                with collected(ex, space, all_others) as answer:
+                    blobs.append(observe(ex, answer, range(ex.seeds)))
+            except (Exception, SystemExit, GeneratorExit) as error:
+                blobs.append(encode([{"error": raised(error), "where": []}]))
+    return blobs, printed.kept
+
+
+def _is_written(names: Mapping[str, Any], name: str) -> bool:
+    """Whether a name is defined in a namespace as something other than its stub."""
+    owner, _, method = name.partition(".")
+    value = names.get(owner)
+    if method and value is not None:
+        value = getattr(value, method, None)
+    return value is not None and not is_stub_function(value)
+
+
+def _namespace(which: Any) -> dict[str, Any]:
+    """Where the learner's notebook lives: IPython's namespace, else the module that called us."""
+    shell = _shell()
+    names = dict(shell.user_ns if shell is not None else sys._getframe(2).f_globals)
+    if not isinstance(which, str):
+        names[which.__name__] = which
+    return names
+
+
+def _root() -> Path:
+    try:
+        return find_root()
+    except FileNotFoundError:
+        return Path.cwd()  # a notebook on its own: only the answers in it count
+
+
+def _shell() -> Any:
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module is not None else None
+
+
+def _show(result: Result) -> None:
+    if _shell() is None:
+        print(report.text(result))
+        return
+    from IPython.display import display
+
+    display({"text/plain": report.text(result), "text/html": report.html(result)}, raw=True)
+
+
+def _say(text: str) -> None:
+    print(text)

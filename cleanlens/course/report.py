@@ -1,0 +1,99 @@
+"""A result in words: plain text for the terminal and pytest, HTML for the notebook. Torch-free."""
+
+from html import escape
+
+from .catalog import Entry, entries
+from .result import Result, Status
+
+SIGNS = {Status.RIGHT: "✓", Status.WRONG: "✗", Status.ERROR: "✗", Status.NOT_ATTEMPTED: "·"}
+WORDS = {
+    Status.RIGHT: "right",
+    Status.WRONG: "not right yet",
+    Status.ERROR: "it did not run through",
+    Status.NOT_ATTEMPTED: "not attempted",
+}
+STAGES = {
+    "crash": "What happened",
+    "type": "The type differs",
+    "shape": "The shape differs",
+    "dtype": "The dtype differs",
+    "finite": "Not finite",
+    "values": "The values differ",
+    "inputs": "A side effect",
+}
+COLOURS = {
+    Status.RIGHT: "#2e7d32",
+    Status.WRONG: "#c62828",
+    Status.ERROR: "#c62828",
+    Status.NOT_ATTEMPTED: "#757575",
+}
+
+
+def entry_of(id: str) -> Entry | None:
+    return next((entry for entry in entries() if entry.id == id), None)
+
+
+def title(result: Result) -> str:
+    """`00.2 encode: not right yet`."""
+    entry = entry_of(result.id)
+    names = ", ".join(entry.names) if entry else ""
+    return f"{result.id} {names}: {WORDS[result.status]}"
+
+
+def lines(result: Result) -> list[tuple[str, str]]:
+    """The labelled lines below the title, in the order in which they help."""
+    if result.status is Status.RIGHT:
+        found = [("", result.message)]
+    elif result.status is Status.NOT_ATTEMPTED:
+        entry = entry_of(result.id)
+        place = f"Write it in {entry.chapter.answers} or in the notebook." if entry else ""
+        found = [("", result.message or place)]
+    else:
+        label = STAGES.get(result.stage, "The first difference")
+        found = [
+            ("The mistake" if result.hint else "", result.hint),
+            (label, result.message),
+            ("Called with", result.on),
+        ]
+    found += [("Judged", result.where), ("Note", result.note)]
+    if result.status is not Status.RIGHT:
+        found.append(("Printed", result.printed.rstrip()))
+        if result.status is not Status.NOT_ATTEMPTED and not result.hint:
+            found.append(
+                ("Help", f'hint("{result.id}") in the notebook, `cleanlens hint {result.id}` in the terminal')
+            )
+    return [(label, text) for label, text in found if text]
+
+
+def text(result: Result) -> str:
+    """The whole report as plain text."""
+    rows = [f"{SIGNS[result.status]} {title(result)}"]
+    for label, body in lines(result):
+        first, *rest = (f"{label}: {body}" if label else body).splitlines()
+        rows += [f"    {first}", *(f"        {line}" for line in rest)]
+    return "\n".join(rows)
+
+
+def html(result: Result) -> str:
+    """The whole report for a notebook; every learner's text is escaped."""
+    colour = COLOURS[result.status]
+    rows = []
+    for label, body in lines(result):
+        mono = label in ("Called with", "Printed", *STAGES.values())
+        style = "font-family:monospace;white-space:pre-wrap" if mono else "white-space:pre-wrap"
+        head = f"<b>{escape(label)}.</b> " if label else ""
+        rows.append(f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body)}</span></div>')
+    return (
+        f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'
+        f'<div style="color:{colour};font-weight:bold">{SIGNS[result.status]} {escape(title(result))}</div>'
+        f"{''.join(rows)}</div>"
+    )
+
+
+def hint_text(entry: Entry, level: int) -> str:
+    """Hint number `level` (from 1) and how many there are. Raises ValueError for a level that is not there."""
+    count = len(entry.hints)
+    if not 1 <= level <= count:
+        raise ValueError(f"exercise {entry.id} has hints 1 to {count}, not {level}")
+    more = f" ({level} of {count})" if count > 1 else ""
+    return f"{entry.id} {entry.title}, hint{more}: {entry.hints[level - 1]}"
