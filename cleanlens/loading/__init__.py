@@ -26,7 +26,14 @@ from cleanlens.weight_processing import process_weights_
 
 FAMILIES: dict[str, Any] = {"gpt2": gpt2, "cleanlens": native}
 
-__all__ = ["ALIASES", "embedded_models", "get_checkpoint_labels", "load_pretrained", "official_name"]
+__all__ = [
+    "ALIASES",
+    "embedded_models",
+    "find_model",
+    "get_checkpoint_labels",
+    "load_pretrained",
+    "official_name",
+]
 
 
 def load_pretrained(
@@ -86,7 +93,7 @@ def load_pretrained(
             raise ValueError("from_pretrained: give a model_name or an hf_model")
         name = str(model_name)
         label = choose_checkpoint(name, checkpoint_index, checkpoint_value)
-        folder, files = _find(name, revision, label)
+        folder, files = find_model(name, revision, label)
         fields, source = read_config(folder), str(folder)
         if not files:
             raise ValueError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
@@ -133,7 +140,7 @@ def load_pretrained(
     return model
 
 
-def _find(name: str, revision: str | None, label: int | None) -> tuple[Path, list[Path]]:
+def find_model(name: str, revision: str | None = None, label: int | None = None) -> tuple[Path, list[Path]]:
     """The model's folder and its weight files."""
     embedded = MODELS / name
     if name in embedded_models():

@@ -1,0 +1,281 @@
+"""How closely a model agrees with `transformers`, stage by stage: `python -m cleanlens.parity gpt2-demo`.
+
+Both read the same tokens in the same precision. At every stage the largest difference is given in standard
+deviations of the reference at that stage (the loss: in nats), for the weights as they were trained and after
+each way of processing them. What processing changes on purpose is taken out first: `center_writing_weights`
+removes the mean over d_model from the residual stream, and `center_unembed` shifts all logits of a position
+alike, so that log probabilities are compared.
+"""
+
+import argparse
+import contextlib
+import copy
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from cleanlens.hooked_transformer import HookedTransformer
+from cleanlens.loading import find_model, gpt2
+from cleanlens.loading.files import read_config
+
+BOUNDS = {torch.float64: 1e-9, torch.float32: 5e-5}
+FLAGS = (
+    "fold_ln",
+    "center_writing_weights",
+    "center_unembed",
+    "fold_value_biases",
+    "refactor_factored_attn_matrices",
+)
+# What is done to the weights, by the name of its column in the table.
+PROCESSINGS: dict[str, tuple[str, ...]] = {"raw": (), **{flag: (flag,) for flag in FLAGS}, "all": FLAGS}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One entry of the table.
+
+    Attributes:
+        stage: "embed", "0 attention", "0 MLP", "0 residual", ..., "logits", "loss", "gradients of ...".
+        processing: a key of `PROCESSINGS`.
+        dtype: of both models.
+        error: the largest difference, in standard deviations of the reference.
+    """
+
+    stage: str
+    processing: str
+    dtype: torch.dtype
+    error: float
+
+    @property
+    def bound(self) -> float:
+        """The largest error that rounding explains."""
+        return BOUNDS[self.dtype]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within the bound; NaN is not."""
+        return self.error <= self.bound
+
+
+def parity(
+    model_name: str = "gpt2-demo", dtypes: Sequence[torch.dtype] = (torch.float64, torch.float32)
+) -> list[Agreement]:
+    """`compare` for a model by name: embedded, an alias, a Hugging Face id, or a local directory.
+
+    Raises:
+        ValueError: no such model, or one that `transformers` does not have.
+        ConnectionError: the model is not on this machine and the hub cannot be reached.
+    """
+    from transformers import AutoModelForCausalLM
+
+    folder, _ = find_model(model_name)
+    if read_config(folder).get("model_type") != "gpt2":
+        raise ValueError(
+            f"{model_name!r} is not in the GPT-2 layout, so transformers has no such model to compare with"
+        )
+    theirs: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    rows = []
+    for dtype in dtypes:
+        with contextlib.redirect_stdout(io.StringIO()):
+            ours = HookedTransformer.from_pretrained_no_processing(model_name, dtype=dtype, device="cpu")
+        rows += compare(theirs.to(dtype), ours)
+    return rows
+
+
+def compare(
+    hf_model: Any,
+    model: HookedTransformer,
+    processings: Iterable[str] = tuple(PROCESSINGS),
+    tokens: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+) -> list[Agreement]:
+    """Every stage of a hooked transformer against the same stage of a `GPT2LMHeadModel`.
+
+    Args:
+        hf_model: made with `attn_implementation="eager"`. It is left as it was.
+        model: its unprocessed counterpart, of the same dtype.
+        processings: keys of `PROCESSINGS`; each is applied to a copy of `model`.
+        tokens: `[batch pos]`; None: `random_tokens`.
+        attention_mask: 0 for padding, where nothing is compared.
+    """
+    if tokens is None:
+        tokens = random_tokens(model)
+    mask = torch.ones_like(tokens) if attention_mask is None else attention_mask
+    reference = _reference(copy.deepcopy(hf_model).eval(), model, tokens, mask)
+    errors: dict[tuple[str, str], float] = {}
+    for processing in processings:
+        flags = PROCESSINGS[processing]
+        processed = copy.deepcopy(model)
+        processed.process_weights_(**{flag: flag in flags for flag in FLAGS})
+        ours = _ours(processed, tokens, mask)
+        for probe in reference:
+            if flags and probe.stage == "gradients of weights":
+                continue  # other weights have other gradients
+            error = _error(probe, ours[probe.key], mask, flags)
+            entry = (probe.stage, processing)
+            errors[entry] = max(errors.get(entry, 0.0), error, key=_nan_is_largest)
+    stages = list(dict.fromkeys(probe.stage for probe in reference))
+    ordered = sorted(errors.items(), key=lambda item: stages.index(item[0][0]))
+    return [Agreement(stage, processing, model.cfg.dtype, error) for (stage, processing), error in ordered]
+
+
+def random_tokens(model: HookedTransformer, batch: int = 3, length: int = 64) -> Tensor:
+    """Tokens drawn evenly from the vocabulary, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(model.cfg.d_vocab, (batch, min(length, model.cfg.n_ctx)), generator=generator)
+
+
+# ---------------------------------------------------------------- the two sides
+
+
+@dataclass
+class Probe:
+    """One tensor of the reference, and the name under which we have it."""
+
+    stage: str
+    key: str
+    value: Tensor
+    unit: Tensor  # what is compared is divided by it
+
+
+def _reference(hf_model: Any, model: HookedTransformer, tokens: Tensor, mask: Tensor) -> list[Probe]:
+    """What transformers' GPT-2 computes, taken by forward hooks on its own modules."""
+    # The two uses of a tied embedding have a gradient each.
+    hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.detach().clone())
+    seen: dict[tuple[str, str], Tensor] = {}
+
+    def watch(module: Any, stage: str, key: str) -> None:
+        def hook(module: Any, args: Any, output: Any) -> None:
+            seen[stage, key] = output[0] if isinstance(output, tuple) else output
+            seen[stage, key].retain_grad()
+
+        module.register_forward_hook(hook)
+
+    watch(hf_model.transformer.drop, "embed", "blocks.0.hook_resid_pre")
+    for i, block in enumerate(hf_model.transformer.h):
+        watch(block.attn, f"{i} attention", f"blocks.{i}.hook_attn_out")
+        watch(block.mlp, f"{i} MLP", f"blocks.{i}.hook_mlp_out")
+        watch(block, f"{i} residual", f"blocks.{i}.hook_resid_post")
+
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    counted = mask.clone()
+    counted[:, 1:] *= mask[:, :-1]  # nothing is predicted from padding
+    labels = tokens.masked_fill(counted == 0, -100)[:, 1:]
+    with torch.enable_grad():
+        logits = hf_model(tokens, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        # Not transformers' own loss, which is in float32 whatever the model is in.
+        loss = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels)
+        if tokens.shape[1] > 1:
+            loss.backward()
+
+    def probe(stage: str, key: str, value: Tensor) -> Probe:
+        return Probe(stage, key, value.detach(), value.detach()[mask.bool()].std())
+
+    probes = [probe(stage, key, value) for (stage, key), value in seen.items()]
+    probes.append(probe("logits", "logits", logits))
+    if tokens.shape[1] == 1:
+        return probes
+    probes.append(Probe("loss", "loss", loss.detach(), torch.tensor(1.0)))
+    for (stage, key), value in seen.items():
+        if stage == "embed" or stage.endswith("residual"):
+            assert value.grad is not None
+            probes.append(probe("gradients of residuals", f"{key}_grad", value.grad))
+    for name, weight in hf_model.named_parameters():
+        for key, part in gpt2.convert(name, weight.grad, model.cfg, tied=False):
+            # In units of the whole tensor: the part of b_K is zero, a softmax does not see it.
+            probes.append(Probe("gradients of weights", key, part, weight.grad.std()))
+    return probes
+
+
+def _ours(model: HookedTransformer, tokens: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Everything a run of ours computes: activations, their gradients (`..._grad`), weights' gradients."""
+    cache, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
+    with model.hooks(fwd, bwd), torch.enable_grad():
+        cache["logits"] = model(tokens, attention_mask=mask)
+        if tokens.shape[1] > 1:
+            cache["loss"] = model.loss_fn(cache["logits"], tokens, mask)
+            cache["loss"].backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    return {**cache, **gradients}
+
+
+def _error(probe: Probe, ours: Tensor, mask: Tensor, flags: tuple[str, ...]) -> float:
+    theirs, ours = probe.value, ours.detach()
+    if probe.key == "logits" and flags:
+        theirs, ours = theirs.log_softmax(dim=-1), ours.log_softmax(dim=-1)
+    if "center_writing_weights" in flags and "hook_" in probe.key and not probe.key.endswith("_grad"):
+        theirs, ours = _centred(theirs), _centred(ours)
+    difference = (ours - theirs).abs()
+    if difference.shape[:2] == mask.shape and probe.stage != "gradients of weights":
+        difference = difference[mask.bool()]
+    return float(difference.max() / probe.unit)
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(dim=-1, keepdim=True)
+
+
+def _nan_is_largest(x: float) -> float:
+    return float("inf") if x != x else x
+
+
+# ---------------------------------------------------------------- the command
+
+
+def table(rows: Sequence[Agreement], title: str = "") -> Table:
+    """Stages down, processings across; what exceeds its bound is red."""
+    processings = list(dict.fromkeys(row.processing for row in rows))
+    result = Table(title=title, caption=f"bound {rows[0].bound:.0e}")
+    result.add_column("stage", no_wrap=True)
+    for processing in processings:
+        result.add_column(processing.replace("_", " "), justify="right", min_width=7)
+    entries = {(row.stage, row.processing): row for row in rows}
+    for stage in dict.fromkeys(row.stage for row in rows):
+        cells = [entries.get((stage, processing)) for processing in processings]
+        result.add_row(stage, *("" if row is None else _cell(row) for row in cells))
+    return result
+
+
+def _cell(row: Agreement) -> str:
+    return f"{row.error:.1e}" if row.ok else f"[bold red]{row.error:.1e}[/]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; 0 when every error is within its bound, 1 when one is not, 2 for an unknown model."""
+    parser = argparse.ArgumentParser(prog="python -m cleanlens.parity", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "model", nargs="?", default="gpt2-demo", help="embedded, alias, Hugging Face id or directory"
+    )
+    name = parser.parse_args(arguments).model
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        rows = parity(name)
+    except (ValueError, OSError) as error:
+        print(f"parity: {error}", file=sys.stderr)
+        return 2
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for dtype in dict.fromkeys(row.dtype for row in rows):
+        title = f"{name} in {str(dtype).removeprefix('torch.')}: largest error, in standard deviations"
+        console.print(table([row for row in rows if row.dtype == dtype], title))
+    worst = max(rows, key=lambda row: _nan_is_largest(row.error / row.bound))
+    verdict = "agrees with transformers" if worst.ok else "DOES NOT agree with transformers"
+    console.print(
+        f"{name} {verdict}; worst: {worst.stage} ({worst.processing}, "
+        f"{str(worst.dtype).removeprefix('torch.')}), {worst.error:.1e} of {worst.bound:.0e}"
+    )
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
