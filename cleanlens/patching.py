@@ -1,0 +1,324 @@
+"""Activation patching: put an activation of one run into another, and see what changes.
+
+A *clean* run shows a behaviour, a *corrupted* one does not. A clean activation that, put into the corrupted
+run, brings the behaviour back is enough for it there (denoising). The names follow that case; with the roles
+exchanged the same functions test what is necessary (noising). Heimersheim & Nanda 2024, "How to use and
+interpret activation patching", section 2.
+
+`get_act_patch_*(model, corrupted_tokens, clean_cache, patching_metric)` patch one place at a time and return
+the metric for each: `patching_metric` maps logits `[batch pos d_vocab]` to a number.
+
+Path patching changes what one head sends to chosen receivers only, all other heads being held at their
+values (Wang et al. 2022, "Interpretability in the Wild", section 3.1).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cleanlens.activation_cache import ActivationCache
+from cleanlens.hook_points import HookPoint
+from cleanlens.utils import get_act_name
+
+if TYPE_CHECKING:
+    from cleanlens.hooked_transformer import HookedTransformer
+
+Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Any]
+Index = Sequence[int]
+PatchSetter = Callable[[Tensor, Index, Tensor], Tensor]
+
+# ---------------------------------------------------------------- where to put it
+
+# A setter gets the corrupted activation, the place (layer first), and the clean activation, and returns the
+# patched one. It may change the first in place.
+
+
+def layer_pos_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One position of a residual-like activation `[batch pos ...]`."""
+    _, pos = index
+    corrupted[:, pos] = clean[:, pos]
+    return corrupted
+
+
+def layer_pos_head_vector_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One head at one position of `[batch pos head d_head]`."""
+    _, pos, head = index
+    corrupted[:, pos, head] = clean[:, pos, head]
+    return corrupted
+
+
+def layer_head_vector_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One head at all positions of `[batch pos head d_head]`."""
+    _, head = index
+    corrupted[:, :, head] = clean[:, :, head]
+    return corrupted
+
+
+def layer_head_pattern_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One head of `[batch head query key]`."""
+    _, head = index
+    corrupted[:, head] = clean[:, head]
+    return corrupted
+
+
+def layer_head_pos_pattern_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One head and query of `[batch head query key]`."""
+    _, head, query = index
+    corrupted[:, head, query] = clean[:, head, query]
+    return corrupted
+
+
+def layer_head_dest_src_pos_pattern_patch_setter(corrupted: Tensor, index: Index, clean: Tensor) -> Tensor:
+    """One head, query and key of `[batch head query key]`."""
+    _, head, query, key = index
+    corrupted[:, head, query, key] = clean[:, head, query, key]
+    return corrupted
+
+
+# ---------------------------------------------------------------- one place at a time
+
+
+def generic_activation_patch(
+    model: "HookedTransformer",
+    corrupted_tokens: Int[Tensor, "batch pos"],
+    clean_cache: ActivationCache,
+    patching_metric: Metric,
+    patch_setter: PatchSetter,
+    activation_name: str,
+    index_axis_names: Sequence[str] | None = None,
+    index_df: Any = None,
+    return_index_df: bool = False,
+) -> Any:
+    """Patch every place in turn: the plain loop, one full run for each, that the others are tested against.
+
+    Args:
+        patch_setter: see above.
+        activation_name: short, such as "resid_pre" or "z".
+        index_axis_names: the axes of the result, from "layer", "pos", "head" (or "head_index"), "dest_pos",
+            "src_pos".
+        index_df: instead, a pandas DataFrame with one row per place, layer first; the result has one axis.
+        return_index_df: return that DataFrame too.
+
+    Returns:
+        The metric at each place, a tensor with one axis per name.
+    """
+    if (index_axis_names is None) == (index_df is None):
+        raise ValueError("generic_activation_patch: give index_axis_names or index_df, one of them")
+    n_pos = corrupted_tokens.shape[-1]
+    sizes = {"layer": model.cfg.n_layers, "head": model.cfg.n_heads, "head_index": model.cfg.n_heads}
+    if index_df is not None:
+        places: list[Any] = [tuple(row) for row in index_df.itertuples(index=False)]
+        shape = [len(places)]
+    else:
+        assert index_axis_names is not None
+        shape = [sizes.get(name, n_pos) for name in index_axis_names]
+        places = list(product(*map(range, shape)))
+
+    results = []
+    with torch.no_grad():
+        for index in tqdm(places, desc=f"patching {activation_name}", delay=2, leave=False):
+            name = get_act_name(activation_name, index[0])
+
+            def patch(corrupted: Tensor, hook: HookPoint, index: Any = index) -> Tensor:
+                return patch_setter(corrupted.clone(), index, clean_cache[hook.name])  # type: ignore[index]
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])
+            results.append(torch.as_tensor(patching_metric(logits)))
+    metrics = torch.stack(results).reshape(*shape, *results[0].shape)
+    if not return_index_df:
+        return metrics
+    import pandas
+
+    return metrics, index_df if index_df is not None else pandas.DataFrame(places, columns=index_axis_names)
+
+
+def _sweep(activation: str, setter: PatchSetter, axes: Sequence[str]) -> Callable[..., Tensor]:
+    return partial(
+        generic_activation_patch, patch_setter=setter, activation_name=activation, index_axis_names=axes
+    )
+
+
+_pos, _head_pos, _head = ("layer", "pos"), ("layer", "pos", "head"), ("layer", "head")
+
+get_act_patch_resid_pre = _sweep("resid_pre", layer_pos_patch_setter, _pos)
+get_act_patch_resid_mid = _sweep("resid_mid", layer_pos_patch_setter, _pos)
+get_act_patch_attn_out = _sweep("attn_out", layer_pos_patch_setter, _pos)
+get_act_patch_mlp_out = _sweep("mlp_out", layer_pos_patch_setter, _pos)
+
+get_act_patch_attn_head_out_by_pos = _sweep("z", layer_pos_head_vector_patch_setter, _head_pos)
+get_act_patch_attn_head_q_by_pos = _sweep("q", layer_pos_head_vector_patch_setter, _head_pos)
+get_act_patch_attn_head_k_by_pos = _sweep("k", layer_pos_head_vector_patch_setter, _head_pos)
+get_act_patch_attn_head_v_by_pos = _sweep("v", layer_pos_head_vector_patch_setter, _head_pos)
+
+get_act_patch_attn_head_out_all_pos = _sweep("z", layer_head_vector_patch_setter, _head)
+get_act_patch_attn_head_q_all_pos = _sweep("q", layer_head_vector_patch_setter, _head)
+get_act_patch_attn_head_k_all_pos = _sweep("k", layer_head_vector_patch_setter, _head)
+get_act_patch_attn_head_v_all_pos = _sweep("v", layer_head_vector_patch_setter, _head)
+
+get_act_patch_attn_head_pattern_all_pos = _sweep("pattern", layer_head_pattern_patch_setter, _head)
+get_act_patch_attn_head_pattern_by_pos = _sweep(
+    "pattern", layer_head_pos_pattern_patch_setter, ("layer", "head", "dest_pos")
+)
+get_act_patch_attn_head_pattern_dest_src_pos = _sweep(
+    "pattern", layer_head_dest_src_pos_pattern_patch_setter, ("layer", "head", "dest_pos", "src_pos")
+)
+
+
+def get_act_patch_attn_head_all_pos_every(
+    model: "HookedTransformer",
+    corrupted_tokens: Int[Tensor, "batch pos"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "part layer head"]:
+    """Each head's output, q, k, v and pattern (the first axis, in this order) at all positions."""
+    return torch.stack(
+        [
+            get_act_patch_attn_head_out_all_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_q_all_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_k_all_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_v_all_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_pattern_all_pos(model, corrupted_tokens, clean_cache, metric),
+        ]
+    )
+
+
+def get_act_patch_attn_head_by_pos_every(
+    model: "HookedTransformer",
+    corrupted_tokens: Int[Tensor, "batch pos"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "part layer pos head"]:
+    """Each head's output, q, k, v and pattern (the first axis, in this order) at each position."""
+    pattern = get_act_patch_attn_head_pattern_by_pos(model, corrupted_tokens, clean_cache, metric)
+    return torch.stack(
+        [
+            get_act_patch_attn_head_out_by_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_q_by_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_k_by_pos(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_head_v_by_pos(model, corrupted_tokens, clean_cache, metric),
+            pattern.transpose(1, 2),
+        ]
+    )
+
+
+def get_act_patch_block_every(
+    model: "HookedTransformer",
+    corrupted_tokens: Int[Tensor, "batch pos"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "part layer pos"]:
+    """resid_pre, attention output and MLP output (the first axis, in this order) at each position."""
+    return torch.stack(
+        [
+            get_act_patch_resid_pre(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_attn_out(model, corrupted_tokens, clean_cache, metric),
+            get_act_patch_mlp_out(model, corrupted_tokens, clean_cache, metric),
+        ]
+    )
+
+
+# ---------------------------------------------------------------- paths
+
+Head = tuple[int, int]  # layer, head
+Receiver = tuple[str, int, int]  # "q", "k" or "v", layer, head
+
+
+@torch.no_grad()
+def path_patch(
+    model: "HookedTransformer",
+    tokens: Int[Tensor, "batch pos"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    sender: Head,
+    receivers: Sequence[Receiver] | None = None,
+    freeze_mlps: bool = False,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The logits on `tokens` when `sender` sends what it would send in another run, to `receivers` only.
+
+    First run: the sender's output is taken from `new_cache`, every other head's from `cache`, and what then
+    reaches the receivers is recorded. Second run: only the receivers get what was recorded.
+
+    Args:
+        tokens, cache: the run in which the path is patched, and all its activations.
+        new_cache: the run from which the sender's output comes.
+        receivers: heads' q, k or v; None: the logits themselves (then the first run is all).
+        freeze_mlps: hold the MLPs too, so that only the direct path through the residual stream is left.
+            False lets MLPs between pass the change on, as Wang et al. do.
+
+    Raises:
+        ValueError: a receiver is not ("q" | "k" | "v", layer, head).
+    """
+
+    def send(z: Tensor, hook: HookPoint) -> Tensor:
+        frozen = cache[hook.name].clone()  # type: ignore[index]
+        if hook.layer() == sender[0]:
+            frozen[:, :, sender[1]] = new_cache[hook.name][:, :, sender[1]]  # type: ignore[index]
+        return frozen
+
+    def freeze(mlp_out: Tensor, hook: HookPoint) -> Tensor:
+        return cache[hook.name]  # type: ignore[index]
+
+    first_run: list[Any] = [(lambda name: name.endswith("attn.hook_z"), send)]
+    if freeze_mlps:
+        first_run.append((lambda name: name.endswith("hook_mlp_out"), freeze))
+    if receivers is None:
+        return model.run_with_hooks(tokens, fwd_hooks=first_run)
+
+    for part, layer, head in receivers:
+        if part not in ("q", "k", "v") or not (
+            0 <= layer < model.cfg.n_layers and 0 <= head < model.cfg.n_heads
+        ):
+            raise ValueError(
+                f"path_patch: receiver {(part, layer, head)}; expected ('q'|'k'|'v', layer, head)"
+            )
+    names = sorted({get_act_name(part, layer) for part, layer, _ in receivers})
+    with model.hooks(fwd_hooks=first_run):
+        _, received = model.run_with_cache(tokens, names_filter=names)
+
+    def receive(activation: Tensor, hook: HookPoint) -> Tensor:
+        activation = activation.clone()
+        for part, layer, head in receivers:
+            if hook.name == get_act_name(part, layer):
+                activation[:, :, head] = received[hook.name][:, :, head]
+        return activation
+
+    return model.run_with_hooks(tokens, fwd_hooks=[(name, receive) for name in names])
+
+
+def get_path_patch_head_to_logits(
+    model: "HookedTransformer",
+    tokens: Int[Tensor, "batch pos"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    patching_metric: Metric,
+    freeze_mlps: bool = False,
+) -> Float[Tensor, "layer head"]:
+    """The metric with each head in turn as the sender and the logits as receiver."""
+    return get_path_patch_head_to_heads(model, tokens, cache, new_cache, patching_metric, None, freeze_mlps)
+
+
+def get_path_patch_head_to_heads(
+    model: "HookedTransformer",
+    tokens: Int[Tensor, "batch pos"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    patching_metric: Metric,
+    receivers: Sequence[Receiver] | None,
+    freeze_mlps: bool = False,
+) -> Float[Tensor, "layer head"]:
+    """The metric with each head in turn as the sender and these heads' inputs as receivers."""
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    senders = list(product(range(n_layers), range(n_heads)))
+    results = [
+        torch.as_tensor(
+            patching_metric(path_patch(model, tokens, cache, new_cache, sender, receivers, freeze_mlps))
+        )
+        for sender in tqdm(senders, desc="path patching", delay=2, leave=False)
+    ]
+    return torch.stack(results).reshape(n_layers, n_heads)
