@@ -364,11 +364,11 @@ class ActivationCache:
             return residual_stack
         last = self._layer(layer)
         if last == self.model.cfg.n_layers:
-            key, ln = ("scale", None), self.model.ln_final
+            name, ln = "ln_final.hook_scale", self.model.ln_final
         else:
-            key = ("scale", last, "ln2" if mlp_input else "ln1")
-            ln = getattr(self.model.blocks[last], key[2])
-        scale = self._at(key, Slice.unwrap(pos_slice))
+            which = "ln2" if mlp_input else "ln1"
+            name, ln = f"blocks.{last}.{which}.hook_scale", getattr(self.model.blocks[last], which)
+        scale = self._at(name, Slice.unwrap(pos_slice))
         if self.has_batch_dim:
             scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
         if self.has_batch_dim and not has_batch_dim and scale.ndim == residual_stack.ndim:

@@ -20,6 +20,7 @@ from cleanlens.utils import Slice, SliceInput
 Direction = Literal["fwd", "bwd", "both"]
 HookFunction = Callable[..., Any]
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
+FWD_AND_BWD: tuple[Direction, Direction] = ("fwd", "bwd")
 NamedHook = tuple[str | Callable[[str], bool], HookFunction]
 
 # Activations with a head axis between position and width: [batch pos head width].
@@ -308,7 +309,7 @@ class HookedRootModule(nn.Module):
         added: list[tuple[HookPoint, Hook]] = []
         self.context_level += 1
         try:
-            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+            for direction, pairs in zip(FWD_AND_BWD, (fwd_hooks, bwd_hooks)):
                 for name, fn in pairs:
                     for point in self._find(name):
                         added.append((point, point.add_hook(fn, direction, level=self.context_level)))
@@ -376,9 +377,9 @@ class HookedRootModule(nn.Module):
         """The names of the active hook points that a filter selects."""
         if names_filter is None:
             names_filter = [name for name in self.hook_dict if name not in self.inactive_hooks()]
-        elif isinstance(names_filter, str) or callable(names_filter):
-            names_filter = [names_filter]
-        return [str(point.name) for name in names_filter for point in self._find(name)]
+        single = isinstance(names_filter, str) or callable(names_filter)
+        filters: Any = [names_filter] if single else names_filter
+        return [str(point.name) for name in filters for point in self._find(name)]
 
     def add_caching_hooks(
         self,
@@ -390,7 +391,7 @@ class HookedRootModule(nn.Module):
     ) -> dict[str, Tensor]:
         """Attach caching hooks that stay until `reset_hooks`; returns the dictionary they fill."""
         cache, fwd, bwd = self.get_caching_hooks(names_filter, incl_bwd, device, remove_batch_dim, cache)
-        for direction, pairs in (("fwd", fwd), ("bwd", bwd)):
+        for direction, pairs in zip(FWD_AND_BWD, (fwd, bwd)):
             for name, fn in pairs:
                 self.add_hook(name, fn, direction)
         return cache

@@ -62,7 +62,7 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         self.hook_embed = HookPoint()  # [batch pos d_model]
         self.pos_embed = PosEmbed(cfg)
         self.hook_pos_embed = HookPoint()  # [batch pos d_model]
-        self.blocks = nn.ModuleList(BLOCKS[cfg.attn_only](cfg, layer) for layer in range(cfg.n_layers))
+        self.blocks: Any = nn.ModuleList(BLOCKS[cfg.attn_only](cfg, layer) for layer in range(cfg.n_layers))
         self.ln_final = NORMS[cfg.normalization_type](cfg)
         self.unembed = Unembed(cfg)
         if cfg.init_weights:

@@ -170,7 +170,7 @@ class Tokenization:
                 )
             ids = flat.reshape(-1).tolist()
         else:
-            return [self.to_str_tokens(text, prepend_bos, padding_side) for text in input]  # type: ignore[misc]
+            return [self.to_str_tokens(text, prepend_bos, padding_side) for text in input]  # type: ignore[return-value]
         tokenizer = self._tokenizer("turning tokens into text")
         return [tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
 

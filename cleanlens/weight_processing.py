@@ -106,8 +106,8 @@ def center_writing(model: "HookedTransformer") -> None:
 def center_unembedding(model: "HookedTransformer") -> None:
     """Remove the mean over the vocabulary from the unembedding: softmax does not see a common shift."""
     W_U, b_U = model.unembed.W_U, model.unembed.b_U
-    mean = sum(W_U[:, i : i + CHUNK].double().sum(dim=-1) for i in range(0, W_U.shape[1], CHUNK))
-    mean = mean / W_U.shape[1]
+    sums = [W_U[:, i : i + CHUNK].double().sum(dim=-1) for i in range(0, W_U.shape[1], CHUNK)]
+    mean = torch.stack(sums).sum(dim=0) / W_U.shape[1]
     for i in range(0, W_U.shape[1], CHUNK):
         W_U[:, i : i + CHUNK] = W_U[:, i : i + CHUNK].double() - mean[:, None]
     b_U.copy_(b_U.double() - b_U.double().mean())

@@ -54,12 +54,18 @@ class Attention(nn.Module):
         self.cfg = cfg
         self.layer_id = layer_id
         n_heads, d_model, d_head = cfg.n_heads, cfg.d_model, cfg.d_head
-        for name in "QKV":
+
+        def weight() -> nn.Parameter:
             # In memory [d_model head d_head], the order in which the product with x reads it: seen through
             # its published shape, the weight never has to be copied.
-            weight = torch.empty(d_model, n_heads, d_head, dtype=cfg.dtype).transpose(0, 1)
-            self.register_parameter(f"W_{name}", nn.Parameter(weight))
-            self.register_parameter(f"b_{name}", nn.Parameter(torch.zeros(n_heads, d_head, dtype=cfg.dtype)))
+            return nn.Parameter(torch.empty(d_model, n_heads, d_head, dtype=cfg.dtype).transpose(0, 1))
+
+        def bias() -> nn.Parameter:
+            return nn.Parameter(torch.zeros(n_heads, d_head, dtype=cfg.dtype))
+
+        self.W_Q, self.b_Q = weight(), bias()
+        self.W_K, self.b_K = weight(), bias()
+        self.W_V, self.b_V = weight(), bias()
         self.W_O = nn.Parameter(torch.empty(n_heads, d_head, d_model, dtype=cfg.dtype))
         self.b_O = nn.Parameter(torch.zeros(d_model, dtype=cfg.dtype))
         self.attn_scale = cfg.attn_scale * (layer_id + 1 if cfg.scale_attn_by_inverse_layer_idx else 1)

@@ -1,0 +1,50 @@
+"""What all tests share.
+
+Shape annotations of the core are executed: every call of an annotated function checks its arguments' and
+result's shapes (jaxtyping's import hook with beartype), so that no annotation can be wrong for long.
+"""
+
+import os
+import sys
+
+import pytest
+from jaxtyping import install_import_hook
+
+CHECKED_MODULES = [
+    f"cleanlens.{name}"
+    for name in (
+        "components",
+        "hooked_transformer",
+        "factored_matrix",
+        "activation_cache",
+        "weights",
+        "weight_processing",
+        "utils",
+        "key_value_cache",
+        "patching",
+    )
+]
+
+assert not any(name in sys.modules for name in CHECKED_MODULES), "cleanlens was imported before the hook"
+install_import_hook(CHECKED_MODULES, "beartype.beartype")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--network", action="store_true", help="run the tests that need a model hub")
+    parser.addoption("--slow", action="store_true", help="run the slow tests (or set CLEANLENS_SLOW=1)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--network"):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which is later
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = {
+        "network": config.getoption("--network"),
+        "slow": config.getoption("--slow") or os.environ.get("CLEANLENS_SLOW"),
+    }
+    for item in items:
+        for marker, is_wanted in wanted.items():
+            if marker in item.keywords and not is_wanted:
+                item.add_marker(pytest.mark.skip(reason=f"give --{marker} to run it"))
