@@ -74,7 +74,8 @@ def test_held_out_is_a_real_share():
     assert 0.15 < len(corpus.HELD_OUT_TEMPLATES) / len(corpus.IOI_TEMPLATES) < 0.3
     aligned_held_out = set(corpus.HELD_OUT_TEMPLATES) & set(corpus.ALIGNED_TEMPLATES)
     openings, actions = {i // 8 for i in aligned_held_out}, {i % 8 for i in aligned_held_out}
-    assert len(openings) >= 4 and len(actions) >= 4  # not one verb or one opening alone
+    assert len(openings) >= 4
+    assert len(actions) >= 4
 
 
 @pytest.mark.parametrize("templates", ["train", "held_out"])
@@ -82,11 +83,13 @@ def test_ioi_prompts(templates):
     data = corpus.ioi_prompts(200, seed=1, templates=templates)
     assert Counter(data.orders) == {"ABBA": 100, "BABA": 100}
     for item, io, s in zip(data.items, data.io, data.s):
-        assert {io, s} == {item.first, item.second} and item.giver == s
+        assert {io, s} == {item.first, item.second}
+        assert item.giver == s
         assert corpus.is_held_out_pair(io, s) == (templates == "held_out")
         assert (item.template in corpus.HELD_OUT_TEMPLATES) == (templates == "held_out")
         # The subject stands twice, the indirect object once, and the answer is still to come.
-        assert item.text.count(s) == 2 and item.text.count(io) == 1
+        assert item.text.count(s) == 2
+        assert item.text.count(io) == 1
     assert data.prompts == corpus.ioi_prompts(200, seed=1, templates=templates).prompts
     assert data.prompts != corpus.ioi_prompts(200, seed=2, templates=templates).prompts
 
@@ -94,7 +97,8 @@ def test_ioi_prompts(templates):
 def test_ioi_variants():
     data = corpus.ioi_prompts(50, seed=1)
     for clean, flipped, io in zip(data.items, data.flipped().items, data.io):
-        assert replace(flipped, giver=clean.giver) == clean and flipped.giver == io
+        assert replace(flipped, giver=clean.giver) == clean
+        assert flipped.giver == io
     for clean, abc in zip(data.items, data.abc().items):
         assert abc.order == "ABC"
         assert len({clean.first, clean.second, abc.first, abc.second, abc.giver}) == 5
@@ -127,7 +131,8 @@ def test_prompts_of_one_template_are_token_aligned(tokenizer):
         tokens = torch.tensor([tokenizer.encode(prompt).ids for prompt in data.prompts])
         names = torch.tensor([tokenizer.token_to_id(f"Ġ{name}") for name in corpus.NAMES])
         is_name = torch.isin(tokens, names)
-        assert (is_name == is_name[0]).all() and is_name[0].sum() == 3
+        assert (is_name == is_name[0]).all()
+        assert is_name[0].sum() == 3
 
 
 def test_invented_names_are_several_tokens_and_round_trip(tokenizer, texts):
@@ -143,7 +148,8 @@ def test_invented_names_are_several_tokens_and_round_trip(tokenizer, texts):
 
 def test_repeated_tokens_repeat_at_many_distances():
     tokens = repeated_tokens(300, 128, 100_000, seeded(0))
-    assert (tokens[:, 0] == BOS).all() and (tokens[:, 1:] != BOS).all()
+    assert (tokens[:, 0] == BOS).all()
+    assert (tokens[:, 1:] != BOS).all()
     distances, starts = Counter(), Counter()
     for row in tokens.tolist():
         last: dict[int, int] = {}
@@ -157,7 +163,8 @@ def test_repeated_tokens_repeat_at_many_distances():
     assert set(range(4, 61)) <= set(distances)  # every length, so that no offset can be learned
     assert len([d for d in distances if d > 60]) > 5  # and, with the gaps, longer ones
     assert max(distances.values()) < 0.2 * 300
-    assert 100 < starts[1] < 220 and len(starts) > 15  # half begin at once, half after a prefix
+    assert 100 < starts[1] < 220
+    assert len(starts) > 15
 
 
 def test_repeated_tokens_fit_a_short_context():
@@ -167,7 +174,8 @@ def test_repeated_tokens_fit_a_short_context():
 
 def test_packed_rows_begin_with_a_document(tokenizer, texts):
     rows = pack(texts[:300], tokenizer, 128)
-    assert rows.shape[1] == 128 and (rows[:, 0] == BOS).all()
+    assert rows.shape[1] == 128
+    assert (rows[:, 0] == BOS).all()
     starts = {text.split()[0] for text in texts}
     assert all(tokenizer.decode(row[1:12].tolist()).split()[0] in starts for row in rows)
 
@@ -176,7 +184,8 @@ def test_a_mixture_has_its_share_and_its_seed():
     rows = torch.full((5, 32), 7)
     make = mixture(rows, share=0.75, batch=8, d_vocab=50, seed=1)
     assert ((make(0) == 7).all(1)).sum() == 6
-    assert torch.equal(make(3), make(3)) and not torch.equal(make(3), make(4))
+    assert torch.equal(make(3), make(3))
+    assert not torch.equal(make(3), make(4))
 
 
 # -------------------------------------------------------------------------------------------- growth
@@ -212,7 +221,8 @@ def test_growth_keeps_the_function():
     # ... and the new layers can learn: their outputs get a gradient.
     big(tokens, return_type="loss").backward()
     for block in (big.blocks[1], big.blocks[3]):
-        assert block.attn.W_O.grad.abs().max() > 0 and block.mlp.W_out.grad.abs().max() > 0
+        assert block.attn.W_O.grad.abs().max() > 0
+        assert block.mlp.W_out.grad.abs().max() > 0
 
 
 def test_growth_names_a_weight_without_a_place():
@@ -268,8 +278,10 @@ def test_the_state_is_safetensors_and_json_only(tmp_path):
 
 def test_the_schedule_warms_up_holds_and_falls():
     rate = warmup_hold_cosine(1.0, steps=1000, hold=400, warmup=100)
-    assert rate(0) == 0.01 and rate(99) == rate(400) == 1.0
-    assert rate(700) == pytest.approx(0.51) and rate(1000) == pytest.approx(0.02)
+    assert rate(0) == 0.01
+    assert rate(99) == rate(400) == 1.0
+    assert rate(700) == pytest.approx(0.51)
+    assert rate(1000) == pytest.approx(0.02)
 
 
 def test_live_training_records_the_phase_change_quantities():
@@ -278,9 +290,11 @@ def test_live_training_records_the_phase_change_quantities():
     _, history = train_induction(
         cfg, steps=6, every=3, on_record=lambda h: calls.append(len(h.steps)), progress=False
     )
-    assert history.steps == [0, 3, 6] and calls == [1, 2, 3]
+    assert history.steps == [0, 3, 6]
+    assert calls == [1, 2, 3]
     for series in (history.first_loss, history.second_loss, history.previous_token, history.induction):
-        assert len(series) == 3 and all(value > 0 for value in series)
+        assert len(series) == 3
+        assert all(value > 0 for value in series)
 
 
 # ------------------------------------------------------------------------------------------- formats
@@ -298,7 +312,9 @@ def test_gpt2_layout_round_trips_through_transformers(tmp_path):
         model.unembed.b_U.zero_()
     formats.save_gpt2(model, tmp_path)
     theirs, report = transformers.GPT2LMHeadModel.from_pretrained(tmp_path, output_loading_info=True)
-    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert not report["mismatched_keys"]
     assert theirs.dtype == torch.float32
     tokens = torch.randint(50, (2, 20), generator=seeded(0))
     torch.testing.assert_close(model(tokens), theirs(tokens).logits, rtol=1e-4, atol=1e-3)

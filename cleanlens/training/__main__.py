@@ -27,6 +27,11 @@ def parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on from the state that an interrupted run left in --out"
     )
     p.add_argument("--threads", type=int, help="CPU threads for torch")
+    p.add_argument(
+        "--float32",
+        action="store_true",
+        help="multiply in float32 throughout; faster on a CPU without bfloat16 instructions",
+    )
     return p
 
 
@@ -35,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     changes = {"steps": args.steps, "seed": args.seed}
+    changes["bfloat16"] = False if args.float32 else None
     changes = {name: value for name, value in changes.items() if value is not None}
     attn_only = args.out / "attn-only-2l-demo"
     if args.model in ("attn-only-2l-demo", "all"):

@@ -17,15 +17,26 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-SHE = "Mary Amy Alice Kate Anna Lucy Emma Sara Nora Rose Ruth Jane Lily Ella Eve Ida Zoe Nina Clara Maya".split()
-HE = "John Tom James Dan Sid Martin Bob Sam Ben Jack Paul Leo Max Tim Finn Carl Mark Hugo Adam Fred".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+SHE = _words(
+    "Mary Amy Alice Kate Anna Lucy Emma Sara Nora Rose Ruth Jane Lily Ella Eve Ida Zoe Nina Clara Maya"
+)
+HE = _words("John Tom James Dan Sid Martin Bob Sam Ben Jack Paul Leo Max Tim Finn Carl Mark Hugo Adam Fred")
 NAMES = [name for pair in zip(SHE, HE) for name in pair]
-PLACES = "park shops store school beach garden river market forest library farm lake station museum hill barn".split()
-OBJECTS = "ball bag apple drink book kite cake letter ring toy flower hat map key lamp coin boat drum orange box".split()
-ADJECTIVES = "red blue green small big old new shiny round pretty".split()
-GLAD = "happy glad proud calm brave".split()
-SAD = "sad tired scared angry".split()
-ANIMALS = "dragon rabbit fox bear cat dog mouse frog robot".split()
+PLACES = _words(
+    "park shops store school beach garden river market forest library farm lake station museum hill barn"
+)
+OBJECTS = _words(
+    "ball bag apple drink book kite cake letter ring toy flower hat map key lamp coin boat drum orange box"
+)
+ADJECTIVES = _words("red blue green small big old new shiny round pretty")
+GLAD = _words("happy glad proud calm brave")
+SAD = _words("sad tired scared angry")
+ANIMALS = _words("dragon rabbit fox bear cat dog mouse frog robot")
 
 
 def with_article(noun: str) -> str:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 # Named once so that a new field of the config cannot silently change the files.
 CONFIG_FIELDS = (
-    "n_layers d_model n_ctx d_head n_heads d_vocab attn_only act_fn normalization_type eps "
-    "positional_embedding_type"
-).split()
+    *("n_layers", "d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "attn_only", "act_fn"),
+    *("normalization_type", "eps", "positional_embedding_type"),
+)
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:

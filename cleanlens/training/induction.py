@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
-
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training import measure
@@ -68,27 +66,13 @@ def train_induction(
     longest = (cfg.n_ctx - 1) // 2
     lengths = sorted({max(4, longest // 4), max(5, longest // 2), longest})
 
-    @torch.no_grad()
     def record(step: int, loss: float) -> None:
         if step % every and step != steps:
             return
-        scores = torch.zeros(4)
-        for n in lengths:
-            tokens = measure.repeated_prompt(n, batch=8, d_vocab=cfg.d_vocab, seed=seed + 1)
-            pattern = measure.patterns(model, tokens)
-            scores += torch.tensor(
-                [
-                    *measure.repeat_losses(model, tokens, n),
-                    measure.previous_token_scores(pattern).max().item(),
-                    measure.induction_scores(pattern, n).max().item(),
-                ]
-            )
+        measured = measure.repeat_summary(model, lengths, batch=8, seed=seed + 1)
         history.steps.append(step)
-        for series, value in zip(
-            (history.first_loss, history.second_loss, history.previous_token, history.induction),
-            (scores / len(lengths)).tolist(),
-        ):
-            series.append(value)
+        for name, value in measured.items():
+            getattr(history, name).append(value)
         if on_record:
             on_record(history)
 

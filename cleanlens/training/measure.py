@@ -75,19 +75,6 @@ def answer_tokens(model, data: IOIDataset) -> Int[Tensor, "batch 2"]:
     return torch.tensor([[single(f" {io}"), single(f" {s}")] for io, s in zip(data.io, data.s)])
 
 
-def last_logits(model, prompts: list[str]) -> Float[Tensor, "batch d_vocab"]:
-    """Logits after each prompt's last token, whatever the prompts' lengths."""
-    out: dict[int, Tensor] = {}
-    by_length: dict[int, list[int]] = {}
-    tokens = [model.to_tokens(prompt)[0] for prompt in prompts]
-    for i, row in enumerate(tokens):
-        by_length.setdefault(len(row), []).append(i)
-    for rows in by_length.values():
-        logits = model(torch.stack([tokens[i] for i in rows]))[:, -1]
-        out |= dict(zip(rows, logits))
-    return torch.stack([out[i] for i in range(len(prompts))])
-
-
 def logit_diffs(
     logits: Float[Tensor, "batch d_vocab"], answers: Int[Tensor, "batch 2"]
 ) -> Float[Tensor, " batch"]:
@@ -97,16 +84,47 @@ def logit_diffs(
 
 
 @torch.no_grad()
-def ioi_accuracy(model, data: IOIDataset) -> dict[str, float]:
-    """`accuracy` (indirect object above subject), `top1` (above every token), mean `logit_diff`."""
-    logits = last_logits(model, data.prompts)
-    answers = answer_tokens(model, data)
-    diffs = logit_diffs(logits, answers)
+def ioi_accuracy(
+    model, data: IOIDataset, encode: Callable[[str], list[int]] | None = None
+) -> dict[str, float]:
+    """`accuracy` (indirect object above subject), `top1` (above every token), mean `logit_diff`.
+
+    The prompts may differ in length: each length makes a batch of its own, so nothing is padded.
+
+    Args:
+        encode: text to token ids without BOS; the model's own tokenizer when None.
+    """
+    encode = encode or (lambda text: model.tokenizer.encode(text, add_special_tokens=False))
+    by_length: dict[int, list[tuple[list[int], int, int]]] = {}
+    for prompt, io, s in zip(data.prompts, data.io, data.s):
+        tokens = [BOS, *encode(prompt)]
+        [right], [wrong] = encode(f" {io}"), encode(f" {s}")
+        by_length.setdefault(len(tokens), []).append((tokens, right, wrong))
+    diffs, top = [], []
+    for group in by_length.values():
+        tokens, right, wrong = (torch.tensor(column) for column in zip(*group))
+        logits = model(tokens)[:, -1].cpu()
+        diffs.append(logit_diffs(logits, torch.stack([right, wrong], dim=1)))
+        top.append(logits.argmax(-1) == right)
+    diff = torch.cat(diffs)
     return {
-        "accuracy": (diffs > 0).float().mean().item(),
-        "top1": (logits.argmax(-1).cpu() == answers[:, 0]).float().mean().item(),
-        "logit_diff": diffs.mean().item(),
+        "accuracy": (diff > 0).float().mean().item(),
+        "top1": torch.cat(top).float().mean().item(),
+        "logit_diff": diff.mean().item(),
     }
+
+
+@torch.no_grad()
+def repeat_summary(model, lengths=(12, 25, 50), batch: int = 16, seed: int = 0) -> dict[str, float]:
+    """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`."""
+    total = torch.zeros(4)
+    for n in lengths:
+        tokens = repeated_prompt(n, batch, model.cfg.d_vocab, seed)
+        pattern = patterns(model, tokens)
+        best = previous_token_scores(pattern).max(), induction_scores(pattern, n).max()
+        total += torch.tensor([*repeat_losses(model, tokens, n), *best])
+    names = ("first_loss", "second_loss", "previous_token", "induction")
+    return dict(zip(names, (total / len(lengths)).tolist()))
 
 
 # ------------------------------------------------------------------------------- head by head (IOI)
@@ -121,7 +139,7 @@ def direct_attribution(
     Expects a model whose `ln_final` is folded and whose unembedding is centred, as `from_pretrained` gives.
     """
     answers = answer_tokens(model, data)
-    logits, cache = model.run_with_cache(ioi_tokens(model, data.prompts))
+    _logits, cache = model.run_with_cache(ioi_tokens(model, data.prompts))
     direction = model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]  # [d_model, batch]
     scale = cache["ln_final.hook_scale"][:, -1]  # [batch, 1]
     heads, mlps = [], []
@@ -190,3 +208,33 @@ def head_patching(model, data: IOIDataset) -> Float[Tensor, "layer head"]:
         return ((logit_diffs(patched[:, -1], answers).mean() - flipped) / (clean - flipped)).item()
 
     return each_head(model, run)
+
+
+@torch.no_grad()
+def ioi_attention(model, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
+    """Mean attention between the positions that matter, head by head.
+
+    `end` is the last token, `IO`, `S1` and `S2` the names, `S1+1` the token after the subject's first mention
+    (where an induction head at S2 looks).
+    """
+    tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
+    is_io, is_s = tokens == answers[:, :1], tokens == answers[:, 1:]
+    io, first, second = (
+        is_io.int().argmax(1),
+        is_s.int().argmax(1),
+        is_s.shape[1] - 1 - is_s.flip(1).int().argmax(1),
+    )
+    end = torch.full_like(io, tokens.shape[1] - 1)
+    pattern = patterns(model, tokens)
+    row = torch.arange(len(tokens))
+
+    def between(query: Tensor, key: Tensor) -> Float[Tensor, "layer head"]:
+        return pattern[:, row, :, query, key].mean(0)
+
+    return {
+        "end to IO": between(end, io),
+        "end to S1": between(end, first),
+        "end to S2": between(end, second),
+        "S2 to S1": between(second, first),
+        "S2 to S1+1": between(second, first + 1),
+    }

@@ -57,6 +57,7 @@ def train(
     resume: bool = False,
     save_every: int = 200,
     progress: bool = True,
+    bfloat16: bool = False,
 ) -> nn.Module:
     """Minimise `model(tokens, return_type="loss")` over `make_batch(step)` for `steps` steps.
 
@@ -66,6 +67,8 @@ def train(
             last loss) when training is done; the weights it sees have had exactly `step` updates.
         state: a folder for the resumable state, written every `save_every` steps (and at the end).
         resume: continue from `state` if there is one.
+        bfloat16: multiply matrices in bfloat16 (weights, sums and the optimizer stay in float32): a third less
+            time on a CPU with instructions for it, more time on one without.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=rate(0), betas=(0.9, 0.98), weight_decay=weight_decay)
@@ -75,7 +78,8 @@ def train(
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
-        loss = model(make_batch(step), return_type="loss")
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = model(make_batch(step), return_type="loss")
         if on_step:
             on_step(step, loss.item())
         optimizer.zero_grad()
