@@ -1,0 +1,106 @@
+"""Chapter 03, Induction heads: prompts that call for copying, scores that find the heads, weights that make one.
+
+A prompt is BOS, then n random tokens, then the same n tokens: positions 0, 1..n, n+1..2n.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+# exercise 03.1
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` different rows (int64).
+
+    Each random token is drawn independently, with equal chances, from all ids 0..d_vocab-1 except `bos`.
+    """
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half += half >= bos  # the ids from bos on move up by one, so that bos itself is never drawn
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+
+# exercise 03.2
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither.
+    """
+    return loss[:, :n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+
+# exercise 03.3
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look.
+    """
+    prev = pattern.diagonal(-1, dim1=-2, dim2=-1)
+    current = pattern.diagonal(0, dim1=-2, dim2=-1)[..., 1:]
+    first = pattern[..., 1:, 0]
+    return {"prev": prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))}
+
+
+# exercise 03.4
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    return pattern.diagonal(-n, dim1=-2, dim2=-1)[..., 1:].mean((0, 2))
+
+
+# exercise 03.5
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    # the diagonal starts at query n - 1; the second half starts at query n + 1
+    return pattern.diagonal(-(n - 1), dim1=-2, dim2=-1)[..., 2:].mean((0, 2))
+
+
+# exercise 03.6
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first."""
+    n_heads = scores.shape[1]
+    return [divmod(i, n_heads) for i in scores.flatten().topk(k).indices.tolist()]
+
+
+# exercise 03.7
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length and distance that fits into `n_ctx` positions, with a loss below 0.1 and each head's attention at its
+    place above 0.9. Token 0 is BOS and comes first.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    d_model, d_head = n_ctx + 3 * d_vocab, max(n_ctx, d_vocab)
+    # Four places in the residual stream; the rows of each are its directions.
+    pos, token, before, answer = torch.eye(d_model).split([n_ctx, d_vocab, d_vocab, d_vocab])
+    sharp = 30 * math.sqrt(d_head)  # a match scores 30 more than anything else
+    W_Q, W_K, W_V = torch.zeros(3, 2, d_model, d_head)
+    W_O = torch.zeros(2, d_head, d_model)
+
+    # Layer 0, the previous-token head: position i asks for position i - 1 and notes which token stands there.
+    W_Q[0, :, :n_ctx] = sharp * pos.T @ torch.ones(n_ctx - 1).diag(-1)
+    W_K[0, :, :n_ctx] = pos.T
+    W_V[0, :, :d_vocab] = token.T
+    W_O[0, :d_vocab] = before
+
+    # Layer 1, the induction head: the current token asks "who comes after a token like me?", and copies it.
+    W_Q[1, :, :d_vocab] = sharp * token.T
+    W_K[1, :, :d_vocab] = before.T
+    W_V[1, :, :d_vocab] = token.T
+    W_O[1, :d_vocab] = answer
+    W_U = 20 * answer.T
+    return {"W_E": token, "W_pos": pos, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O, "W_U": W_U}
