@@ -1,6 +1,6 @@
 """Build what is derived: stubs from solutions, notebooks from chapters, and the table of mistakes.
 
-    python -m cleanlens.course.build [--check]
+    python -m cleanlens.course.build [CHAPTER ...] [--check]
 
     solutions/ch00_tokens.py  -> exercises/ch00_tokens.py
     chapters/00_tokens.py     -> chapters/00_tokens.ipynb
@@ -13,7 +13,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import sources
@@ -27,6 +27,7 @@ HEADER = """# Write your answers here, or in the notebook of the chapter; then r
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build stubs, notebooks and the table of mistakes.")
+    parser.add_argument("chapters", nargs="*", help="only these (00 01 ...), and not the table of mistakes")
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail when something is out of date"
     )
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     stale = []
-    for path, text in built_files(options.root):
+    for path, text in built_files(options.root, options.chapters):
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         if old == text:
             continue
@@ -55,15 +56,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def built_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every derived file and the text it should hold."""
+def built_files(root: Path, only: Sequence[str] = ()) -> Iterator[tuple[Path, str]]:
+    """Every derived file and the text it should hold; of the chapters in `only`, if there are any."""
     for chapter in outline():
-        if not (root / chapter.solutions).exists():
+        if not (root / chapter.solutions).exists() or (only and chapter.id not in only):
             continue
         yield root / chapter.answers, stub_file(chapter, root)
         if (root / chapter.text).exists():
             yield root / chapter.notebook, notebook(chapter, root)
-    yield root / "chapters" / "MISTAKES.md", mistakes_page()
+    if not only:
+        yield root / "chapters" / "MISTAKES.md", mistakes_page()
 
 
 def stub_file(chapter: ChapterEntry, root: Path) -> str:
@@ -80,17 +82,18 @@ def stub_file(chapter: ChapterEntry, root: Path) -> str:
     return HEADER.format(id=chapter.id) + sources.make_stubs(text)
 
 
-def notebook(chapter: ChapterEntry, root: Path) -> str:
-    """The notebook of a chapter, as the text of an .ipynb file without outputs."""
+def notebook(chapter: ChapterEntry, root: Path, solved: bool = False) -> str:
+    """The notebook of a chapter, as the text of an .ipynb file without outputs; `solved` fills the answers in."""
     import jupytext
     import nbformat
 
     stubs = stub_file(chapter, root)
+    solutions = (root / chapter.solutions).read_text(encoding="utf-8")
     text = (root / chapter.text).read_text(encoding="utf-8")
     book = jupytext.reads(re.sub(r"\A(# ruff: .*\n)+", "", text), fmt="py:percent")
     for i, cell in enumerate(book.cells):
         if cell.cell_type == "code" and (match := sources.MARKER.match(cell.source)):
-            cell.source = sources.cell_text(stubs, match[1])
+            cell.source = sources.cell_text(solutions if solved else stubs, match[1], helpers=solved)
             cell.metadata["exercise"] = match[1]
         cell["id"] = f"{chapter.id}-{i:03d}"
     book.metadata = {

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,8 @@ def main(folder: Path) -> None:
         skip = frozenset(number for where, number in job["skip"] if where == origin)
         module = f"answers_{origin}"
         with captured():
-            spaces[origin] = load(
-                [Part(**part) for part in parts], module, skip, lambda n, origin=origin: say("run", origin, n)
-            )
+            before = partial(say, "run", origin)
+            spaces[origin] = load([Part(**part) for part in parts], module, skip, before)
         guard.restore()
     say("loaded")
 
@@ -71,13 +71,13 @@ def main(folder: Path) -> None:
                 try:
                     with collected(ex, space, all_others) as answer:
                         record["runs"].append(observe(ex, answer, range(ex.seeds)))
-                except (Exception, SystemExit, GeneratorExit) as error:
+                except BaseException as error:
                     record["runs"].append(encode([{"error": raised(error), "where": []}]))
                 guard.restore()
         record["printed"] = printed.kept
-        partial = folder / f"{ex.id}.part"
-        partial.write_bytes(encode(record))
-        partial.rename(folder / f"{ex.id}.bin")
+        unfinished = folder / f"{ex.id}.part"
+        unfinished.write_bytes(encode(record))
+        unfinished.rename(folder / f"{ex.id}.bin")
         say("done", ex.id)
     say("end")
 

@@ -33,10 +33,11 @@ def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
             try:
                 with torch.enable_grad():
                     value = ex.observe(answer, case)
-                encode(value)
-                records.append({"value": value, "after": None if ex.may_change_inputs else case})
-                records[-1] = {"blob": encode(records[-1])}
-            except (Exception, SystemExit, GeneratorExit) as error:
+                after = None if ex.may_change_inputs else case
+                records.append({"blob": encode({"value": value, "after": after})})
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 return encode([*records, {"error": error_as_data(error), "where": frames(error)}])
     return encode(records)
 

@@ -40,6 +40,11 @@ class Implementation:
         self._value, self._edit = value, edit
 
     @property
+    def module(self) -> str:
+        """The chapter's check file, whose names the source may use."""
+        return self._value.__module__ if self._edit is None else self._edit[0].module
+
+    @property
     def written(self) -> bool:
         """Written out in the chapter's file, not made from another by a slip."""
         return self._edit is None

@@ -48,7 +48,9 @@ def load(
             try:
                 code = compile(ast.Module([node], []), part.name, "exec", flags=flags, dont_inherit=True)
                 exec(code, space)
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 where = frames(error)[-1:] or [f"{part.name}, line {node.lineno}"]
                 problems.append(f"{where[0].rstrip(': ')} raised {error_as_data(error)!r}")
     return space, problems
@@ -114,14 +116,37 @@ class Guard:
         self.saved = [(owner, dict(vars(owner))) for owner in owners]
         self.path = list(sys.path)
 
-    def restore(self) -> None:
+    def changed(self) -> list[tuple[Any, str, Any, Any]]:
+        """(owner, name, its value now, its value then) for everything that was replaced."""
+        found = []
         for owner, saved in self.saved:
             now = vars(owner)
-            changed = [name for name, value in saved.items() if now.get(name, Guard) is not value]
-            for name in changed:
-                with contextlib.suppress(Exception):
-                    setattr(owner, name, saved[name])
+            found += [
+                (owner, k, now.get(k, Guard), v) for k, v in saved.items() if now.get(k, Guard) is not v
+            ]
+        return found
+
+    def restore(self) -> None:
+        """Put everything back for good: between two exercises of a child process."""
+        for owner, name, _, then in self.changed():
+            with contextlib.suppress(Exception):
+                setattr(owner, name, then)
         self.torch.set_default_dtype(self.torch.float32)
         self.torch.set_default_device(None)
         self.torch.set_grad_enabled(True)
         sys.path[:] = self.path
+
+    @contextlib.contextmanager
+    def pristine(self) -> Iterator[None]:
+        """Put everything back for the time of judging: in a notebook, where the learner's changes stay theirs."""
+        changed, dtype = self.changed(), self.torch.get_default_dtype()
+        for owner, name, _, then in changed:
+            setattr(owner, name, then)
+        self.torch.set_default_dtype(self.torch.float32)
+        try:
+            with self.torch.enable_grad():
+                yield
+        finally:
+            self.torch.set_default_dtype(dtype)
+            for owner, name, now, _ in changed:
+                setattr(owner, name, now) if now is not Guard else delattr(owner, name)

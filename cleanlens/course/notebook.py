@@ -16,12 +16,13 @@ from .answers import FILE, Answers, find_root
 from .catalog import Entry, entries
 from .execute import collected, is_stub_function, observe
 from .judge import Judge
-from .loader import captured, load
+from .loader import Guard, captured, load
 from .plain import encode, raised
 from .result import Result, Status
 from .solution import solution_text
 
 _levels: dict[str, int] = {}
+_guard = Guard()
 
 
 def check(which: Any) -> None:
@@ -69,7 +70,7 @@ def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
     live = all(_is_written(names, name) for name in entry.names)
     if answer.origin == FILE:
         if error := answers.file.syntax_error(entry):
-            return Result(entry.id, Status.ERROR, stage="crash", message=error, where=answer.where)
+            return Result(entry.id, Status.ERROR, stage="crash", message=error)
         with captured():
             space, problems = load(answers.file.parts, f"answers_{entry.chapter.id}")
         where = answer.where
@@ -80,10 +81,9 @@ def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
         space, problems, where, note = dict(names), [], "the notebook", ""
     blobs, printed = _observe(entry.id, space)
     ex = catalog.find(entry.id)
-    judge = Judge(ex)
-    result = judge.judge(blobs[0])
-    if not result.passed and len(blobs) > 1 and (second := judge.judge(blobs[1])).passed:
-        result, note = second, "Judged with right versions of your class's other methods. " + note
+    with _guard.pristine():
+        result = Judge(ex).judge_runs(blobs)
+    note = " ".join(filter(None, [result.note, note]))
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
     seconds = time.monotonic() - started
@@ -92,13 +92,15 @@ def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
 
 def _observe(id: str, space: Mapping[str, Any]) -> tuple[list[bytes], str]:
     """Call the answer; nothing in here, or above it, knows an expected value yet."""
-    ex, blobs = catalog.find(id).asked(), []
+    ex, blobs = catalog.find(id).asked(), list[bytes]()
     with captured() as printed:
         for all_others in [False, True] if ex.supply else [False]:
             try:
                 with collected(ex, space, all_others) as answer:
                     blobs.append(observe(ex, answer, range(ex.seeds)))
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 blobs.append(encode([{"error": raised(error), "where": []}]))
     return blobs, printed.kept
 

@@ -145,7 +145,8 @@ def encode(value: Any) -> bytes:
         if kind is Raised:
             return {"r": [list(x.kinds), x.message, list(x.mentions)]}
         if isinstance(x, list | tuple):
-            items = [walk(item, depth + 1) for item in (list if isinstance(x, list) else tuple).__iter__(x)]
+            members = list.__iter__(x) if isinstance(x, list) else tuple.__iter__(x)
+            items = [walk(item, depth + 1) for item in members]
             return {"l" if isinstance(x, list) else "t": items}
         if isinstance(x, dict):
             return {"d": [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in dict.items(x)]}
@@ -200,7 +201,8 @@ def _read(tree: Any, body: memoryview, tensors: bool) -> Any:
         case "o":
             return Opaque(str(x))
         case "a":
-            return _read_array(*x, body=body, tensors=tensors)
+            kind, dtype, shape, start = x
+            return _read_array(kind, dtype, shape, start, body, tensors)
     raise ValueError(f"unknown tag {tag!r}")
 
 

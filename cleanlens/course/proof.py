@@ -1,8 +1,10 @@
 """The proof that the checks are right: every right answer passes, every mistake is rejected with its own hint."""
 
-from collections.abc import Iterator
+import ast
+import sys
+from collections.abc import Iterator, Mapping
 
-from . import catalog
+from . import catalog, sources
 from .execute import observe
 from .exercise import Exercise, Implementation
 from .judge import Judge
@@ -29,6 +31,21 @@ def failures(ex: Exercise, seed: int) -> Iterator[str]:
         elif result.mistake != mistake.slug:
             took = f"taken for {result.mistake!r}" if result.mistake else "not recognised"
             yield f"{ex.id}, seed {seed}: the mistake {mistake.slug!r} is rejected but {took}: {result.message}"
+
+
+def submission(stubs: str, parts: Mapping[str, Implementation]) -> str:
+    """The learner's file with these answers (name -> right or wrong answer) written into it.
+
+    What an answer uses of the chapter's check file (a helper, an import) is imported at the top.
+    """
+    needed: dict[str, str] = {}
+    for name, part in parts.items():
+        stubs = sources.fill(stubs, name, part.source)
+        for node in ast.walk(ast.parse(part.source)):
+            used = node.id if isinstance(node, ast.Name) else ""
+            if used in vars(sys.modules[part.module]) and used != name.partition(".")[0]:
+                needed[used] = f"from {part.module} import {used}"
+    return "\n".join([*needed.values(), stubs])
 
 
 def page() -> str:

@@ -48,9 +48,7 @@ def grade_chapter(entries: list[Entry], answers: Answers) -> list[Result]:
                 entry.id, status, stage="crash" if answer.note else "", message=answer.note
             )
         elif error := answers.source(answer.origin).syntax_error(entry):
-            results[entry.id] = Result(
-                entry.id, Status.ERROR, stage="crash", message=error, where=answer.where
-            )
+            results[entry.id] = Result(entry.id, Status.ERROR, stage="crash", message=error)
         else:
             waiting.append(answer)
     results |= _Run(answers, waiting).results() if waiting else {}
@@ -168,10 +166,7 @@ class _Run:
             except (ValueError, TypeError, KeyError):
                 self._set(answer, Result.error(ex, "crash", "your code left nothing that can be judged."))
                 continue
-            judge = Judge(ex)
-            result = judge.judge(runs[0])
-            if not result.passed and len(runs) > 1 and (second := judge.judge(runs[1])).passed:
-                result = second.with_(note="Judged with right versions of your class's other methods.")
+            result = Judge(ex).judge_runs(runs)
             if not result.passed and result.status is not Status.NOT_ATTEMPTED:
                 said = [*self.problems, *map(str, problems)]
                 result = result.with_(note="\n".join(filter(None, [result.note, *_unique(said)[:3]])))

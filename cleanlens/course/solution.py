@@ -1,6 +1,5 @@
 """The shipped solution of an exercise, as text, with its why. Torch-free."""
 
-import ast
 from pathlib import Path
 
 from . import sources
@@ -14,19 +13,7 @@ def solution_text(entry: Entry, root: Path) -> str:
         raise FileNotFoundError(
             f"{entry.chapter.solutions} is not here; your copy of the course has no solutions"
         )
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    nodes = [node for _, node in sources.marked(text)[entry.id]]
-    used = {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
-    helpers = [
-        node
-        for node in ast.parse(text).body
-        if isinstance(node, sources.DEFINITIONS)
-        and node.name in used
-        and sources.SOLUTION_ONLY.match(lines[max(sources.first_line(node) - 2, 0)])
-    ]
-    parts = ["\n".join(lines[sources.first_line(node) - 1 : node.end_lineno]) for node in [*helpers, *nodes]]
-    return "\n\n\n".join(parts)
+    return sources.cell_text(path.read_text(encoding="utf-8"), entry.id, helpers=True)
 
 
 def _shipped(entry: Entry) -> Path:

@@ -143,13 +143,34 @@ def make_stubs(text: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def cell_text(stubs: str, id: str) -> str:
+def helpers_of(text: str, id: str) -> str:
+    """The `# solution only` definitions that an exercise's solution uses, directly or through one another."""
+    lines, tree = text.splitlines(), ast.parse(text)
+    helpers = {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, DEFINITIONS) and SOLUTION_ONLY.match(lines[max(first_line(node) - 2, 0)])
+    }
+    todo: list[ast.AST] = [node for _, node in marked(text)[id]]
+    used: dict[str, str] = {}
+    while todo:
+        for name in {
+            n.id for n in ast.walk(todo.pop()) if isinstance(n, ast.Name)
+        } & helpers.keys() - used.keys():
+            used[name] = _text(lines, helpers[name])
+            todo.append(helpers[name])
+    return "\n\n\n".join(used[name] for name in helpers if name in used)
+
+
+def cell_text(stubs: str, id: str, helpers: bool = False) -> str:
     """The notebook's cell for an exercise: its definitions, without the marker lines.
 
     For methods it is the class with its given code and this exercise's stubs the first time, and afterwards
     `class A(A):` with this exercise's methods only, which adds them to the class of the earlier cell.
     """
-    everything, lines, seen, parts = marked(stubs), stubs.splitlines(), set[str](), []
+    everything, lines, seen, parts = marked(stubs), stubs.splitlines(), set[str](), list[str]()
+    if helpers and (lent := helpers_of(stubs, id)):
+        parts.append(lent)
     owners = {name.partition(".")[0] for name, _ in everything[id] if "." in name}
     earlier = {
         n.partition(".")[0]
@@ -196,9 +217,13 @@ def _class_without(lines: list[str], node: Definition, names: set[str]) -> str:
 
 
 def fill(text: str, name: str, source: str) -> str:
-    """`text` with the definition of `name` replaced by `source` (its own text, not indented)."""
+    """`text` with the definition of `name` replaced by `source` (its own text, not indented).
+
+    Decorators stay, unless `source` brings its own. A class as source replaces a method's whole class.
+    """
     node = definition(ast.parse(text), name.partition(".")[0] if source.startswith("class ") else name)
     lines = text.splitlines()
     new = textwrap.indent(source.rstrip("\n"), " " * node.col_offset).splitlines()
-    lines[first_line(node) - 1 : node.end_lineno] = new
+    start = first_line(node) if source.startswith(("@", "class ")) else node.lineno
+    lines[start - 1 : node.end_lineno] = new
     return "\n".join(lines) + "\n"

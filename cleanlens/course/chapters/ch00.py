@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Chapter 00, Tokens: how text becomes the integers that a transformer reads."""
 
 import random
