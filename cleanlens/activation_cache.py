@@ -258,15 +258,12 @@ class ActivationCache:
 
     def get_neuron_results(
         self, layer: int, neuron_slice: Slice | SliceInput = None, pos_slice: Slice | SliceInput = None
-    ) -> Float[Tensor, "*batch_and_pos neuron d_model"]:
+    ) -> Float[Tensor, "*batch_and_pos neuron d_model"] | Float[Tensor, "*batch_and_pos d_model"]:
         """What each neuron of one layer wrote: its activation times its row of W_out."""
         neuron_slice = Slice.unwrap(neuron_slice)
         post = self._at(("post", layer), Slice.unwrap(pos_slice))
-        activations, W_out = post, self.model.blocks[layer].mlp.W_out
-        if neuron_slice.mode == "int":  # keep the axis of neurons
-            neuron_slice = Slice([neuron_slice.slice])
-        activations = neuron_slice.apply(activations, dim=-1)
-        return activations[..., None] * neuron_slice.apply(W_out, dim=0)
+        W_out = self.model.blocks[layer].mlp.W_out
+        return neuron_slice.apply(post, dim=-1)[..., None] * neuron_slice.apply(W_out, dim=0)
 
     def stack_neuron_results(
         self,
@@ -286,6 +283,8 @@ class ActivationCache:
             Slice.unwrap(pos_slice),
             Slice.unwrap(neuron_slice),
         )
+        if neuron_slice.mode == "int":  # keep the axis of neurons
+            neuron_slice = Slice([neuron_slice.slice])
         stack: list[Tensor] = []
         for i in range(last):
             results = self.get_neuron_results(i, neuron_slice, pos_slice)

@@ -179,8 +179,8 @@ class CachingHook:
             stored = self.pos_slice.apply(stored, dim=pos_dim(hook.name))
         if self.remove_batch_dim:
             stored = stored[0]
-        # The model itself never edits in place, but a hook may, and one tensor passes several hook points.
-        if self.root.has_editing_hooks():
+        # One tensor often passes through several hook points; a later edit must not reach what is stored.
+        if self.root.may_edit_in_place():
             stored = stored.clone()
         self.cache[hook.name + self.suffix] = stored
 
@@ -218,11 +218,9 @@ class HookedRootModule(nn.Module):
         """Hook points that the forward pass does not reach now: their names and how to reach them."""
         return {}
 
-    def has_editing_hooks(self) -> bool:
-        """Whether any forward hook other than a cache's is attached."""
-        return any(
-            not isinstance(hook.fn, CachingHook) for point in self.hook_points() for hook in point.fwd_hooks
-        )
+    def may_edit_in_place(self) -> bool:
+        """Whether an activation may be overwritten after it has been cached, by the module or by a hook."""
+        return True
 
     def _find(self, name: str | Callable[[str], bool]) -> list[HookPoint]:
         inactive = self.inactive_hooks()
@@ -363,10 +361,11 @@ class HookedRootModule(nn.Module):
             incl_bwd: store gradients as well, under the name with `_grad` at the end.
             device: where the stored tensors are kept; None leaves them where they are.
             remove_batch_dim: store the first (and only) batch entry.
-            pos_slice: which positions are stored.
+            pos_slice: which positions are stored; an int keeps the axis, so that caches stay alike.
         """
         cache = {} if cache is None else cache
-        pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
+        if pos_slice is not None:
+            pos_slice = Slice([pos_slice] if isinstance(pos_slice, int) else pos_slice)
         options = (device, remove_batch_dim, pos_slice)
         names = self._names(names_filter)
         fwd: list[NamedHook] = [(name, CachingHook(self, cache, "", *options)) for name in names]

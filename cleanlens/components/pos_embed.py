@@ -29,6 +29,6 @@ class PosEmbed(nn.Module):
         batch, length = tokens.shape
         if attention_mask is None:
             rows = self.W_pos[past_kv_pos_offset : past_kv_pos_offset + length]
-            return rows.expand(batch, length, -1)
+            return rows.repeat(batch, 1, 1)  # a copy: a hook that edits it must not edit the weight
         positions = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
         return self.W_pos[positions[:, past_kv_pos_offset:]]

@@ -59,11 +59,10 @@ class AttnOnlyBlock(nn.Module):
         return self._split_heads(self.hook_attn_in(self._one_per_head(resid)))
 
     def _split_heads(self, heads: PerHead) -> tuple[PerHead, PerHead, PerHead]:
-        return (
-            self.ln1(self.hook_q_input(heads.clone())),
-            self.ln1(self.hook_k_input(heads.clone())),
-            self.ln1(self.hook_v_input(heads.clone())),
-        )
+        q_input = self.hook_q_input(heads.clone())
+        k_input = self.hook_k_input(heads.clone())
+        v_input = self.hook_v_input(heads.clone())
+        return self.ln1(q_input), self.ln1(k_input), self.ln1(v_input)
 
     def _one_per_head(self, resid: Resid) -> PerHead:
         # A copy per head, because a hook may edit one in place.
