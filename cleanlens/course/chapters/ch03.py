@@ -1021,6 +1021,7 @@ ex = chapter.exercise(
     "link between the layers is that layer 1's keys read what layer 0 wrote: K-composition. Nothing depends on how far "
     "back the copy is, so it works at every length; a solution that counts positions in layer 1 does not.",
     seconds=20,
+    seeds=1,  # the answer does not depend on the seed, only the prompts do
 )
 
 SHAPES = {
@@ -1129,6 +1130,15 @@ def looks_at(runs: list, which: str) -> str:
     return "no place in particular"
 
 
+def moved_by(runs: list, part: str) -> float:
+    """The share of layer 1's attention that moves when its `part` ("keys", "queries") cannot read layer 0's output."""
+    moved = []
+    for _, n, prefix, run in runs:
+        change = (run["layer 1"] - run[f"without {part}"])[second_half(n, prefix)]
+        moved.append(float(change.abs().sum(-1).mean()) / 2)
+    return max(moved)
+
+
 def prediction(runs: list, which: str) -> str:
     """In words, which token has the highest logit in the second half."""
     counts, total = Counter(), 0
@@ -1165,8 +1175,8 @@ def _(d_vocab, n_ctx, seed):
         "layer 0 looks at": "the previous token",
         "layer 0's attention": "sharp",
         "layer 1 looks at": "the token after the earlier copy",
-        "layer 1 uses what layer 0 wrote": "in its keys",
         "layer 1's attention": "sharp",
+        "layer 1 uses what layer 0 wrote": "in its keys",
         "the model predicts": "the next token",
         "loss on the second half": "below 0.1",
     }
@@ -1175,15 +1185,17 @@ def _(d_vocab, n_ctx, seed):
 @ex.measure
 def _(observed, d_vocab, n_ctx, seed):
     """What a right model does, fact by fact, up to the first that is not so; then what helps to say why."""
-    weights = {name: torch.as_tensor(value) for name, value in observed.items()}
+    if not isinstance(observed, dict) or not all(torch.is_tensor(value) for value in observed.values()):
+        raise ValueError("it should be a dict of tensors")
+    weights = dict(observed)
     found = dict.fromkeys(
         [
             "the weights",
             "layer 0 looks at",
             "layer 0's attention",
             "layer 1 looks at",
-            "layer 1 uses what layer 0 wrote",
             "layer 1's attention",
+            "layer 1 uses what layer 0 wrote",
             "the model predicts",
             "loss on the second half",
         ],
@@ -1194,8 +1206,9 @@ def _(observed, d_vocab, n_ctx, seed):
         return found
     weights = {name: value.double() for name, value in weights.items()}
     generator, rng = torch.Generator().manual_seed(seed), random.Random(seed)
-    lengths = [rng.randint(5, 8), *rng.sample(range(18, 34), 4)]  # the answer does not know them
-    prefixes = [0, 0, 0, 4, 2]
+    # the answer does not know these
+    lengths = [rng.randint(5, 8), rng.randint(9, 13), *rng.sample(range(18, 34), 6)]
+    prefixes = [0, 3, 0, 0, 0, 0, 4, 2]
     runs = []
     for n, prefix in zip(lengths, prefixes):
         tokens = prompt(generator, d_vocab, n, prefix)
@@ -1215,29 +1228,24 @@ def _(observed, d_vocab, n_ctx, seed):
         return found
 
     found["layer 1 looks at"] = looks_at(runs, "layer 1")
-    if found["layer 1 looks at"] == "a fixed distance back":
+    if found["layer 1 looks at"] in ("a fixed distance back", "no place in particular"):
         return found
-    changed = {}
-    for part in ("keys", "queries"):
-        moved = [
-            (run["layer 1"] - run[f"without {part}"])[second_half(n, prefix)].abs().sum(-1).mean() / 2
-            for _, n, prefix, run in runs
-        ]
-        changed[part] = max(moved) > 0.1
-    used = " and ".join(part for part in changed if changed[part])
+    right_place = found["layer 1 looks at"] == "the token after the earlier copy"
+    if right_place:
+        there = attention_at(runs, "layer 1", PLACES["the token after the earlier copy"])
+        found["layer 1's attention"] = "sharp" if there.min() > 0.9 else "spread out"
+        if found["layer 1's attention"] != "sharp":
+            return found
+    used = [part for part in ("keys", "queries") if moved_by(runs, part) > 0.1]
     found["layer 1 uses what layer 0 wrote"] = (
-        f"in its {used}" if used else "neither in its keys nor its queries"
+        f"in its {' and '.join(used)}" if used else "neither in its keys nor its queries"
     )
-    if found["layer 1 looks at"] != "the token after the earlier copy" or used != "keys":
+    if not right_place or used != ["keys"]:
         if used:
             alone = looks_at(runs, "without both")
             found["layer 1 uses what layer 0 wrote"] += f" (without it, it looks at {alone})"
         else:
             found["the model predicts"] = prediction(runs, "logits")
-        return found
-    at_its_place = attention_at(runs, "layer 1", PLACES["the token after the earlier copy"])
-    found["layer 1's attention"] = "sharp" if at_its_place.min() > 0.9 else "spread out"
-    if found["layer 1's attention"] != "sharp":
         return found
 
     found["the model predicts"] = prediction(runs, "logits")
@@ -1379,6 +1387,13 @@ ex.slip(
     "= token.T",
 )
 ex.slip(
+    "keys_read_an_empty_place",
+    "All of layer 1's scores are equal. Its keys (or its queries) read directions in which nothing is written: follow 'the token "
+    "before' from W_O of layer 0 to W_K of layer 1, and the token from W_E to W_Q.",
+    "W_O[0, :d_vocab] = before",
+    "W_O[0, :d_vocab] = 0 * before",
+)
+ex.slip(
     "q_composition",
     "Layer 1's queries read what layer 0 wrote, and its keys read the token: so a token looks for copies of its predecessor. The "
     "other way round: the query is the current token, the key is the token before.",
@@ -1414,6 +1429,12 @@ ex.slip(
     "reads.",
     "W_U = 20 * answer.T",
     "W_U = 0 * answer.T",
+)
+ex.slip(
+    "unembeds_the_token_before",
+    "W_U reads the place where layer 0 has written the token before. It should read where layer 1 writes.",
+    "20 * answer.T",
+    "20 * before.T",
 )
 ex.slip(
     "unsure_logits",
