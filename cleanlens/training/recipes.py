@@ -39,19 +39,19 @@ class Recipe:
 
 
 ATTN_ONLY = Recipe(
-    steps=5000,
+    steps=2500,
     batch=32,
     learning_rate=2e-3,
-    hold=1500,
+    hold=1600,
     stories=0.5,
     stories_from=1500,
     n_documents=100_000,
 )
 GPT2 = Recipe(
-    steps=4500,
+    steps=3500,
     batch=16,
     learning_rate=1e-3,
-    hold=1000,
+    hold=2000,
     stories=0.75,
     stories_from=0,
     n_documents=150_000,
@@ -60,7 +60,7 @@ GPT2 = Recipe(
 )
 # The checkpoints that ship with the attention-only model: close together where induction appears. The last is
 # the finished model.
-CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 5000]
+CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
 # The four-layer model is grown from the two-layer one as it was just before it saw any document.
 GROW_FROM_STEP = 1500
 GROW_INTO_LAYERS = (0, 2)
