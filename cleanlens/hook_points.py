@@ -218,6 +218,12 @@ class HookedRootModule(nn.Module):
         """Hook points that the forward pass does not reach now: their names and how to reach them."""
         return {}
 
+    def has_editing_hooks(self) -> bool:
+        """Whether any forward hook other than a cache's is attached."""
+        return any(
+            not isinstance(hook.fn, CachingHook) for point in self.hook_points() for hook in point.fwd_hooks
+        )
+
     def may_edit_in_place(self) -> bool:
         """Whether an activation may be overwritten after it has been cached, by the module or by a hook."""
         return True

@@ -11,7 +11,7 @@ from cleanlens.activation_cache import ActivationCache
 from cleanlens.components import BLOCKS, NORMS, Embed, PosEmbed, Unembed, visible
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.generation import Generation
-from cleanlens.hook_points import CachingHook, HookedRootModule, HookPoint
+from cleanlens.hook_points import HookedRootModule, HookPoint
 from cleanlens.key_value_cache import HookedTransformerKeyValueCache
 from cleanlens.tokenization import PaddingSide, Tokenization, infer_mask
 from cleanlens.utils import get_device, lm_cross_entropy_loss
@@ -281,9 +281,7 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
 
     def may_edit_in_place(self) -> bool:
         """Only by a hook: the forward pass itself overwrites nothing."""
-        return any(
-            not isinstance(hook.fn, CachingHook) for point in self.hook_points() for hook in point.fwd_hooks
-        )
+        return self.has_editing_hooks()
 
     def _first_layer_not_needed(self, names_filter: Any) -> int | None:
         """The layer at which a run that only fills this cache can stop; None for a run to the end."""

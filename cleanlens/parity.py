@@ -255,11 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "model", nargs="?", default="gpt2-demo", help="embedded, alias, Hugging Face id or directory"
     )
     name = parser.parse_args(arguments).model
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
+        find_model(name)  # a mistyped name is answered before transformers is imported, which takes seconds
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         rows = parity(name)
     except (ValueError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
