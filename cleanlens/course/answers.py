@@ -139,7 +139,7 @@ def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
     if error is None:
         return text, []
     lines, broken = text.splitlines(), list[Broken]()
-    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line)]
+    starts = [i for i, line in enumerate(lines) if i == 0 or re.match(r"[A-Za-z_@]", line)]
     starts = [i for n, i in enumerate(starts) if n == 0 or not lines[starts[n - 1]].startswith("@")]
     for start, end in zip(starts, [*starts[1:], len(lines)]):
         chunk = "\n".join(lines[start:end])

@@ -27,8 +27,9 @@ _guard = Guard()
 
 def check(which: Any) -> None:
     """Check an exercise (`check("00.1")` or `check(build_vocab)`) or a chapter (`check("00")`), and show the verdict."""
+    found = _entries(which)
     names = _namespace(which)
-    for entry in _entries(which):
+    for entry in found:
         _show(_grade(entry, names))
 
 
