@@ -6,8 +6,10 @@ result's shapes (jaxtyping's import hook with beartype), so that no annotation c
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
+from jaxtyping import config as jaxtyping_config
 from jaxtyping import install_import_hook
 
 CHECKED_MODULES = [
@@ -48,3 +50,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, is_wanted in wanted.items():
             if marker in item.keywords and not is_wanted:
                 item.add_marker(pytest.mark.skip(reason=f"give --{marker} to run it"))
+
+
+@pytest.fixture
+def shapes_unchecked() -> Iterator[None]:
+    """For tests of our own messages about wrong shapes, which the check would come before."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)

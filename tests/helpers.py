@@ -67,9 +67,9 @@ def word_tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     words = ["<|endoftext|>", *(chr(i) for i in range(ord("a"), ord("z") + 1)), "Ġ"]
-    words += ["Ġa", "th", "the", "Ġth", "Ġthe", "Ma", "ry", "Mary", "ĠM", "ĠMa", "ĠMary", "M", "."]
-    merges = [("Ġ", "a"), ("t", "h"), ("th", "e"), ("Ġ", "th"), ("Ġth", "e"), ("M", "a"), ("r", "y")]
-    merges += [("Ma", "ry"), ("Ġ", "M"), ("ĠM", "a"), ("ĠMa", "ry")]
+    words += ["Ġa", "th", "the", "Ġthe", "Ma", "ry", "Mary", "ĠMary", "M", "."]
+    merges = [("Ġ", "a"), ("t", "h"), ("th", "e"), ("Ġ", "the")]
+    merges += [("M", "a"), ("r", "y"), ("Ma", "ry"), ("Ġ", "Mary")]
     tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
