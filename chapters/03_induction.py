@@ -1,21 +1,150 @@
 # ruff: noqa: F401
 # %% [markdown]
 # # 03 Induction heads
+#
+# *Attention patterns that mean something, and a circuit that you can find in almost every language model.*
+#
+# Give a language model a name that it has never met, *Zubiro*, and it will stumble over every piece of it. Use the name a
+# second time, and after the first piece it knows the rest. Nothing in its weights has changed between the two: it has looked
+# back, found the place where this piece stood before, and copied what came next. The part of the model that does this is a
+# pair of attention heads in two different layers. The second of the two is called an **induction head**.
+#
+# It is the best understood circuit in transformers (Elhage et al. 2021; Olsson et al. 2022), and a good first one: small
+# enough to hold in your head, real enough to matter, and made of nothing but attention. In this chapter you will
+#
+# 1. make prompts on which copying is the *only* way to do well;
+# 2. read five kinds of heads off their attention patterns, each with a score of one line;
+# 3. find the induction heads of a model that the project trained, among all its heads;
+# 4. see why no single layer can do it, and through which wire two layers do: **K-composition**;
+# 5. build a working induction circuit by hand, from weights that you choose one by one. No training.
+#
+# The figures use your functions as soon as they are written, and the course's own until then: you can read on at any time and
+# come back. You need chapter 01 (what queries, keys, values and the residual stream are); of chapter 02 only `run_with_cache`.
 
 # %%
 import math
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from IPython.display import Markdown, display
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cleanlens.course import check, hint, solution
+from cleanlens import HookedTransformer, HookedTransformerConfig, plots
+from cleanlens.course import catalog, check, hint, solution
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+
+
+def yours(id, mine):
+    """Your answer once it is written; until then the course's, so that the figures can be drawn."""
+
+    def either(*arguments):
+        try:
+            return mine(*arguments)
+        except NotImplementedError:
+            return catalog.find(id).reference[mine.__name__].value(*arguments)
+
+    return either
+
+
+# %%
+model = HookedTransformer.from_pretrained("attn-only-2l-demo")
+BOS = model.tokenizer.bos_token_id
+d_vocab, n_layers, n_heads = model.cfg.d_vocab, model.cfg.n_layers, model.cfg.n_heads
+print(
+    f"{n_layers} layers of {n_heads} heads, {d_vocab} tokens, and no MLPs: only attention. BOS is token {BOS}."
+)
+
+# %% [markdown]
+# ## 1 Looking at heads
+#
+# For every position (the **query**), a head has one row of weights over the positions up to there (the **keys**), and the row
+# sums to 1. This table is its *pattern*, $A[q, k]$: how much of what position $q$ receives comes from position $k$. Here are
+# all the heads of our small model on a little story with a made-up name. Choose a head, then hover over the tokens: you see
+# where each of them looks.
+
+# %%
+story = "Once there was a robot named Zubiro. One day Zubiro went to the park. Mary saw Zubiro near the lake."
+story_tokens = model.to_str_tokens(story)
+_, story_cache = model.run_with_cache(story)
+head_names = [f"L{layer}H{head}" for layer in range(n_layers) for head in range(n_heads)]
+story_patterns = torch.cat([story_cache["pattern", layer][0] for layer in range(n_layers)])
+plots.attention(story_tokens, story_patterns, head_names)
+
+# %% [markdown]
+# If you look for a while, a few habits stand out. Some heads look one to the left, whatever stands there. Some spread over
+# half the text. And some do something odd: at the *second* "Zubiro", at each piece of it, they look at a piece of the *first*
+# one, namely the one that comes next. We want to go from "stand out" to numbers. Five kinds of heads will be enough:
+#
+# | kind | looks from position $q$ at | what it takes to know this |
+# |---|---|---|
+# | previous-token head | $q - 1$ | only positions |
+# | current-token head | $q$ itself | only positions |
+# | first-token head | $0$ | only positions |
+# | duplicate-token head | an earlier copy of the token at $q$ | only tokens |
+# | **induction head** | the token **after** an earlier copy of the token at $q$ | a token, *and what stands to the left of another* |
+#
+# (A first-token head is often a head at rest. A softmax has to put its weight somewhere; BOS is the same in every text, so it
+# is a good place to look when there is nothing to do.)
+#
+# The story is a poor place to measure this. Its words are predictable for a hundred reasons, and "the token before", "the last
+# name", "the word that usually belongs here" can all be the same token. We need prompts on which the five differ.
+
+# %% [markdown]
+# ## 2 Random tokens, twice
+#
+# Take a sequence of random tokens and put it down twice, behind the start token:
+#
+# $$\texttt{BOS}\;\; x_1\, x_2 \cdots x_n\;\; x_1\, x_2 \cdots x_n \qquad\text{positions } 0,\; 1..n,\; n{+}1..2n .$$
+#
+# In the first half, nothing a model has learned about text is of any use: the best possible loss is that of a guess,
+# $\log d_\text{vocab}$ nats per token. In the second half everything can be known, by looking back and *only* by looking
+# back. So what a head does there shows what it is for. And since the tokens are random, no training text looked like this:
+# what works here is a method, not a memory. (Olsson et al. 2022 measure their heads in the same way.)
+#
+# Two details matter more than it seems. BOS must be there, once, in front: these models have never seen a text without it.
+# And BOS must not turn up among the random tokens, where it would say "a new text begins".
 
 # %%
 # exercise 03.1
 
 # %%
 check("03.1")
+
+# %% [markdown]
+# Stuck? `hint("03.1")` gives one hint after the other, `solution("03.1")` the answer and why it is so.
+#
+# Now the model reads a batch of such prompts. Column $i$ of its per-token loss is the price of token $i + 1$:
+# $\ell_i = -\log p(x_{i+1} \mid x_0 \ldots x_i)$.
+
+# %%
+make_tokens = yours("03.1", repeated_tokens)
+n = 30
+tokens = make_tokens(d_vocab, n, 32, BOS)
+loss = model(tokens, return_type="loss", loss_per_token=True)  # [batch, 2n]
+guess = math.log(d_vocab)
+plots.line(
+    {"loss": loss.mean(0), "a guess, log d_vocab": [guess] * (2 * n)},
+    x=list(range(1, 2 * n + 1)),
+    title=f"Loss by position: {n} random tokens, then the same again",
+    x_label="position of the predicted token",
+    y_label="nats",
+)
+
+# %% [markdown]
+# A cliff. For $n$ tokens the model pays the price of a guess (a little more at the very first ones, where it still hopes for a
+# story). Then the copy begins, and the loss falls to almost nothing. It falls one token late, and it must: the first token of
+# the second half is as unforeseeable as any before it, because nobody told the model that the first half has ended. Only
+# having seen *that* token can it know where it is.
+#
+# That token belongs to neither half. Your next function says so.
+#
+# | column of the loss | $0 \ldots n-1$ | $n$ | $n+1 \ldots 2n-1$ |
+# |---|---|---|---|
+# | predicts position | $1 \ldots n$ | $n+1$ | $n+2 \ldots 2n$ |
+# | which is | first half | the surprise | the rest of the second half |
 
 # %%
 # exercise 03.2
@@ -24,16 +153,122 @@ check("03.1")
 check("03.2")
 
 # %%
+first, second = yours("03.2", loss_by_half)(loss, n)
+assert (first - guess).abs().mean() < 1
+assert second.max() < 1 < first.min()
+display(
+    Markdown(
+        f"First half **{first.mean():.2f}** nats (a guess costs {guess:.2f}), second half **{second.mean():.3f}**. "
+        f"Over the {len(second)} prompts the second number goes from {second.min():.3f} to {second.max():.3f}: it works on every one."
+    )
+)
+
+# %% [markdown]
+# Olsson et al. 2022 ("Key Concepts") take the same view of ordinary text: a model that learns *in context* has a lower loss on
+# late tokens than on early ones, and they measure the difference between the 500th token and the 50th. Repeated random tokens
+# are the extreme case, where all of the difference comes from copying.
+#
+# So the model can do it. *Which heads* do it?
+
+# %% [markdown]
+# ## 3 Heads that know where, not what
+#
+# Start with the three kinds that are about positions. In the table $A[q, k]$, with queries as rows and keys as columns, each of
+# them is a line:
+#
+# $$\text{prev}: A[q, q-1] \qquad \text{current}: A[q, q] \qquad \text{first}: A[q, 0].$$
+#
+# The score of a head is its mean along the line, over the batch and over the queries $1 \ldots s - 1$. Query 0 is left out,
+# because it can see nothing but itself: $A[0, 0] = 1$ in every head there ever was, and an average that includes it says that
+# every head is a bit of a first-token head.
+#
+# A tool worth knowing: `pattern.diagonal(offset, dim1=-2, dim2=-1)` takes a diagonal out of the last two axes, and negative
+# offsets lie below the main diagonal. The result's *last* axis runs along the diagonal. (Without `dim1` and `dim2` it would
+# run through the first two axes. The shapes may even fit.)
+
+# %%
 # exercise 03.3
 
 # %%
 check("03.3")
 
 # %%
+_, cache = model.run_with_cache(tokens)
+positional = [yours("03.3", positional_scores)(cache["pattern", layer]) for layer in range(n_layers)]
+prev, current, first_token = (
+    torch.stack([scores[kind] for scores in positional]) for kind in ("prev", "current", "first")
+)
+plots.head_map(prev, title="Previous-token score")
+
+# %%
+plots.head_map(current, title="Current-token score")
+
+# %%
+plots.head_map(first_token, title="First-token score")
+
+# %% [markdown]
+# Is 0.2 a lot? Compare with a head that knows nothing and looks at everything it sees equally. From query $q$ it gives
+# $1/(q + 1)$ to each key, so on these prompts it would score the mean of $1/(q+1)$ over the queries.
+
+# %%
+indifferent = sum(1 / (q + 1) for q in range(1, 2 * n + 1)) / (2 * n)
+prev_head = divmod(int(prev.argmax()), n_heads)
+assert prev_head[0] == 0
+assert prev.max() > 0.8
+display(
+    Markdown(
+        f"A head without any preference would score **{indifferent:.3f}** in all three. "
+        f"The head **L{prev_head[0]}H{prev_head[1]}** gives **{prev.max():.2f}** of its attention to the previous token: "
+        "it does little else. It is in layer 0. Remember it."
+    )
+)
+
+# %% [markdown]
+# ## 4 Heads that know what
+#
+# Now the other two kinds. Take $n = 3$ and write the positions out:
+#
+# | position | 0 | 1 | 2 | 3 | 4 | 5 | 6 |
+# |---|---|---|---|---|---|---|---|
+# | token | BOS | A | B | C | A | **B** | C |
+#
+# Stand at position 5, the second B. The same token stood at position 2, which is $n = 3$ back: a *duplicate-token head* looks
+# there. What followed it then is C at position 3, which is $n - 1 = 2$ back: an *induction head* looks there. That C is what
+# comes next now, at position 6. All of a head's duplicate cells lie on the diagonal $-n$, all of its induction cells on the
+# diagonal $-(n-1)$:
+
+# %%
+picture = torch.zeros(7, 7)
+for q in range(4, 7):
+    picture[q, q - 3], picture[q, q - 2] = -1, 1
+labels = [f"{token} ({i})" for i, token in enumerate(["BOS", *"ABCABC"])]
+plots.heatmap(
+    picture,
+    labels,
+    labels,
+    title="n = 3: duplicate-token cells (red, -n), induction cells (blue, -(n - 1))",
+    x_label="key",
+    y_label="query",
+)
+
+# %% [markdown]
+# Count with your finger before you write code: which queries are on each line? The second half is $n+1 \ldots 2n$. The diagonal
+# $-n$ begins at query $n$ (against BOS), so it has one entry too many. The diagonal $-(n-1)$ begins at query $n - 1$, so it has
+# two.
+
+# %%
 # exercise 03.4
 
 # %%
 check("03.4")
+
+# %% [markdown]
+# The duplicate-token score asks "have I seen this token before, and where?". Wang et al. 2022 found such heads at work in GPT-2
+# small, where they notice that a name is mentioned twice (chapter 06). One layer is enough for it: the query and the key
+# compare tokens.
+#
+# And now the one this chapter is about. It is the *prefix matching score* of Olsson et al. 2022: attention to what followed the
+# earlier occurrence of the current token.
 
 # %%
 # exercise 03.5
@@ -42,13 +277,492 @@ check("03.4")
 check("03.5")
 
 # %%
+duplicate = torch.stack(
+    [yours("03.4", duplicate_score)(cache["pattern", layer], n) for layer in range(n_layers)]
+)
+induction = torch.stack(
+    [yours("03.5", induction_score)(cache["pattern", layer], n) for layer in range(n_layers)]
+)
+plots.head_map(duplicate, title="Duplicate-token score")
+
+# %%
+plots.head_map(induction, title="Induction score")
+
+# %% [markdown]
+# There is a lot of induction, and all of it is in one layer. Duplicate-token heads are another matter: small numbers mean that
+# this model has found no use for one, and on these prompts there is none. To know *that* a token came before does not tell
+# what comes next.
+#
+# Now look at the pattern itself: here is one prompt, short enough to see all of it, and
+# the model's best induction head. The stripe is the diagonal that you have just averaged over. It starts where the repeat
+# starts.
+
+# %%
+short = make_tokens(d_vocab, 12, 1, BOS)
+_, short_cache = model.run_with_cache(short)
+best = divmod(int(induction.argmax()), n_heads)
+names = [f"{text} ({i})" for i, text in enumerate(model.to_str_tokens(short[0]))]
+plots.heatmap(
+    short_cache["pattern", best[0]][0, best[1]],
+    names,
+    names,
+    title=f"The pattern of L{best[0]}H{best[1]} on 12 random tokens, twice",
+    x_label="key",
+    y_label="query",
+    zero_centred=False,
+)
+
+# %% [markdown]
+# ## 5 Finding heads
+#
+# With two layers of four heads one can look. GPT-2 small has 144 heads, so the next function turns a table into a list. It is
+# easy, and easy to get wrong in a way that is never noticed in a model with as many layers as heads.
+
+# %%
 # exercise 03.6
 
 # %%
 check("03.6")
 
 # %%
+top = yours("03.6", top_heads)
+[prev_head] = top(prev, 1)
+best = top(induction, 1)[0]
+found = [f"| L{layer}H{head} | {induction[layer, head]:.3f} |" for layer, head in top(induction, 3)]
+assert best[0] == 1
+assert induction.max() > 0.8
+assert induction[0].max() < 0.1
+display(
+    Markdown(
+        "\n".join(
+            [
+                f"No head of layer 0 scores more than **{induction[0].max():.3f}**. The best three:",
+                "",
+                "| head | induction score |",
+                "|---|---|",
+                *found,
+            ]
+        )
+    )
+)
+
+# %% [markdown]
+# A score from one kind of prompt with one length could be luck, or a habit of looking a fixed distance back: with $n = 30$,
+# "always look 29 to the left" is a perfect score. So vary the length, which a fixed distance does not survive. And compare
+# with the same model before it had learned anything, its checkpoint at step 0.
+
+# %%
+newborn = HookedTransformer.from_pretrained("attn-only-2l-demo", checkpoint_index=0)
+
+
+def induction_table(model, n, batch=16):
+    """The induction scores of all heads, `[layer head]`, on new prompts with this period."""
+    bos = model.tokenizer.bos_token_id
+    tokens = make_tokens(model.cfg.d_vocab, n, batch, bos)
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
+    score = yours("03.5", induction_score)
+    return torch.stack([score(cache["pattern", layer], n) for layer in range(model.cfg.n_layers)])
+
+
+periods = [5, 10, 20, 30, 45, 60]
+by_period = torch.stack([induction_table(model, n)[best] for n in periods])
+at_birth = torch.stack([induction_table(newborn, n).max() for n in periods])
+assert by_period[1:].min() > 0.7
+assert at_birth[1:].max() < 0.2
+plots.line(
+    {f"L{best[0]}H{best[1]}": by_period, "the best head before training": at_birth},
+    x=periods,
+    title="One head, prompts of different periods",
+    x_label="n, the number of random tokens",
+    y_label="induction score",
+)
+
+# %% [markdown]
+# ### Looking is not yet doing
+#
+# A pattern says where a head reads, not what it writes. An induction head is defined by two properties (Olsson et al. 2022,
+# "Key Concepts"): it *matches prefixes* (your score), and it *copies*: it raises the logit of the token that it looks at.
+# Chapter 02's direct attribution shows the second. Take what each head writes at a position of the second half, divide it by
+# the final LayerNorm's scale, and read off the logit of the right next token. (The unembedding is centred, so a head that
+# raises all logits alike gets 0.)
+
+# %%
+right = tokens[:, n + 2 :]  # what comes next at the positions n + 1 .. 2n - 1
+scale = cache["ln_final.hook_scale"][:, n + 1 : -1]
+toward = model.W_U.T[right] / scale  # [batch, pos, d_model]
+attribution = torch.stack(
+    [
+        torch.einsum("bphe,hed,bpd->h", cache["z", layer][:, n + 1 : -1], model.W_O[layer], toward)
+        / right.numel()
+        for layer in range(n_layers)
+    ]
+)
+assert attribution[1].sum() > 3 * attribution[0].sum().abs()
+plots.head_map(attribution, title="What each head adds to the logit of the right next token")
+
+# %% [markdown]
+# The layer that looks at the right token is also the layer that says it. The previous-token head adds next to nothing to
+# the answer: whatever it is good for, it is not that. So what would the model lose without it?
+
+# %% [markdown]
+# ## 6 Why one layer cannot do it
+#
+# Write the score that a head of the **first** layer computes, before its softmax. All it can read are embeddings,
+# $x_i = W_E[t_i] + W_\text{pos}[i]$ (with a LayerNorm, which works on each position alone):
+#
+# $$s(q, k) = \frac{(x_q W_Q) \cdot (x_k W_K)}{\sqrt{d_\text{head}}} = f(t_q,\, q,\, t_k,\, k).$$
+#
+# Four arguments, and *the token at $k - 1$ is not one of them*. But that token is the whole point. "Look at $k$ if the token
+# before it is mine" is a question about $t_{k-1}$, and a key made from $x_k$ alone has never heard of it. Embeddings do not
+# talk to their neighbours; only attention moves anything from one position to another. So induction needs one step of
+# attention to tell position $k$ what stood before it, and a second one to use it: **two layers at least**
+# (Elhage et al. 2021, "One-Layer Attention-Only Transformers" and "Induction Heads").
+#
+# We can watch this in the trained model. Take a prompt of the second half's query $q$ and its induction key $k = q - n + 1$,
+# and change a single token: the one *before* $k$. The scores $s(q, k)$ of layer 0 must not change at all, to the last digit.
+# Those of the induction heads should collapse.
+
+# %%
+k = 8
+q = k - 1 + n
+altered = tokens.clone()
+altered[:, k - 1] = make_tokens(d_vocab, 1, len(tokens), BOS)[:, 1]
+_, altered_cache = model.run_with_cache(altered)
+before = torch.stack([cache["attn_scores", layer][:, :, q, k].mean(0) for layer in range(n_layers)])
+after = torch.stack([altered_cache["attn_scores", layer][:, :, q, k].mean(0) for layer in range(n_layers)])
+assert (before - after)[0].abs().max() < 1e-4
+assert (before - after)[best] > 1
+plots.bar(
+    (after - before).flatten(),
+    head_names,
+    title="Change of the score s(q, k) when only the token at k - 1 is changed",
+    y_label="after minus before",
+)
+
+# %% [markdown]
+# Zero for layer 0. Several units for the others, and scores stand in an exponent: each unit is a factor of $e$.
+#
+# What *can* one layer do on these prompts? It can look fixed distances back (useless when $n$ varies). It can learn that after
+# A often comes B, from training, but not that it did so in *this* text. And it can note which tokens have occurred at all, and
+# raise those: then it picks among $n$ tokens instead of $d_\text{vocab}$, a loss of about $\log n$.
+
+# %%
+display(
+    Markdown(
+        f"A guess costs {guess:.2f} nats. Knowing which {n} tokens occur, but not their order, would cost about "
+        f"{math.log(n):.2f}. This model pays {second.mean():.2f}: it knows the order."
+    )
+)
+
+# %% [markdown]
+# ## 7 How the two layers are wired
+#
+# The previous-token head of layer 0 has told every position what stands before it: it has added, to the residual stream at
+# $k$, a vector that depends on $t_{k-1}$. A head of layer 1 reads that stream three times, as query, as key and as value, so
+# there are three ways in which it can use this. Elhage et al. 2021 ("Three Kinds of Composition") call them
+#
+# * **Q-composition**: the *query* reads what an earlier head wrote; it changes what is looked for;
+# * **K-composition**: the *key* reads it; it changes by what a position can be found;
+# * **V-composition**: the *value* reads it; it changes what is fetched from there.
+#
+# Induction should be the second: the query is the plain current token, "A"; the key at $k$ says "*before me stands A*". Then
+# the score compares two tokens that are at different places in the residual stream,
+#
+# $$s(q, k) \approx \frac{\big(W_E[t_q]\, W_Q\big)\cdot\big(W_E[t_{k-1}]\, W^{(0)}_V W^{(0)}_O\, W_K\big)}{\sqrt{d_\text{head}}},$$
+#
+# and it is large when $t_q = t_{k-1}$. This can be tested. Take the previous-token head's output out of *one* of the three
+# inputs of layer 1, and leave the other two as they are. (`set_use_split_qkv_input` gives each head separate copies of the
+# stream for Q, K and V; a hook on one of them edits it. Chapter 04 is about hooks.)
+
+# %%
+layer, head = prev_head
+written = (
+    cache["z", layer][:, :, head] @ model.W_O[layer, head]
+)  # what it adds to the stream, [batch, pos, d_model]
+
+
+def without_it(x, hook):
+    return x - written[:, :, None]
+
+
+model.set_use_split_qkv_input(True)
+by_part = {}
+for part in ("q", "k", "v"):
+    with model.hooks(fwd_hooks=[(f"blocks.1.hook_{part}_input", without_it)]):
+        part_loss, part_cache = model.run_with_cache(tokens, return_type="loss", loss_per_token=True)
+    part_score = yours("03.5", induction_score)(part_cache["pattern", 1], n)
+    by_part[part] = (part_score[best[1]].item(), yours("03.2", loss_by_half)(part_loss, n)[1].mean().item())
+model.set_use_split_qkv_input(False)
+
+whole = (induction[best].item(), second.mean().item())
+assert by_part["k"][0] < 0.5 * whole[0] < by_part["q"][0]
+assert by_part["k"][1] > 5 * whole[1]
+plots.bar(
+    [whole[0], *(by_part[part][0] for part in "qkv")],
+    ["intact", "not in Q", "not in K", "not in V"],
+    title=f"Induction score of L{best[0]}H{best[1]}, with L{layer}H{head} hidden from one of its inputs",
+    y_label="induction score",
+)
+
+# %%
+plots.bar(
+    [whole[1], *(by_part[part][1] for part in "qkv")],
+    ["intact", "not in Q", "not in K", "not in V"],
+    title="Loss on the second half",
+    y_label="nats",
+)
+
+# %% [markdown]
+# One wire out of three carries it, and it is K. (Hiding the head from V cannot change the pattern, only what is fetched;
+# hiding it from Q changes the questions a little and may even help: the current token is asked about more purely.)
+# The heads of section 1 now make sense as *a circuit*:
+#
+# | | layer 0, previous-token head | layer 1, induction head |
+# |---|---|---|
+# | query reads | position $q$ | token $t_q$ |
+# | key reads | position $k$ | **what layer 0 wrote at $k$**: the token $t_{k-1}$ |
+# | so it attends to | $k = q - 1$ | $k$ with $t_{k-1} = t_q$ |
+# | value reads | token $t_k$ | token $t_k$ |
+# | and writes it as | "the token before me" | "the next token", a vote on the output |
+
+# %% [markdown]
+# ## 8 Build one
+#
+# To understand a machine is to be able to build it. You will now choose all the weights of a two-layer attention-only model
+# with one head per layer, so that it does induction: for any period, any distance, any tokens. To keep the arithmetic clean it
+# has no LayerNorm and no biases:
+#
+# $$x = W_E[t] + W_\text{pos}, \qquad x \leftarrow x + \mathrm{softmax}\!\Big(\tfrac{(xW_Q)(xW_K)^\top}{\sqrt{d_\text{head}}}\Big)\, x W_V W_O
+# \quad\text{(twice)}, \qquad \text{logits} = x W_U .$$
+#
+# You choose the sizes too. Three thoughts to start from.
+#
+# **Give every fact its own place.** The residual stream is a vector of $d_\text{model}$ numbers, and each layer only *adds* to
+# it. If two facts share directions, readers see their sum and cannot tell them apart. Four facts have to live side by side at
+# every position: where I am, which token I am, which token stands before me, and what I vote for. Make $d_\text{model}$ large
+# enough and give each fact its own set of basis vectors. With $d_\text{vocab} = 3$ and $n_\text{ctx} = 4$:
+#
+# | directions | 0 1 2 3 | 4 5 6 | 7 8 9 | 10 11 12 |
+# |---|---|---|---|---|
+# | hold | position | token | token before | answer |
+# | written by | $W_\text{pos}$ | $W_E$ | layer 0 | layer 1 |
+# | read by | layer 0: Q, K | layer 0: V; layer 1: Q, V | layer 1: **K** | $W_U$ |
+#
+# **A head is two matrices.** $W_Q W_K^\top$ decides what matches what; $W_V W_O$ decides what is read from where and written
+# to where. If the rows of $P$ are the basis vectors of a place, then $x P^\top$ reads that place, and $u P$ writes $u$ there.
+# To make a query match the key *one position earlier*, put a shift in between: row $i$ of the shift has its 1 in column
+# $i - 1$.
+#
+# **Softmax is soft.** A match that scores 1, against 0 for the rest, among 70 keys, gets $e / (e + 69)$, less than 4% of the
+# attention, and the division by $\sqrt{d_\text{head}}$ makes it worse. The lead must be 10 or more *after* that division. The
+# logits need a clear lead as well.
+#
+# The check builds the model from your weights and asks: where does layer 0 look? where does layer 1, and through which of its
+# inputs does it know? what does the model predict, and at what loss? It uses prompts of lengths that your function is not told.
+
+# %%
 # exercise 03.7
 
 # %%
 check("03.7")
+
+# %% [markdown]
+# Your model is a `HookedTransformer` like any other: fill in the weights, and every tool of this course works on it.
+
+
+# %%
+def hand_built(d_vocab, n_ctx):
+    """The weights of exercise 03.7 in a HookedTransformer."""
+    weights = yours("03.7", build_induction_model)(d_vocab, n_ctx)
+    _, d_model, d_head = weights["W_Q"].shape
+    cfg = HookedTransformerConfig(
+        n_layers=2,
+        d_model=d_model,
+        n_ctx=n_ctx,
+        d_head=d_head,
+        n_heads=1,
+        d_vocab=d_vocab,
+        attn_only=True,
+        normalization_type=None,
+        device="cpu",
+    )
+    made = HookedTransformer(cfg)
+    made.embed.W_E.data = weights["W_E"].float()
+    made.pos_embed.W_pos.data = weights["W_pos"].float()
+    made.unembed.W_U.data = weights["W_U"].float()
+    for layer, block in enumerate(made.blocks):
+        for name in ("W_Q", "W_K", "W_V", "W_O"):
+            getattr(block.attn, name).data = weights[name][layer : layer + 1].float()
+    return made
+
+
+by_hand = hand_built(d_vocab=100, n_ctx=64)
+prompt = torch.cat([torch.tensor([0]), torch.randperm(99)[:10] + 1]).tolist()
+prompt = torch.tensor([prompt + prompt[1:]])
+_, hand_cache = by_hand.run_with_cache(prompt)
+plots.attention(
+    ["BOS", *(f" {token}" for token in prompt[0, 1:].tolist())],
+    torch.cat([hand_cache["pattern", 0][0], hand_cache["pattern", 1][0]]),
+    ["layer 0: the previous token", "layer 1: what followed"],
+)
+
+# %%
+hand_losses, hand_scores = {}, []
+for period in (6, 12, 25):
+    distinct = torch.stack([torch.randperm(99)[:period] + 1 for _ in range(16)])
+    repeated = torch.cat([torch.zeros(16, 1, dtype=torch.long), distinct, distinct], dim=1)
+    hand_loss, hand_cache = by_hand.run_with_cache(repeated, return_type="loss", loss_per_token=True)
+    hand_losses[f"n = {period}"] = hand_loss.mean(0)
+    hand_scores.append(yours("03.5", induction_score)(hand_cache["pattern", 1], period).item())
+    assert hand_scores[-1] > 0.9
+    assert yours("03.2", loss_by_half)(hand_loss, period)[1].max() < 0.2
+print("induction scores:", [round(score, 3) for score in hand_scores])
+plots.line(
+    hand_losses,
+    title="The model built by hand, on repeats of three lengths",
+    x_label="column of the loss (the position before the predicted token)",
+    y_label="nats",
+)
+
+# %% [markdown]
+# The same cliff, from weights that were never trained, at every length. Compare the first halves. The trained model pays the
+# price of a guess; unless you have taken care, this one pays more, above all at the start, because it is *sure of something* even
+# when it has nothing to go by: a query without a match spreads its attention evenly over all it has seen, and votes for those
+# tokens. A trained head can learn to rest on BOS instead. What would you add to the weights to make it safer?
+#
+# And some things to try, in a cell of your own:
+#
+# * **The same token twice in the half.** `A B ... A C ... A`: what does your model predict, what should it? (Its attention is
+#   split between the places that follow an A. A trained model can also ask for what stood two before.)
+# * **Fewer dimensions.** Positions need not be one-hot: as points on a circle, two numbers are enough, and "the previous one"
+#   is a rotation. Tokens need not be either: random directions in fewer dimensions interfere a little, and a sharp softmax
+#   forgives it. How small can you make $d_\text{model}$?
+# * **The other route.** Induction can be done with Q-composition too: layer 0 finds the earlier copy and hands over its
+#   *position*, layer 1 looks one to the right of it ("pointer arithmetic"). Both kinds exist in trained models. Why might training
+#   find the previous-token route first?
+
+# %% [markdown]
+# ## 9 A model with everything
+#
+# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, four layers with MLPs, and it tells stories.
+# Are there induction heads in it? Nothing changes but the name.
+
+
+# %%
+def survey(model, n=25, batch=16):
+    """Previous-token, duplicate-token and induction scores of all heads, each `[layer head]`."""
+    tokens = make_tokens(model.cfg.d_vocab, n, batch, model.tokenizer.bos_token_id)
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
+    patterns = [cache["pattern", layer] for layer in range(model.cfg.n_layers)]
+    return {
+        "previous-token": torch.stack([yours("03.3", positional_scores)(p)["prev"] for p in patterns]),
+        "duplicate-token": torch.stack([yours("03.4", duplicate_score)(p, n) for p in patterns]),
+        "induction": torch.stack([yours("03.5", induction_score)(p, n) for p in patterns]),
+    }
+
+
+def report(name, scores):
+    """The best two heads of each kind, as a table."""
+    rows = [
+        f"| {kind} | " + " | ".join(f"L{l}H{h} {table[l, h]:.2f}" for l, h in top(table, 2)) + " |"
+        for kind, table in scores.items()
+    ]
+    display(Markdown("\n".join([f"| `{name}` | best | second |", "|---|---|---|", *rows])))
+
+
+gpt2_demo = HookedTransformer.from_pretrained("gpt2-demo")
+demo_scores = survey(gpt2_demo)
+report("gpt2-demo", demo_scores)
+[demo_prev], [demo_best] = top(demo_scores["previous-token"], 1), top(demo_scores["induction"], 1)
+assert demo_scores["induction"].max() > 0.5
+assert demo_scores["previous-token"].max() > 0.5
+assert demo_prev[0] < demo_best[0]  # the previous-token head comes first, as it must
+plots.head_map(demo_scores["induction"], title="gpt2-demo: induction score")
+
+# %%
+plots.head_map(demo_scores["previous-token"], title="gpt2-demo: previous-token score")
+
+# %%
+plots.head_map(demo_scores["duplicate-token"], title="gpt2-demo: duplicate-token score")
+
+# %% [markdown]
+# The order is the same as before, and it has to be: the previous-token head sits in an *earlier* layer than the induction heads
+# that read it.
+#
+# Back to where we began, an invented name in a story. Here is what each token costs this model. The pieces of "Zubiro" are
+# expensive the first time; the second and the third time only its first piece still is (who will be mentioned next?), and
+# the rest comes by copying.
+
+# %%
+demo_tokens = gpt2_demo.to_str_tokens(story)
+demo_loss, demo_cache = gpt2_demo.run_with_cache(story, return_type="loss", loss_per_token=True)
+plots.tokens(demo_tokens, [0.0, *demo_loss[0].tolist()], title="Loss per token in nats")
+
+# %%
+pieces = gpt2_demo.to_str_tokens(" Zubiro", prepend_bos=False)
+starts = [i for i in range(len(demo_tokens)) if demo_tokens[i : i + len(pieces)] == pieces]
+per_mention = [
+    demo_loss[0, start : start + len(pieces) - 1].mean().item() for start in starts
+]  # all but the first piece
+assert len(starts) == 3
+assert max(per_mention[1:]) < 0.5 * per_mention[0]
+layer, head = demo_best
+looks_back = [
+    demo_cache["pattern", layer][0, head, later + i, earlier + i + 1].item()
+    for number, later in enumerate(starts)
+    for earlier in starts[:number]
+    for i in range(len(pieces) - 1)
+]
+display(
+    Markdown(
+        f"The pieces after the first of {pieces} cost {per_mention[0]:.2f} nats each at the first mention, then "
+        + ", ".join(f"{cost:.2f}" for cost in per_mention[1:])
+        + f". At the later mentions the best induction head, L{layer}H{head}, gives up to {max(looks_back):.2f} of its attention to "
+        "the piece that came next the time before."
+    )
+)
+
+# %% [markdown]
+# This is what induction is *for* in a text: names, terms, quotations, anything that this text has introduced and that the weights
+# cannot know. Olsson et al. 2022 argue, by several lines of evidence of different strength, that heads of this kind carry much
+# of in-context learning also in large models, where they match more loosely than token by token ("Argument 4"). The random-token
+# score finds heads that *can* do the strict form; it does not prove that this is all they do. Chapter 04 asks what breaks
+# without them, chapter 05 reads the circuit off the weights, chapter 07 watches it appear during training.
+#
+# ### GPT-2 small
+# The same survey on a model that somebody else trained on the web. It runs when the model is on this machine
+# (`HookedTransformer.from_pretrained("gpt2-small")` fetches it once, about 500 MB).
+
+# %%
+if isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str):
+    gpt2 = HookedTransformer.from_pretrained("gpt2-small")
+    gpt2_scores = survey(gpt2, n=50, batch=8)
+    report("gpt2-small", gpt2_scores)
+    display(plots.head_map(gpt2_scores["induction"], title="gpt2-small: induction score"))
+else:
+    print("gpt2-small is not on this machine, so this survey is left out; nothing below needs it.")
+
+# %% [markdown]
+# In GPT-2 small, L5H1, L5H5, L6H9, L7H2 and L7H10 have high induction scores, and Wang et al. 2022 (section 3) name L2H2 and
+# L4H11 as previous-token heads: the same order again, first the one kind and in later layers the other.
+#
+# ## What you now know
+#
+# * Repeated random tokens separate copying from everything else: guessing on the first half, near zero on the second, and one
+#   token in between that belongs to neither.
+# * A head's kind is a line in its pattern. Previous, current and first token are about positions; duplicate-token ($-n$) and
+#   induction ($-(n-1)$) are about content. Which rows you average over is part of the definition.
+# * An induction head matches a prefix *and* copies. The score measures the first; the logits show the second.
+# * One layer cannot do it, because its score at a key does not know what stands before that key. Two layers can, through
+#   K-composition: a previous-token head in an earlier layer tells every position what came before it.
+# * You can write such a circuit down. What makes it work: a place of its own for every fact, readers that read the right place,
+#   and a softmax that is sharp. What makes it *induction*: that it compares tokens, not distances.
+#
+# ## References
+#
+# * N. Elhage, N. Nanda, C. Olsson et al., *A Mathematical Framework for Transformer Circuits*, 2021: "One-Layer Attention-Only
+#   Transformers", "Two-Layer Attention-Only Transformers" with "Three Kinds of Composition" and "Induction Heads".
+# * C. Olsson, N. Elhage, N. Nanda et al., *In-context Learning and Induction Heads*, 2022: "Key Concepts" (definitions, in-context
+#   learning score), "Argument 3" (ablations), "Argument 4" (looser matching), and the appendix on head activation evaluators.
+# * K. Wang et al., *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small*, 2022, section 3:
+#   duplicate-token, induction and previous-token heads at work in one circuit.

@@ -75,8 +75,8 @@ def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
 
     Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
     first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
-    length and distance that fits into `n_ctx` positions, with a loss below 0.1 and each head's attention at its
-    place above 0.9. Token 0 is BOS and comes first.
+    length that fits into `n_ctx` positions, wherever they begin, with a loss below 0.1 and each head's attention at
+    its place above 0.9. Token 0 is BOS and comes first; the tokens of a half are all different.
 
     There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself.
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Chapter 03, Induction heads: what kinds of attention heads there are, how to find them, how to build one."""
 
 import math
