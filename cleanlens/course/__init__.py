@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["check", "grade", "hint", "solution"]
+__all__ = ["check", "grade", "hint", "solution", "yours"]
 
 
 def __getattr__(name: str) -> Any:

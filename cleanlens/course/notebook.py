@@ -53,6 +53,20 @@ def solution(which: Any) -> None:
     _say(f"{entry.id} {entry.title}\n\n{solution_text(entry, _root())}\n\nWhy: {entry.details['why']}")
 
 
+def yours(which: str, instead: Any) -> Any:
+    """Your own answer to an exercise if it is right; `instead` otherwise, and a line that says so.
+
+    `which` is an id with one definition ("00.2") or a name ("apply_bpe"). For putting the pieces of a chapter together.
+    """
+    [entry, *_] = _entries(which)
+    name = which if which in entry.names else entry.names[0]
+    result, space = _grade_and_load(entry, _namespace(which))
+    if result.passed:
+        return space[name.partition(".")[0]]
+    _say(f"{entry.id} {name} is {report.WORDS[result.status]}: the library's stands in for it here.")
+    return instead
+
+
 def _entries(which: Any) -> list[Entry]:
     if isinstance(which, str):
         return entries(which)
@@ -65,21 +79,26 @@ def _entries(which: Any) -> list[Entry]:
 
 
 def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
+    return _grade_and_load(entry, names)[0]
+
+
+def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, Mapping[str, Any]]:
+    """The verdict, and the namespace in which the answer that was judged lives."""
     started = time.monotonic()
     answers = Answers.read(entry.chapter, _root())
     answer = answers.of(entry)
     live = all(_is_written(names, name) for name in entry.names)
     if answer.origin == FILE:
         if error := answers.file.syntax_error(entry):
-            return Result(entry.id, Status.ERROR, stage="crash", message=error)
+            return Result(entry.id, Status.ERROR, stage="crash", message=error), {}
         with captured():
             space, problems = load(answers.file.parts, f"answers_{entry.chapter.id}")
         where = answer.where
         note = "It is answered in the notebook as well; the file counts." if live else ""
     else:
         if not any(_is_written(names, name) for name in entry.names):
-            return Result(entry.id, Status.NOT_ATTEMPTED)
-        space, problems, where, note = dict(names), [], "the notebook", ""
+            return Result(entry.id, Status.NOT_ATTEMPTED), {}
+        space, problems, where, note = dict(names), list[str](), "the notebook", ""
     blobs, printed = _observe(entry.id, space)
     ex = catalog.find(entry.id)
     with _guard.pristine():
@@ -88,7 +107,9 @@ def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
     seconds = time.monotonic() - started
-    return result.with_(where=where, note=note.strip(), printed=printed, seconds=seconds, version=ex.version)
+    return result.with_(
+        where=where, note=note.strip(), printed=printed, seconds=seconds, version=ex.version
+    ), space
 
 
 def _observe(id: str, space: Mapping[str, Any]) -> tuple[list[bytes], str]:

@@ -15,7 +15,7 @@ chapter = Chapter("00", "tokens", "Tokens")
 
 BOS = "<|endoftext|>"
 PAD = BOS_ID = 0
-DEMO = Path(__file__).parents[2] / "models" / "gpt2-demo" / "tokenizer.json"
+DEMO = Path(__file__).parents[2] / "models" / "attn-only-2l-demo" / "tokenizer.json"
 NAMES = ["Mary", "John", "Tom", "Anna", "Sam", "Kate", "Ben", "Lily"]
 INVENTED = ["Zorblaxuth", "Quilvanter", "Mipraxolo", "Vexandrilou"]
 
@@ -494,7 +494,7 @@ def _(seed):
 
 
 def _tokenizer():
-    """The demo model's tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do."""
+    """The demo models' tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do."""
     if DEMO.exists():
         tokenizer = Tokenizer.from_file(str(DEMO))
     else:
