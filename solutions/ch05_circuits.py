@@ -236,4 +236,7 @@ def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]
 # exercise 05.11
 def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
     """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
-    return copying_score((model.W_E @ model.OV @ model.W_U).eigenvalues)
+    small = (
+        model.W_O @ (model.W_U @ model.W_E) @ model.W_V
+    )  # [layer, head, d_head, d_head]: B A for A B = full OV
+    return copying_score(torch.linalg.eigvals(small))

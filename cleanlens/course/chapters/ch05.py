@@ -2,12 +2,14 @@
 
 import math
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...activation_cache import ActivationCache
 from ...config import HookedTransformerConfig
 from ...factored_matrix import FactoredMatrix
 from ...hooked_transformer import HookedTransformer
@@ -28,11 +30,19 @@ def low_rank(generator, ldim, mdim, rdim, leading=()):
     return normal(generator, *leading, ldim, mdim), normal(generator, *leading, mdim, rdim)
 
 
+@lru_cache(maxsize=16)
+def built(seed, **settings):
+    return HookedTransformer(HookedTransformerConfig(**settings))
+
+
 def tiny_model(seed, **changes):
-    """An attention-only model whose weights, biases included, are random and of order 1."""
+    """An attention-only model whose weights, biases included, are random and of order 1.
+
+    Building the module takes longer than a check should: it is kept, and its weights are written anew every time.
+    """
     sizes = dict(n_layers=3, d_model=10, n_ctx=7, d_head=3, n_heads=4, d_vocab=13)
     settings = dict(attn_only=True, normalization_type=None, device="cpu", init_weights=False)
-    model = HookedTransformer(HookedTransformerConfig(**(sizes | settings | changes)))
+    model = built(seed, **(sizes | settings | changes))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
@@ -1245,6 +1255,7 @@ def _(seed):
 @ex.oracle
 def _(model, layer, head, ln_scale):
     # The model itself, on tokens that are nothing but their positions: no embedding, no earlier heads, no biases.
+    # (The weights are written anew for the next call, see tiny_model.)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if ".b_" in name or name.endswith(("W_E", "W_O")):
@@ -1400,15 +1411,22 @@ ex = chapter.exercise(
 )
 
 
+@lru_cache(maxsize=4)
+def activations(model, seed):
+    """All activations on a few random tokens, by name; computed once for each seed."""
+    tokens = torch.randint(model.cfg.d_vocab, (1, 6), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        return model.run_with_cache(tokens, remove_batch_dim=True, return_cache_object=False)[1]
+
+
 @ex.inputs
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     calls = []
     for i, (layer, head) in enumerate([(1, 2), (2, 1)]):
         model = tiny_model(seed + 100 * i, normalization_type="LNPre")
-        tokens = torch.randint(model.cfg.d_vocab, (1, 6), generator=g)
-        with torch.no_grad():
-            _, cache = model.run_with_cache(tokens, remove_batch_dim=True)
+        stored = activations(model, seed + 100 * i)
+        cache = ActivationCache({name: x.clone() for name, x in stored.items()}, model, has_batch_dim=False)
         calls.append({"what": "split_qk", "model": model, "cache": cache, "layer": layer, "head": head})
     calls.append({"what": "decompose_scores", "q": normal(g, 5, 6, 3), "k": normal(g, 4, 6, 3)})
     calls.append({"what": "decompose_scores", "q": normal(g, 4, 5, 7), "k": normal(g, 4, 5, 7)})
