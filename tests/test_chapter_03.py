@@ -137,3 +137,14 @@ def test_gpt2_demo_has_the_same_circuit_in_the_same_order(chapter):
     assert chapter.demo_prev[0] < chapter.demo_best[0]
     assert max(chapter.per_mention[1:]) < 0.2 * chapter.per_mention[0]
     assert max(chapter.looks_back) > 0.5
+
+
+def test_in_the_story_the_second_mention_looks_at_the_next_piece_of_the_first(chapter):
+    pieces = chapter.model.to_str_tokens(" Zubiro", prepend_bos=False)
+    size = len(pieces)
+    first, second, *_ = [
+        i for i in range(len(chapter.story_tokens)) if chapter.story_tokens[i : i + size] == pieces
+    ]
+    layer, head = chapter.best
+    pattern = chapter.story_cache["pattern", layer][0, head]
+    assert all(pattern[second + i, first + i + 1] > 0.3 for i in range(size - 1))
