@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -157,7 +158,8 @@ class Generation:
         if use_past_kv_cache:
             cache = HookedTransformerKeyValueCache.init_cache(self.cfg, None, len(tokens), capacity=longest)
         finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-        unread, unread_mask = tokens, torch.ones_like(tokens) if mask is None else mask
+        mask = torch.ones_like(tokens) if mask is None else mask
+        unread, unread_mask = tokens, mask
         for _ in range(max_new_tokens):
             resid = self(
                 unread,
@@ -166,7 +168,7 @@ class Generation:
                 past_kv_cache=cache,
             )
             logits = self.unembed(self.ln_final(resid[:, -1:]))[:, 0]  # only the last position is read
-            token = sample_logits(logits, tokens=tokens, **sampling)
+            token = sample_logits(logits, tokens=tokens, attention_mask=mask, **sampling)
             if eos_ids:
                 token = torch.where(finished, eos_ids[0], token)
                 finished |= torch.isin(token, torch.tensor(eos_ids, device=token.device))
@@ -174,11 +176,9 @@ class Generation:
             if eos_ids and finished.all():
                 return
             tokens = torch.cat([tokens, token[:, None]], dim=1)
-            new = torch.ones_like(token[:, None])
-            if cache is None:
-                unread, unread_mask = tokens, torch.cat([unread_mask, new], dim=1)
-            else:
-                unread, unread_mask = token[:, None], new
+            mask = F.pad(mask, (0, 1), value=1)
+            new = 0 if cache is None else -1
+            unread, unread_mask = tokens[:, new:], mask[:, new:]
 
     def _as_return_type(
         self: "HookedTransformer", tokens: Tensor, mask: Tensor | None, input: Any, return_type: str
@@ -187,6 +187,7 @@ class Generation:
             raise ValueError(f"return_type = {return_type!r}; it must be 'input', 'str' or 'tokens'")
         if return_type == "tokens" or (return_type == "input" and isinstance(input, Tensor)):
             return tokens
-        special = {self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        tokenizer = self._tokenizer("turning tokens into text")
+        special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
         texts = [str(self.to_string([i for i in row if i not in special])) for row in tokens.tolist()]
         return texts[0] if isinstance(input, str) or len(texts) == 1 else texts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -214,6 +215,7 @@ def sample_logits(
     temperature: float = 1.0,
     freq_penalty: float = 0.0,
     tokens: Int[Tensor, "batch pos"] | None = None,
+    attention_mask: Int[Tensor, "batch pos"] | None = None,
 ) -> Int[Tensor, "batch"]:
     """Draw one next token per row.
 
@@ -224,11 +226,12 @@ def sample_logits(
         temperature: the logits are divided by it; 0 takes the most likely token.
         freq_penalty: subtracted from a token's logit once for each time it is in `tokens`.
         tokens: the text so far; needed for `freq_penalty`.
+        attention_mask: 0 for padding, which is not counted.
     """
     if temperature == 0.0:
         return final_logits.argmax(dim=-1)
     return torch.multinomial(
-        next_token_probs(final_logits, top_k, top_p, temperature, freq_penalty, tokens), num_samples=1
+        next_token_probs(final_logits, top_k, top_p, temperature, freq_penalty, tokens, attention_mask), 1
     )[:, 0]
 
 
@@ -239,6 +242,7 @@ def next_token_probs(
     temperature: float = 1.0,
     freq_penalty: float = 0.0,
     tokens: Int[Tensor, "batch pos"] | None = None,
+    attention_mask: Int[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, "batch d_vocab"]:
     """The distribution that `sample_logits` draws from; arguments as there."""
     if temperature <= 0:
@@ -251,8 +255,8 @@ def next_token_probs(
     if freq_penalty:
         if tokens is None:
             raise ValueError("freq_penalty needs the tokens so far")
-        counts = torch.zeros_like(logits).scatter_add_(1, tokens, torch.ones_like(tokens, dtype=logits.dtype))
-        logits = logits - freq_penalty * counts
+        once = torch.ones_like(tokens) if attention_mask is None else attention_mask
+        logits = logits - freq_penalty * torch.zeros_like(logits).scatter_add_(1, tokens, once.to(logits))
     if top_k is not None:
         kth = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, -math.inf)
@@ -330,10 +334,20 @@ def composition_scores(
     left and then those of right. Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits",
     section "Two-Layer Attention-Only Transformers", heading "Three kinds of composition".
     """
-    if broadcast_dims:
-        for _ in range(right.ndim - 2):
-            left = left.unsqueeze(left.ndim - 2)
-    return (left @ right).norm() / left.norm() / right.norm()
+    # ||A B A' B'|| = ||R_A (B A') R_B'^T||: of each pair only an [mdim mdim] matrix is ever made.
+    (R_A, left_B), (right_A, R_B) = (left.cores()[0], left.B), (right.A, right.cores()[1])
+    reader = right_A @ R_B.transpose(-1, -2)  # [... d_model k]
+    writer = R_A @ left_B  # [... k d_model]
+    if not broadcast_dims:
+        return (writer @ reader).norm(dim=(-2, -1)) / left.norm() / right.norm()
+    k, j = writer.shape[-2], reader.shape[-1]
+    readers = rearrange(reader.reshape(-1, *reader.shape[-2:]), "matrix d_model k -> d_model (matrix k)")
+    rows = [
+        (one @ readers).reshape(k, -1, j).norm(dim=(0, 2)) for one in writer.reshape(-1, *writer.shape[-2:])
+    ]
+    products = torch.stack(rows).reshape(*left.leading, *right.leading)
+    left_norms = left.norm().reshape(*left.leading, *[1] * len(right.leading))
+    return products / left_norms / right.norm()
 
 
 # ---------------------------------------------------------------- data
