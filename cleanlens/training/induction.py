@@ -41,7 +41,7 @@ class InductionHistory:
 
 def train_induction(
     cfg: HookedTransformerConfig | None = None,
-    steps: int = 1000,
+    steps: int = 1500,
     seed: int = 0,
     every: int = 25,
     learning_rate: float = 2e-3,
