@@ -153,7 +153,7 @@ def _(seed):
         (Toy(table), tokens, "hook_q", None),
         (Toy(table), tokens, _all, "hook_post"),  # somebody's own hook edits this one in place
         (Toy(table), too_large, _all, "hook_pre"),  # the run fails
-        (tiny_model(seed), random_tokens(seed), _any_q, None),
+        (tiny_model(seed, attn_only=True, n_layers=2), random_tokens(seed), _any_q, None),
     ]
     return [dict(zip(("model", "tokens", "names_filter", "edited"), case)) for case in made]
 
