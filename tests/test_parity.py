@@ -138,9 +138,8 @@ def test_the_flags_of_from_pretrained_are_those_of_process_weights(tmp_path: Pat
         )
 
 
-@pytest.mark.parametrize("name", [name for name in embedded_models() if name.startswith("gpt2")])
-def test_embedded_models(name: str) -> None:
-    rows = parity(name)
+def test_the_embedded_model() -> None:
+    rows = parity("gpt2-demo")
     assert {row.dtype for row in rows} == {torch.float64, torch.float32}
     assert_all_ok(rows)
 
