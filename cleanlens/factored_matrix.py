@@ -1,9 +1,12 @@
-"""A low-rank matrix kept as its two factors.
+"""A low-rank matrix kept as its factors.
 
 A head's OV and QK circuits are d_model x d_model matrices of rank d_head. Written as A @ B they take a
 fraction of the memory, and norm, singular values and eigenvalues need small matrices only.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,32 +20,52 @@ class FactoredMatrix:
     Leading axes are batch axes and broadcast against each other: a model's OV circuits are one
     FactoredMatrix with leading axes layer and head.
 
+    A and B may themselves be given as chains of matrices, and products stay chains: the full OV circuit
+    W_E (W_V W_O) W_U of every head is four factors, never `[layer head d_vocab d_head]`.
+
+    Attributes:
+        lefts, rights: the chains whose products are A and B.
+
     Raises:
         ValueError: the inner axes differ, or the leading axes do not broadcast.
     """
 
-    def __init__(self, A: Float[Tensor, "... ldim mdim"], B: Float[Tensor, "... mdim rdim"]):
-        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+    def __init__(self, A: Tensor | Sequence[Tensor], B: Tensor | Sequence[Tensor]):
+        self.lefts = [A] if isinstance(A, Tensor) else list(A)
+        self.rights = [B] if isinstance(B, Tensor) else list(B)
+        chain = [*self.lefts, *self.rights]
+        given = " and ".join(
+            f"{name} {' @ '.join(str(list(part.shape)) for part in parts)}"
+            for name, parts in (("A", self.lefts), ("B", self.rights))
+        )
+        if min(part.ndim for part in chain) < 2 or any(
+            l.shape[-1] != r.shape[-2] for l, r in pairwise(chain)
+        ):
             raise ValueError(
-                f"FactoredMatrix: A has shape {list(A.shape)} and B {list(B.shape)}; "
-                "they must be [... ldim mdim] and [... mdim rdim]"
+                f"FactoredMatrix: the shapes are {given}; they must be [... ldim mdim] and [... mdim rdim]"
             )
         try:
-            leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+            self.leading = torch.broadcast_shapes(*(part.shape[:-2] for part in chain))
         except RuntimeError:
-            raise ValueError(
-                f"FactoredMatrix: the leading axes of A {list(A.shape)} and B {list(B.shape)} do not broadcast"
-            ) from None
-        self.A = A.expand(*leading, *A.shape[-2:])
-        self.B = B.expand(*leading, *B.shape[-2:])
-        self.ldim, self.mdim, self.rdim = A.shape[-2], A.shape[-1], B.shape[-1]
+            raise ValueError(f"FactoredMatrix: the leading axes of {given} do not broadcast") from None
+        self.ldim, self.mdim, self.rdim = chain[0].shape[-2], self.lefts[-1].shape[-1], chain[-1].shape[-1]
+
+    @cached_property
+    def A(self) -> Float[Tensor, "*leading ldim mdim"]:
+        """The left factor, multiplied out."""
+        return _product(self.lefts).expand(*self.leading, self.ldim, self.mdim)
+
+    @cached_property
+    def B(self) -> Float[Tensor, "*leading mdim rdim"]:
+        """The right factor, multiplied out."""
+        return _product(self.rights).expand(*self.leading, self.mdim, self.rdim)
 
     # ---------------------------------------------------------------- shape and views
 
     @property
     def shape(self) -> torch.Size:
         """The shape of the product, leading axes included."""
-        return torch.Size((*self.A.shape[:-1], self.rdim))
+        return torch.Size((*self.leading, self.ldim, self.rdim))
 
     @property
     def ndim(self) -> int:
@@ -62,13 +85,13 @@ class FactoredMatrix:
     @property
     def AB(self) -> Float[Tensor, "*leading ldim rdim"]:
         """The product, multiplied out."""
-        return self.A @ self.B
+        return _product([*self.lefts, *self.rights]).expand(self.shape)
 
     @property
     def BA(self) -> Float[Tensor, "*leading mdim mdim"]:
         """The product in the other order, which has the same nonzero eigenvalues. Needs ldim == rdim."""
         self._check_square("BA")
-        return self.B @ self.A
+        return _product([*self.rights, *self.lefts]).expand(*self.leading, self.mdim, self.mdim)
 
     def _check_square(self, what: str) -> None:
         if self.ldim != self.rdim:
@@ -77,7 +100,10 @@ class FactoredMatrix:
     @property
     def T(self) -> "FactoredMatrix":
         """The transpose (A B)^T = B^T A^T; leading axes stay."""
-        return FactoredMatrix(self.B.transpose(-1, -2), self.A.transpose(-1, -2))
+        return FactoredMatrix(
+            [part.transpose(-1, -2) for part in reversed(self.rights)],
+            [part.transpose(-1, -2) for part in reversed(self.lefts)],
+        )
 
     def transpose(self) -> "FactoredMatrix":
         """The same as `T`."""
@@ -87,7 +113,16 @@ class FactoredMatrix:
         """A new leading axis of size 1 at place k."""
         if k < 0 or k > self.ndim - 2:
             raise ValueError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
-        return FactoredMatrix(self.A.unsqueeze(k), self.B.unsqueeze(k))
+        lefts, rights = self._with_leading()
+        return FactoredMatrix([part.unsqueeze(k) for part in lefts], [part.unsqueeze(k) for part in rights])
+
+    def _with_leading(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Both chains, every factor with all the leading axes (as views)."""
+        lefts, rights = (
+            [part.expand(*self.leading, *part.shape[-2:]) for part in chain]
+            for chain in (self.lefts, self.rights)
+        )
+        return lefts, rights
 
     def __getitem__(self, index: Any) -> "FactoredMatrix":
         """Index as the product would be: leading axes first, then its rows (in A), then columns (in B).
@@ -106,16 +141,16 @@ class FactoredMatrix:
         if n_axes > self.ndim - 2:
             cut = len(index) - (n_axes - (self.ndim - 2))
             leading, inner = index[:cut], index[cut:]
-        A, B = self.A[leading], self.B[leading]
+        lefts, rights = ([part[leading] for part in chain] for chain in self._with_leading())
         if len(inner) > 0:
-            A = A[..., _keep_axis(inner[0]), :]
+            lefts[0] = lefts[0][..., _keep_axis(inner[0]), :]
         if len(inner) > 1:
-            B = B[..., :, _keep_axis(inner[1])]
-        return FactoredMatrix(A, B)
+            rights[-1] = rights[-1][..., :, _keep_axis(inner[1])]
+        return FactoredMatrix(lefts, rights)
 
     def get_corner(self, k: int = 3) -> Tensor:
         """The first k entries of the product along every axis."""
-        return (self.A[..., :k, :] @ self.B[..., :, :k])[tuple(slice(k) for _ in range(self.ndim))]
+        return self[(*(slice(k) for _ in range(self.ndim)),)].AB
 
     # ---------------------------------------------------------------- products
 
@@ -125,23 +160,23 @@ class FactoredMatrix:
         Raises:
             ValueError: other's rows are not this matrix's columns.
         """
-        if isinstance(other, FactoredMatrix):
-            _check_inner(self.shape, other.shape)
-            middle = self.B @ other.A  # [... mdim mdim']
-            if self.mdim <= other.mdim:
-                return FactoredMatrix(self.A, middle @ other.B)
-            return FactoredMatrix(self.A @ middle, other.B)
         _check_inner(self.shape, other.shape)
+        if isinstance(other, FactoredMatrix):
+            middle = _product([*self.rights, *other.lefts])  # [... mdim mdim']
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.lefts, [middle, *other.rights])
+            return FactoredMatrix([*self.lefts, middle], other.rights)
         if other.ndim < 2:
-            return (self.A @ (self.B @ other)[..., None])[..., 0]
-        return FactoredMatrix(self.A, self.B @ other)
+            return _product([*self.lefts, *self.rights, other[:, None]])[..., 0].expand(self.shape[:-1])
+        return FactoredMatrix(self.lefts, [*self.rights, other])
 
     def __rmatmul__(self, other: Tensor) -> "FactoredMatrix | Tensor":
         """other @ (A B)."""
         _check_inner(other.shape, self.shape)
         if other.ndim < 2:
-            return ((other @ self.A)[..., None, :] @ self.B)[..., 0, :]
-        return FactoredMatrix(other @ self.A, self.B)
+            product = _product([other[None, :], *self.lefts, *self.rights])[..., 0, :]
+            return product.expand(*self.leading, self.rdim)
+        return FactoredMatrix([other, *self.lefts], self.rights)
 
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":
         """Times a number."""
@@ -149,7 +184,7 @@ class FactoredMatrix:
             raise ValueError(
                 f"FactoredMatrix: can be multiplied by one number, not by a tensor of shape {list(scalar.shape)}"
             )
-        return FactoredMatrix(self.A * scalar, self.B)
+        return FactoredMatrix([*self.lefts[:-1], self.lefts[-1] * scalar], self.rights)
 
     __rmul__ = __mul__
 
@@ -197,9 +232,15 @@ class FactoredMatrix:
 
     def norm(self) -> Float[Tensor, "*leading"]:
         """The Frobenius norm, ||R_A R_B^T|| in the notation of `svd`."""
-        R_A = torch.linalg.qr(self.A, mode="r").R
-        R_B = torch.linalg.qr(self.B.transpose(-1, -2), mode="r").R
-        return (R_A @ R_B.transpose(-1, -2)).norm(dim=(-2, -1))
+        R_A, R_B = self.cores()
+        return (R_A @ R_B.transpose(-1, -2)).norm(dim=(-2, -1)).expand(self.leading)
+
+    def cores(self) -> tuple[Float[Tensor, "*#leading k mdim"], Float[Tensor, "*#leading j mdim"]]:
+        """R_A and R_B of `svd`: A = Q_A R_A and B^T = Q_B R_B with orthonormal columns in Q_A and Q_B.
+
+        Every norm of A B is that of R_A R_B^T. A leading axis that a factor lacks is not added.
+        """
+        return _triangle(self.lefts), _triangle([part.transpose(-1, -2) for part in reversed(self.rights)])
 
     def make_even(self) -> "FactoredMatrix":
         """The same product with the singular values shared: A = U sqrt(S), B = sqrt(S) V^T."""
@@ -219,6 +260,30 @@ class FactoredMatrix:
 
     def __repr__(self) -> str:
         return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+
+def _product(chain: Sequence[Tensor]) -> Tensor:
+    """The product of a chain, multiplying first where the result is smallest.
+
+    In W_O (W_U W_E) W_V, for all heads at once, that is the one d_model x d_model matrix in the middle.
+    """
+    chain = list(chain)
+    while len(chain) > 1:
+        sizes = [
+            torch.broadcast_shapes(l.shape[:-2], r.shape[:-2]).numel() * l.shape[-2] * r.shape[-1]
+            for l, r in pairwise(chain)
+        ]
+        at = sizes.index(min(sizes))
+        chain[at : at + 2] = [chain[at] @ chain[at + 1]]
+    return chain[0]
+
+
+def _triangle(chain: Sequence[Tensor]) -> Tensor:
+    """R of the QR decomposition of a chain's product, taken factor by factor so that each stays small."""
+    R = torch.linalg.qr(chain[0], mode="r").R
+    for part in chain[1:]:
+        R = torch.linalg.qr(R @ part, mode="r").R
+    return R
 
 
 def _keep_axis(index: Any) -> Any:

@@ -147,10 +147,12 @@ class Weights:
         readers = {"Q": lambda: self.QK, "K": lambda: self.QK.T, "V": lambda: self.OV}
         if mode not in readers:
             raise ValueError(f"mode = {mode!r}; it must be 'Q', 'K' or 'V'")
-        scores = composition_scores(self.OV, readers[mode](), broadcast_dims=True)
-        layer = torch.arange(self.cfg.n_layers, device=scores.device)
-        later = layer[:, None, None, None] < layer[None, None, :, None]
-        return scores * later
+        writer, reader = self.OV, readers[mode]()
+        n_layers, n_heads = self.cfg.n_layers, self.cfg.n_heads
+        scores = self.W_E.new_zeros(n_layers, n_heads, n_layers, n_heads)
+        for layer in range(n_layers - 1):
+            scores[layer, :, layer + 1 :] = composition_scores(writer[layer], reader[layer + 1 :])
+        return scores
 
     def all_head_labels(self: "HookedTransformer") -> list[str]:
         """`L0H0`, `L0H1`, ..., in the order of the stacked weights."""

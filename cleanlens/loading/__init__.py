@@ -206,7 +206,7 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             folder = Path(model_name)
     if folder is not None and "tokenizer" in fields:
         folder = MODELS / fields["tokenizer"]
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if folder is None and model_name in ALIASES:
         try:
@@ -215,4 +215,6 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             return None
     if folder is None or not ((folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()):
         return None
-    return AutoTokenizer.from_pretrained(folder)
+    # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
+    kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
+    return kind.from_pretrained(folder)
