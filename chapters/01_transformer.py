@@ -1,0 +1,944 @@
+# ruff: noqa: F401
+# %% [markdown]
+# # 01 The transformer from scratch
+#
+# A language model reads a text and says, at every position, how likely each token of its vocabulary is to come next. That
+# is all it does. Everything in this course is about *how* one particular kind of program does it, and one cannot take a
+# program apart without knowing its parts. So in this chapter you write the program: GPT-2, whole, in nine short
+# functions. Four more train it, and let it write.
+#
+# At the end your code is given the weights of a trained model, and it must produce the same logits as Hugging Face's
+# implementation, number by number. Then it tells a story.
+#
+# **What is asked of the model.** A text is a sequence of tokens $t_0, t_1, \dots, t_{n-1}$. By the chain rule of
+# probability, and with nothing lost,
+#
+# $$ p(t_0, \dots, t_{n-1}) = \prod_{i} p(t_i \mid t_0, \dots, t_{i-1}), $$
+#
+# so it is enough to have one function that turns a beginning into a distribution over the next token (Shannon 1948,
+# section 3, did it with tables; Bengio et al. 2003 with a neural network). A transformer computes all these
+# distributions of a text in a single pass: position $i$ of its output is about token $i+1$, and a *causal mask* sees to
+# it that it has been computed from tokens $0 \dots i$ only.
+#
+# **The map.** One picture for the whole chapter, from bottom to top; the numbers are the exercises:
+#
+# ```
+#                  logits  [b s v]                        01.10 loss   01.11 training   01.12-13 writing
+#                     |
+#                  W_U, b_U          unembedding          01.9
+#                  ln_final          LayerNorm            01.1
+#                     |
+#        +--------->  + <--------- MLP <---- ln2 ----+    01.7, 01.1
+#        |            |                              |
+#  one   |            o------------------------------+    resid_mid  [b s d]
+#  block |            |
+#  01.8  |            + <--- attention <---- ln1 ----+    01.4-01.6, 01.1
+#        |            |                              |
+#        +----------  o------------------------------+    resid_pre  [b s d]
+#                     |
+#                     +             the residual stream begins
+#                    / \
+#        W_E[tokens]     W_pos[0..s]                      01.2, 01.3
+#             |
+#        tokens  [b s]
+# ```
+#
+# The vertical line in the middle is the **residual stream**: one vector of length $d$ per position. It starts as an
+# embedding, every part of every layer reads it and *adds* something to it, and at the top it is read out. Nothing is ever
+# moved from it or overwritten (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", section on
+# virtual weights and the residual stream). Only attention moves information between positions; all other parts work
+# on each position by itself.
+#
+# **Letters for axes**, here and in all later chapters: `b` batch, `s` position (`q` when it is a query's, `k` when it is a
+# key's), `d` d_model, `h` head, `e` d_head, `m` d_mlp, `v` vocabulary.
+
+# %%
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from huggingface_hub import try_to_load_from_cache
+from IPython.display import Markdown, display
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import GPT2LMHeadModel
+
+from cleanlens import HookedTransformer, HookedTransformerConfig, plots
+from cleanlens.course import check, grade, hint, solution
+from cleanlens.course.chapters.ch01 import assemble, right_answer
+from cleanlens.loading.names import MODELS
+from cleanlens.training.corpus import NAMES, OBJECTS, PLACES, documents
+from cleanlens.utils import lm_cross_entropy_loss
+from cleanlens.utils import next_token_probs as library_probs
+
+_ = torch.manual_seed(0)
+
+# %% [markdown]
+# The figures of this chapter look into `gpt2-demo`, a model of GPT-2's architecture that comes with the package and was
+# trained on a toy world of very small stories. Here are its sizes beside those of the smallest GPT-2 (Radford et al. 2019,
+# table 2). They are different numbers in the same program.
+
+# %%
+model = HookedTransformer.from_pretrained_no_processing("gpt2-demo")
+_ = model.requires_grad_(False)
+cfg = model.cfg
+small = dict(n_layers=12, d_model=768, n_heads=12, d_head=64, d_mlp=3072, n_ctx=1024, d_vocab=50257)
+rows = "\n".join(f"| `{name}` | {getattr(cfg, name)} | {value} |" for name, value in small.items())
+display(Markdown(f"| | gpt2-demo | GPT-2 small |\n|---|---|---|\n{rows}"))
+
+# %% [markdown]
+# And this is what it has to say after the beginning of a sentence: the probabilities of the next token, the twelve
+# highest of them.
+
+# %%
+text = "When Mary and John went to the park, John gave a ball to"
+tokens = model.to_tokens(text)  # BOS in front, as always
+str_tokens = model.to_str_tokens(text)
+logits, cache = model.run_with_cache(text)
+highest = logits[0, -1].softmax(dim=-1).topk(12)
+plots.bar(
+    highest.values,
+    [str(model.to_string(token)) for token in highest.indices.tolist()],
+    title=f"{text} ...",
+    y_label="probability",
+)
+
+
+# %% [markdown]
+# Some cells below use a function of yours, as soon as its check passes, and the library's until then. This is how they
+# choose:
+
+
+# %%
+def yours_or(library, name: str):
+    """Your function of this name when it is right, else the library's."""
+    result, yours = right_answer(name, globals())
+    if yours is None:
+        print(f"{name}: {result.status}, so the library's is used here.")
+    return library if yours is None else yours
+
+
+# %% [markdown]
+# ## 1 Layer normalization
+#
+# Every part of the model reads the residual stream, and the stream *grows*: each layer adds to it. A part that was trained
+# on vectors of one size must not meet vectors ten times as large. So each reads through a normalization of its own. How
+# much the stream of our model grows, and what its parts see of that:
+
+# %%
+streams = [*(cache["resid_pre", layer] for layer in range(cfg.n_layers)), cache["resid_post", -1]]
+raw = [resid[0, 1:].norm(dim=-1).mean() for resid in streams]
+seen = [F.layer_norm(resid, (cfg.d_model,))[0, 1:].norm(dim=-1).mean() for resid in streams]
+assert raw[-1] > 2 * raw[0], "the stream grows"
+plots.line(
+    {"the stream itself": torch.stack(raw), "after centring and scaling": torch.stack(seen)},
+    x=[f"before {layer}" for layer in range(cfg.n_layers)] + ["at the end"],
+    title="Length of the residual stream's vectors, mean over positions",
+    y_label="length",
+)
+
+# %% [markdown]
+# **The definition** (Ba, Kiros and Hinton 2016, section 3, equations 3 and 4). For one vector $x$ of length $d$, the one at
+# one position of one text:
+#
+# $$
+# \mu = \frac{1}{d}\sum_i x_i, \qquad \sigma^2 = \frac{1}{d}\sum_i (x_i - \mu)^2, \qquad
+# \mathrm{LN}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot w + b .
+# $$
+#
+# The gain $w$ and the bias $b$ are learned, one number per dimension.
+#
+# **By hand.** Take $x = (1, 2, 3, 6)$. Then $\mu = 3$; the deviations are $(-2, -1, 0, 3)$; $\sigma^2 = (4 + 1 + 0 + 9)/4 = 3.5$;
+# $\sigma = 1.871$. So before gain and bias the result is $(-1.069, -0.535, 0, 1.604)$. With $d - 1 = 3$ in the
+# denominator it would be $(-0.926, -0.463, 0, 1.389)$: that is `torch.var`'s default, meant for estimating the variance of
+# a population from a sample. Nothing is estimated here.
+#
+# **As geometry.** Subtracting the mean removes one direction, that of $(1, 1, \dots, 1)$. Dividing by $\sigma$ puts what is
+# left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a vector's direction, within $d-1$
+# dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for $a > 0$, as long as $\varepsilon$ is small
+# beside the variance. It is *almost* linear: for a fixed $\sigma$ it is linear, and chapter 02 makes good use of that.
+#
+# **What $\varepsilon$ is for.** A vector without any variance would be divided by 0. With $\varepsilon$ *inside* the root it is
+# divided by $\sqrt\varepsilon$ at least. On ordinary vectors one cannot see where $\varepsilon$ stands, or whether it is there at
+# all; on small ones one can:
+
+# %%
+x = torch.tensor([1.0, 2.0, 3.0, 6.0])
+centred = x - x.mean()
+sizes = torch.logspace(-5, 1, 25)
+inside = [(s * centred / ((s * centred).square().mean() + 1e-5).sqrt()).abs().max() for s in sizes]
+outside = [(s * centred / ((s * centred).square().mean().sqrt() + 1e-5)).abs().max() for s in sizes]
+plots.line(
+    {"sqrt(var + eps)": torch.stack(inside), "sqrt(var) + eps": torch.stack(outside)},
+    x=sizes,
+    title="The largest number in LN(s · (1, 2, 3, 6)), eps = 1e-5",
+    x_label="s",
+    log_x=True,
+)
+
+# %% [markdown]
+# (Later models often leave the centring out: RMSNorm, Zhang and Sennrich 2019. Why normalization helps training at all is less
+# settled than one would think; Xiong et al. 2020 show that having it *in front of* each part, as GPT-2 does, keeps the gradients
+# of the first steps at a reasonable size.)
+#
+# Now write it. All axes of `x` but the last are just many vectors side by side.
+
+# %%
+# exercise 01.1
+
+# %%
+check("01.1")
+
+# %% [markdown]
+# Read your function once more with the geometry in mind: what does it do to a vector whose numbers are all equal? Nothing is left of it but $b$. A part of the
+# model cannot see how large the stream is, or what its mean is; it sees a direction. That has a consequence for taking models apart: whoever wants a later
+# part to notice something must make it large *in comparison with everything else* in the stream.
+
+# %% [markdown]
+# ## 2 Tokens and positions become vectors
+#
+# **Token embedding.** Each token $t$ of the vocabulary has a learned vector, row $t$ of the matrix $W_E$ (`"v d"`). One can say the
+# same as a product with a one-hot vector: $\mathrm{onehot}(t)\, W_E = W_E[t]$. The lookup is faster, the product is the better
+# picture: it says that the embedding is a linear map out of the space of tokens, and chapter 05 multiplies it with others.
+#
+# **By hand.** With $W_E = \begin{pmatrix} 1 & 0\\ 0 & 2\\ 3 & 3\end{pmatrix}$ the tokens $(2, 0)$ become the rows $(3, 3)$ and
+# $(1, 0)$.
+#
+# Do the vectors mean anything? Words that can replace each other in the training texts should come to lie near each other. In
+# the toy world names replace names, places places, things things. The mean cosine similarity between groups of words,
+# each word compared with others only:
+
+# %%
+groups = {"names": NAMES, "places": PLACES, "things": OBJECTS}
+vectors = F.normalize(model.W_E - model.W_E.mean(dim=0), dim=-1)
+members = {
+    name: vectors[[model.to_single_token(f" {word}") for word in words]] for name, words in groups.items()
+}
+
+
+def similarity(a: Tensor, b: Tensor, same: bool) -> Tensor:
+    """The mean cosine over pairs, a vector's with itself left out."""
+    cosines = a @ b.T
+    return cosines[~torch.eye(len(a)).bool()].mean() if same else cosines.mean()
+
+
+alike = torch.tensor([[similarity(a, b, a is b) for b in members.values()] for a in members.values()])
+for i in range(3):
+    assert alike[i].argmax() == i, "each group is closest to itself"
+plots.heatmap(alike, x=list(groups), y=list(groups), title="Mean cosine similarity of token embeddings")
+
+# %% [markdown]
+# Each group is closest to itself (the diagonal). Nobody told the model what a name is.
+
+# %%
+# exercise 01.2
+
+# %%
+check("01.2")
+
+# %% [markdown]
+# **Position embedding.** Attention, as we shall see, treats the earlier tokens as a *set*: shuffle them, and each query gets the
+# same answer. But *John gave Mary* and *Mary gave John* are different. So every position $i$ has a vector too, row $i$ of $W_{pos}$
+# (`"n_ctx d"`), and the stream begins as the sum
+#
+# $$ x_i = W_E[t_i] + W_{pos}[i]. $$
+#
+# The transformer of 2017 used fixed sines and cosines (Vaswani et al. 2017, section 3.5), and remarks there that learned positions
+# do as well; GPT and GPT-2 learn them (Radford et al. 2018, section 4.1). A learned table ends at `n_ctx`: there is no
+# row for position `n_ctx`, and the model cannot read a longer text at all. That the sum of the two vectors can be taken apart again by
+# whoever reads it is not guaranteed by anything; training sees to it, since in $d$ dimensions there is room
+# for many nearly orthogonal directions.
+#
+# What training has made of the table: the cosine similarity between the vectors of every two positions.
+
+# %%
+directions = F.normalize(model.W_pos, dim=-1)
+cosines = directions @ directions.T
+assert cosines.diagonal(1).mean() > cosines.diagonal(40).mean(), "neighbours are more alike than strangers"
+plots.heatmap(
+    cosines, title="Cosine similarity of position embeddings", x_label="position", y_label="position"
+)
+
+# %% [markdown]
+# Nearby positions have similar vectors: a head that wants "somewhere around here" can have it, and one that wants "exactly the one
+# before" has to work for it.
+
+# %%
+# exercise 01.3
+
+# %%
+check("01.3")
+
+# %% [markdown]
+# ## 3 Attention
+#
+# Attention is the only place where information moves between positions. Each position asks a question (its **query**), each position
+# holds up a label (its **key**); where question and label agree, the asker collects what lies there (the **value**). In this section we
+# build it in three steps: who may look where (the mask), how much each looks where (the pattern), and what is moved (the values and the output).
+#
+# ### 3.1 The causal mask
+#
+# The score of query $q$ and key $k$ is a number, and a softmax over the keys will turn each query's scores into weights that add up to
+# 1. But position $i$ has to predict token $i+1$; if it could look there, it would copy, and learn nothing. So scores
+# with $k > q$ are set to $-\infty$ before the softmax, and $e^{-\infty} = 0$ (Vaswani et al. 2017, section 3.2.3).
+#
+# **By hand.** Three positions whose scores are all 0:
+#
+# $$
+# \begin{pmatrix} 0 & 0 & 0\\ 0 & 0 & 0\\ 0 & 0 & 0\end{pmatrix} \to
+# \begin{pmatrix} 0 & -\infty & -\infty\\ 0 & 0 & -\infty\\ 0 & 0 & 0\end{pmatrix}
+# \xrightarrow{\text{softmax over keys}}
+# \begin{pmatrix} 1 & 0 & 0\\ \tfrac12 & \tfrac12 & 0\\ \tfrac13 & \tfrac13 & \tfrac13\end{pmatrix}
+# $$
+#
+# The diagonal stays: a token may look at itself, and the first can look at nothing else. Had we multiplied the future by 0 instead,
+# the middle matrix would have been full of zeros, and each row of the last one $\tfrac13, \tfrac13, \tfrac13$: a score of 0 is not "no attention",
+# it is $e^0 = 1$.
+#
+# When a model writes, it will keep the keys of the past and ask only one new query (section 8). So write the mask for the general case: the queries
+# are the *last* q of the k positions. This is the picture for q = 2, k = 6 (blue: visible):
+
+# %%
+n_queries, n_keys = 2, 6
+query = torch.arange(n_keys - n_queries, n_keys)[:, None]
+key = torch.arange(n_keys)[None, :]
+plots.heatmap(
+    (key <= query).float(), x=range(6), y=[4, 5], title="Visible keys", x_label="key", y_label="query"
+)
+
+# %%
+# exercise 01.4
+
+# %%
+check("01.4")
+
+# %% [markdown]
+# You may have filled with $-10^{9}$ or with the smallest float, as many implementations do: the softmax cannot tell the difference, and a row that is masked
+# throughout (padding on the left has such rows) gives equal weights instead of NaN. But the number must be beyond any score: half precision ends at 65,504.
+
+# %% [markdown]
+# ### 3.2 The pattern
+#
+# For each head, and within one text, with query and key vectors of length $e$ (Vaswani et al. 2017, section 3.2.1, equation 1):
+#
+# $$ \mathrm{pattern}_{qk} = \mathrm{softmax}_k\left(\frac{q_q \cdot k_k}{\sqrt e}\right), \qquad
+# \mathrm{softmax}(s)_k = \frac{e^{s_k}}{\sum_{j} e^{s_j}} \quad\text{over } j \le q. $$
+#
+# **Why $\sqrt e$?** If the components of $q$ and $k$ are independent with mean 0 and variance 1, each product $q_i k_i$ has variance 1, and
+# their sum has variance $e$ (this is footnote 4 of the paper). Unscaled, a head of width 64 would start training with scores of
+# size 8, and $e^{8}$ is 3,000: the softmax would put nearly everything on one key. There its derivative,
+# $\partial p_i / \partial s_j = p_i(\delta_{ij} - p_j)$, is nearly 0, and nothing could be learned. We can watch it:
+
+# %%
+widths = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+largest: dict[str, list[Tensor]] = {"unscaled": [], "divided by sqrt(e)": [], "divided by e": []}
+for width in widths:
+    scores = (torch.randn(500, 1, width) * torch.randn(500, 20, width)).sum(-1)  # 20 keys
+    for name, divisor in zip(largest, (1, width**0.5, width)):
+        largest[name].append((scores / divisor).softmax(dim=-1).amax(dim=-1).mean())
+assert largest["unscaled"][-1] > 0.9, "without the scale the pattern of a wide head is all on one key"
+plots.line(
+    {name: torch.stack(values) for name, values in largest.items()},
+    x=widths,
+    title="The largest of 20 attention weights between random vectors",
+    x_label="d_head",
+    y_label="weight",
+    log_x=True,
+)
+
+# %% [markdown]
+# With the root, and only with it, a random head looks about the same whatever its width.
+#
+# **By hand.** One head, $e = 4$, and at position 1 the query $(1, 1, 0, 0)$; keys $(2, 0, 0, 0)$ at position 0 and $(2, 2, 0, 0)$ at position 1. The scores
+# are $2/2 = 1$ and $4/2 = 2$, so the row is $\left(\frac{e^1}{e^1+e^2}, \frac{e^2}{e^1+e^2}\right) = (0.269, 0.731)$.
+#
+# Order matters: scale, mask, softmax. If the mask comes after the softmax, the rows no longer add up to 1.
+
+# %%
+# exercise 01.5
+
+# %%
+check("01.5")
+
+# %% [markdown]
+# These are the patterns of the trained model's first layer. Hover over a token to see where it looks.
+
+# %%
+plots.attention(str_tokens, cache["pattern", 0][0], [f"L0H{head}" for head in range(cfg.n_heads)])
+
+# %% [markdown]
+# ### 3.3 Heads
+#
+# Each of the $h$ heads has matrices of its own, which take the normalized stream into a small space of width $e$ and back:
+#
+# $$
+# \begin{aligned}
+# q &= x W_Q + b_Q & &[b\,s\,d] \cdot [h\,d\,e] \to [b\,s\,h\,e] \quad\text{(likewise } k, v)\\
+# z_q &= \textstyle\sum_k \mathrm{pattern}_{qk}\, v_k & &[b\,h\,q\,k] \cdot [b\,k\,h\,e] \to [b\,q\,h\,e]\\
+# \mathrm{out} &= \textstyle\sum_h z^h W_O^h + b_O & &[b\,q\,h\,e] \cdot [h\,e\,d] \to [b\,q\,d]
+# \end{aligned}
+# $$
+#
+# The paper describes the last line as "concatenate the heads, then multiply by one big matrix" (section 3.2.2). It is the same sum: a row of blocks
+# times a column of blocks. Written as a sum it says more: **heads are independent and additive** (Elhage et al. 2021). Each head
+# reads the stream, and adds something to it, without knowing of the others.
+#
+# **By hand.** Two heads of width 1, $d = 2$, at some position $z^0 = 3$, $z^1 = 5$, $W_O^0 = (1, 0)$, $W_O^1 = (1, -1)$, $b_O = (0, 10)$. Head 0
+# adds $(3, 0)$, head 1 adds $(5, -5)$, the bias once $(0, 10)$: the output is $(8, 5)$.
+#
+# **Two facts about the biases** that are worth knowing before one goes looking for their effects.
+#
+# - $b_K$ does nothing. It adds $q \cdot b_K$ to all the scores of a query, the same number for every key, and a softmax does not see that.
+# - $b_V$ could be moved into $b_O$: the weights of a row add up to 1, so $\sum_k \mathrm{pattern}_{qk}(v_k + b_V) = z + b_V$, whatever the pattern is.
+#   (Loading a model with `fold_value_biases=True` does exactly this.)
+#
+# We can check the first on the trained model: give its first layer a huge random $b_K$ and look at the logits.
+
+# %%
+meddled = HookedTransformer.from_pretrained_no_processing("gpt2-demo").requires_grad_(False)
+meddled.blocks[0].attn.b_K += 3 * torch.randn(cfg.n_heads, cfg.d_head)
+change = (meddled(text) - logits).abs().max().item()
+assert change < 1e-3
+print(f"the largest change of a logit: {change:.1e}")
+
+# %% [markdown]
+# **How much work is it?** Scores and $z$ cost about $2 s^2 d$ multiplications per layer, the four products with weights $4 s d^2$. For a short
+# text the weights dominate; from $s \approx 2d$ on, attention's square does. That is the famous quadratic cost, and the reason why
+# the length of the context is a number that people advertise.
+
+# %%
+# exercise 01.6
+
+# %%
+check("01.6")
+
+# %% [markdown]
+# **What you have in your hands.** Four matrices per head do two separate jobs. $W_Q$ and $W_K$ only ever appear together, as $W_Q W_K^T$ (`"d d"`, of rank $e$), and decide from where
+# information comes; $W_V$ and $W_O$ only appear as $W_V W_O$, and decide what is moved and where it is written. Chapter 05 reads these two products, without running the model at all.
+
+# %% [markdown]
+# ## 4 The MLP
+#
+# When attention has brought things together at a position, the MLP works on them, at each position by itself (Vaswani et al. 2017, section 3.3):
+#
+# $$ \mathrm{MLP}(x) = \mathrm{gelu}(x W_\mathrm{in} + b_\mathrm{in})\, W_\mathrm{out} + b_\mathrm{out}. $$
+#
+# One can read it neuron by neuron. Neuron $j$ looks at the stream along one direction (column $j$ of $W_\mathrm{in}$), fires if the match
+# exceeds a threshold (given by $b_\mathrm{in}$), and then writes one direction (row $j$ of $W_\mathrm{out}$), the more strongly the more it
+# fires. Geva et al. (2021) call that a key-value memory. There are usually $m = 4d$ neurons, which makes two thirds of a block's weights.
+#
+# **The nonlinearity.** Without one, two matrices in a row would be one matrix. GELU (Hendrycks and Gimpel 2016, section 2) lets $x$ through with
+# the probability that a standard Gaussian is below $x$: $x\,\Phi(x)$, a ReLU with a soft knee. $\Phi$ was slow in 2016, so the paper offers an
+# approximation, GPT-2 was trained with it, and so it has become GPT-2's definition:
+#
+# $$ \mathrm{gelu\_new}(x) = \frac{x}{2}\left(1 + \tanh\left(\sqrt{\tfrac{2}{\pi}}\,(x + 0.044715\,x^3)\right)\right). $$
+
+# %%
+x = torch.linspace(-4, 4, 161)
+plots.line(
+    {"gelu_new": F.gelu(x, approximate="tanh"), "relu": F.relu(x), "silu": F.silu(x)},
+    x=x,
+    title="Nonlinearities",
+)
+
+# %%
+difference = F.gelu(x, approximate="tanh") - F.gelu(x)
+assert 1e-4 < difference.abs().max() < 1e-3
+plots.line(
+    difference, x=x, title="gelu_new minus the exact GELU: small, and enough to spoil an exact comparison"
+)
+
+# %% [markdown]
+# **By hand.** $\mathrm{gelu\_new}(1) = 0.5\,(1 + \tanh(0.7979 \cdot 1.0447)) = 0.8412$, and $\mathrm{gelu\_new}(-1) = -0.1588$. Their difference is 1,
+# and in general $\mathrm{gelu}(x) - \mathrm{gelu}(-x) = x$: far from 0 it is the identity on one side and nothing on the other.
+
+# %%
+# exercise 01.7
+
+# %%
+check("01.7")
+
+# %% [markdown]
+# ## 5 The block
+#
+# Two lines wire it all to the stream:
+#
+# $$
+# \begin{aligned}
+# \text{resid\_mid} &= \text{resid\_pre} + \mathrm{Attention}(\mathrm{LN}_1(\text{resid\_pre}))\\
+# \text{resid\_post} &= \text{resid\_mid} + \mathrm{MLP}(\mathrm{LN}_2(\text{resid\_mid}))
+# \end{aligned}
+# $$
+#
+# **Why add?** Residual connections (He et al. 2015, 2016) were invented because deep networks did not train without them. The derivative of
+# $x + f(x)$ is $1 + f'(x)$: however small $f'$ is, the gradient from the top reaches the bottom undiminished. For us they have a second use. Write out
+# all additions of a model with $L$ layers, and the stream at its end is
+#
+# $$ \text{resid\_final} = \text{embed} + \text{pos\_embed} + \sum_{l=0}^{L-1} \left(\text{attn\_out}_l + \text{mlp\_out}_l\right), $$
+#
+# a plain sum with one term per part. Here it is, on the trained model:
+
+# %%
+terms = [cache["embed"], cache["pos_embed"]]
+for layer in range(cfg.n_layers):
+    terms += [cache["attn_out", layer], cache["mlp_out", layer]]
+total = torch.stack(terms).sum(dim=0)
+error = (total - cache["resid_post", -1]).abs().max().item()
+assert error < 1e-4
+print(f"{len(terms)} terms add up to the stream at the end; the largest error is {error:.0e}")
+
+# %% [markdown]
+# **Why does the norm stand inside the branch?** In 2017 it stood on the stream itself, after each addition (post-norm). Then the stream is rescaled
+# at every step, the sum above is lost, and so is the undiminished gradient. GPT-2 moved it to the entrance of each part (pre-norm; Radford et al. 2019,
+# section 2.3), and added one more norm at the very end.
+#
+# **A trap in Python.** `x += y` writes into the tensor `x`. The numbers that the block returns are the same, but whoever kept the stream from
+# before (a cache, a test, the caller) now finds the new one in its place. Chapter 02 is built on kept activations, so make new tensors.
+
+# %%
+# exercise 01.8
+
+# %%
+check("01.8")
+
+# %% [markdown]
+# If your check passed, every block of yours leaves what it read as it was, and the sum above holds for it too.
+
+# %% [markdown]
+# ## 6 The whole
+#
+# The last piece: at the end the stream is normalized once more and read out by the unembedding,
+#
+# $$ \text{logits} = \mathrm{LN}_f(\text{resid\_final})\, W_U + b_U \qquad [b\,s\,d] \cdot [d\,v] \to [b\,s\,v]. $$
+#
+# Column $t$ of $W_U$ is the direction in which the stream must point to say token $t$. A **logit** is any number that a softmax will make a
+# probability of: only differences between logits mean something.
+#
+# GPT-2 as published uses $W_U = W_E^T$ (*tied* embeddings, Press and Wolf 2017) and no $b_U$. We keep them apart: a tied matrix is not what one wants
+# when one takes a model apart (the word that comes in and the word that goes out are different things: think of *the direct path*, token $\to$
+# embedding $\to$ unembedding, which with tied weights can only say "again the same"), and folding the last norm into $W_U$ makes a $b_U$.
+#
+# Where are the weights? For `gpt2-demo`:
+
+# %%
+counts: dict[str, int] = {}
+for name, weight in model.named_parameters():
+    kind = next(k for k in ("pos_embed", "unembed", "embed", "attn", "mlp", "ln") if k in name)
+    counts[kind] = counts.get(kind, 0) + weight.numel()
+assert sum(counts.values()) == sum(weight.numel() for weight in model.parameters())
+print(f"{sum(counts.values()):,} parameters")
+plots.bar(list(counts.values()), list(counts), title="Parameters of gpt2-demo", y_label="numbers")
+
+# %% [markdown]
+# Without embeddings, biases and norms, a block has $4d^2 + 2dm = 12 d^2$ weights (for $h e = d$ and $m = 4d$): four matrices of attention and two of
+# the MLP. GPT-2 small: $12 \cdot 12 \cdot 768^2 = 85$ million, and 39 million for its embedding.
+#
+# In this exercise the parts are given to you, made, as `self.embed`, `self.blocks` and so on.
+
+# %%
+# exercise 01.9
+
+# %%
+check("01.9")
+
+# %% [markdown]
+# That was GPT-2. Is it really causal? Replace one token of the sentence at a time by another, and look at which positions' logits change at all:
+
+# %%
+influence = torch.zeros(len(str_tokens), len(str_tokens))
+for position in range(1, len(str_tokens)):
+    changed = tokens.clone()
+    changed[0, position] = model.to_single_token(" dog")
+    influence[:, position] = (model(changed) - logits)[0].norm(dim=-1)
+assert influence.triu(1).max() < 1e-4, "no position may feel what comes after it"
+plots.heatmap(
+    influence,
+    x=plots.numbered(str_tokens),
+    y=plots.numbered(str_tokens),
+    title="How much the logits at a position (row) change when a token (column) is replaced",
+)
+
+# %% [markdown]
+# Above the diagonal nothing happens: no position feels what comes after it. On it and below you see who listens to whom: the last row, where the model has to
+# say *Mary*, listens to the names.
+#
+# The last section of this chapter puts *your* classes together and loads a trained model into them; if you cannot wait, run its cells
+# now, and come back.
+#
+# ## 7 Learning
+#
+# ### 7.1 The loss
+#
+# The model says $p(\cdot \mid t_0 \dots t_i)$ at position $i$; the text goes on with $t_{i+1}$. How bad is that? The **cross-entropy** is the surprise,
+#
+# $$ \mathrm{loss}_i = -\log p(t_{i+1} \mid t_0, \dots, t_i)
+#    = \log \sum_j e^{\mathrm{logit}_{i,j}} - \mathrm{logit}_{i,\,t_{i+1}} , $$
+#
+# in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that knows nothing and
+# gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens 6.93. Adding the losses of a whole text
+# gives $-\log p(\text{text})$, by the chain rule from the beginning of this chapter: minimizing it is maximum likelihood.
+#
+# **By hand.** Logits $(2, 0, 0)$ and the right token is number 0: $\log(e^2 + 1 + 1) - 2 = 2.240 - 2 = 0.240$. If it is number 1: $2.240$.
+#
+# Position $i$ is about token $i + 1$. So the predictions are `logits[:, :-1]` and the targets `tokens[:, 1:]`: the last position has no target,
+# and nobody predicts the first token.
+#
+# A word on floating-point numbers: float32 cannot hold anything below about $10^{-45}$, so $e^{-104}$ is 0 and its logarithm $-\infty$. On the right of the
+# formula above no small number ever appears. That is why `log_softmax` exists.
+
+# %%
+print("log(softmax):", torch.tensor([0.0, 110.0]).softmax(dim=0).log().tolist())
+print("log_softmax: ", torch.tensor([0.0, 110.0]).log_softmax(dim=0).tolist())
+
+# %%
+# exercise 01.10
+
+# %%
+check("01.10")
+
+# %% [markdown]
+# Here is the loss of every token of a newly made story. Hover: what is hard to predict?
+
+# %%
+story = next(document for document in documents(50, seed=12345) if len(model.to_tokens(document)[0]) > 40)
+story_tokens = model.to_tokens(story)
+losses = yours_or(lambda logits, tokens: lm_cross_entropy_loss(logits, tokens, per_token=True), "loss")
+surprise = losses(model(story), story_tokens)[0]
+print(
+    f"mean {surprise.mean():.2f} nats; without any knowledge it would be log({cfg.d_vocab}) = {math.log(cfg.d_vocab):.2f}"
+)
+assert surprise.mean() < math.log(cfg.d_vocab) / 2
+plots.tokens(model.to_str_tokens(story)[1:], -surprise, title="minus the loss")
+
+# %% [markdown]
+# Names and things are a surprise when they are first chosen, since nothing before could tell which of them it would be; grammar, and names that have
+# been mentioned before, are not. Some surprise belongs to the text and no model can remove it: the **entropy** of the source.
+#
+# ### 7.2 A step of training
+#
+# Training is one short loop: predict, measure, find out for every weight in which direction the loss falls (`backward`, the chain rule of calculus), and
+# move every weight a little that way (`optimizer.step`). Two things go wrong in practice:
+#
+# - PyTorch *adds* new gradients to the old ones. So they are set to zero once per step, before `backward` (never between `backward` and `step`).
+# - Texts of a batch have different lengths; the shorter are filled up with padding (chapter 00). Predicting padding is easy and worthless, so those
+#   predictions must not count, neither in the sum nor in the number that it is divided by.
+
+# %%
+# exercise 01.11
+
+# %%
+check("01.11")
+
+
+# %% [markdown]
+# Now train something: one layer, a width of 32, two heads, on texts of the toy world, for 120 steps. It is put together from your classes; those that are missing
+# or not right yet are named, and the course's are used for them.
+
+
+# %%
+def show(report: list[str]) -> None:
+    """Whose pieces a transformer is made of."""
+    print("\n".join(report))
+
+
+def library_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor]) -> float:
+    """What train_step does, with the library's loss."""
+    value = lm_cross_entropy_loss(model(batch[0]), batch[0], batch[1].long())
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+tiny_cfg = HookedTransformerConfig(
+    n_layers=1, d_model=32, n_heads=2, d_head=16, d_mlp=64, n_ctx=32, d_vocab=cfg.d_vocab, act_fn="gelu_new"
+)
+tiny, report = assemble(tiny_cfg, globals())
+show(report)
+
+# %%
+torch.manual_seed(0)
+for name, weight in tiny.named_parameters():
+    if name.rpartition(".")[2].startswith("W_"):
+        nn.init.normal_(weight, std=0.02 if name == "W_U" else 0.1)
+
+rows = [model.to_tokens(document)[0][: tiny_cfg.n_ctx] for document in documents(16 * 120, seed=1)]
+step = yours_or(library_step, "train_step")
+optimizer = torch.optim.AdamW(tiny.parameters(), lr=1e-2)
+curve = []
+for start in range(0, len(rows), 16):
+    batch = nn.utils.rnn.pad_sequence(rows[start : start + 16], batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows[start : start + 16]])
+    mask = torch.arange(batch.shape[1]) < lengths[:, None]
+    curve.append(step(tiny, optimizer, (batch, mask)))
+    if start % 480 == 0:
+        print(f"step {start // 16:3d}: loss {curve[-1]:.2f}")
+assert abs(curve[0] - math.log(cfg.d_vocab)) < 0.3
+assert curve[-1] < curve[0] - 2
+plots.line(
+    curve, title="Training a tiny transformer on the toy world", x_label="step", y_label="loss in nats"
+)
+
+# %% [markdown]
+# It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss *above* that is a classic sign of an
+# initialization that is too large.) Then it falls quickly while the model learns which tokens are frequent, and more slowly while it learns which follows which.
+#
+# ## 8 Writing
+#
+# ### 8.1 From logits to a token
+#
+# To write is to choose a token, put it behind the text, and ask again. Which one? Always the most likely (*greedy*) is safe and dull, and on long texts tends to
+# go in circles (Holtzman et al. 2020, section 1 and figure 1). To draw from the model's own distribution is lively, and now and then picks something from the long tail of tokens
+# with a tiny probability each, of which there are many. Three remedies, which combine in this order:
+#
+# - **temperature** $T$: $\mathrm{softmax}(\text{logits} / T)$. Below 1 the differences grow, and $T \to 0$ is greedy; above 1 they shrink.
+# - **top-k**: only the $k$ most likely tokens.
+# - **top-p**, or nucleus sampling (section 3.1): only the smallest set of most likely tokens whose probability together reaches $p$. Where the model is sure that
+#   is one token, where it is not there are many.
+#
+# **By hand.** Probabilities $(0.5, 0.3, 0.15, 0.05)$ and $p = 0.7$: 0.5 is not enough, $0.5 + 0.3$ is. So the nucleus is the first two, and what is drawn from is
+# $(0.625, 0.375, 0, 0)$. The token that crosses $p$ belongs to it, so even $p = 0.01$ leaves one.
+#
+# The exercise asks for the exact distribution: then it can be checked exactly, and drawing from it is one call of `torch.multinomial`.
+
+# %%
+# exercise 01.12
+
+# %%
+check("01.12")
+
+
+# %%
+def library_distribution(logits, temperature=1.0, top_k=None, top_p=None):
+    """The library's next_token_probs, which works on batches, for one row of logits."""
+    return library_probs(logits[None], top_k, top_p, temperature)[0]
+
+
+distribution = yours_or(library_distribution, "next_token_probs")
+settings = {
+    "T = 1": {},
+    "T = 0.5": {"temperature": 0.5},
+    "T = 2": {"temperature": 2.0},
+    "top-k 3": {"top_k": 3},
+    "top-p 0.9": {"top_p": 0.9},
+}
+after = model("One day")[0, -1]
+order = after.argsort(descending=True)[:15]
+drawn_from = {name: distribution(after, **options) for name, options in settings.items()}
+for name, probs in drawn_from.items():
+    entropy = -torch.special.xlogy(probs, probs).sum()
+    print(f"{name:10} {int((probs > 0).sum()):4d} possible tokens, entropy {entropy:.2f} nats")
+plots.line(
+    {name: probs[order] for name, probs in drawn_from.items()},
+    x=[str(model.to_string(token)) for token in order.tolist()],
+    title="The next token after: One day",
+    y_label="probability",
+)
+
+# %% [markdown]
+# ### 8.2 The key-value cache
+#
+# The plain loop reads the whole text again for every new token: a prompt of $s$ tokens and $n$ new ones cost $s + (s+1) + \dots + (s+n-1)$ positions. But think
+# of the mask. Nothing at position $i$ depends on anything after $i$. When token $s$ is added, everything that was computed at positions $0 \dots s-1$ comes out
+# the same again. And the new position needs only one thing from them: their keys and values.
+#
+# So keep these, per layer, and read only the new token:
+#
+# ```
+#            cached: positions 0 .. past-1          new: past .. past+s-1
+#   keys     [b  past  h  e]              ++        [b  s  h  e]       ->  [b  past+s  h  e]
+#   values   [b  past  h  e]              ++        [b  s  h  e]       ->  [b  past+s  h  e]
+#   queries                                         [b  s  h  e]
+#   scores   [b  h  s  past+s]     the mask of 01.4 with fewer queries than keys
+# ```
+#
+# Two places must know of the past: the position embedding (the first new token stands at position `past`) and the mask. The identity that proves it right is
+# as strict as can be: **logits with a cache equal logits without**.
+#
+# The price is memory: $2 \cdot L \cdot s \cdot h \cdot e$ numbers per text. For GPT-2 small and 1,024 positions that is 19 million, 75 MB in float32. Sharing keys and values
+# between heads (Shazeer 2019) was invented to shrink exactly this.
+
+# %%
+n = torch.arange(1, 101)
+prompt_length = 10
+plots.line(
+    {"without a cache": n * prompt_length + n * (n - 1) // 2, "with a cache": prompt_length + n - 1},
+    x=n,
+    title="Positions read to write n tokens after a prompt of 10",
+    x_label="n",
+)
+
+# %% [markdown]
+# The exercise has three functions: the plain loop, the forward pass with a cache, and the loop that uses it. The plain one also has to mind the end of the window
+# (a model can read `n_ctx` tokens: the *last* ones of a longer text) and the end of a text (a row that has produced `eos` is finished; the others go on).
+
+# %%
+# exercise 01.13
+
+# %%
+check("01.13")
+
+# %% [markdown]
+# ## 9 Your transformer
+#
+# Now all of it together. `assemble` checks your classes one by one and builds a `Transformer` from those that are right, whether you wrote them here or in
+# `exercises/ch01_transformer.py`. A piece that is missing or wrong is named below, and the course's own stands in for it.
+
+# %%
+yours, report = assemble(cfg, globals())
+show(report)
+n_yours = sum(line.endswith(": yours") for line in report)
+display(Markdown(f"**{n_yours} of {len(report)} pieces are yours.**"))
+
+# %% [markdown]
+# **Loading a trained model** is moving each tensor to the place that holds its meaning. Hugging Face's GPT-2 keeps the three matrices $W_Q, W_K, W_V$ of all heads in one
+# `c_attn` of shape `[d, 3·h·e]`, and $W_O$ of all heads in one `c_proj` of shape `[h·e, d]`; the heads lie one behind the other along `h·e`. And its `lm_head` holds
+# $W_U$ transposed.
+
+# %%
+theirs = GPT2LMHeadModel.from_pretrained(MODELS / "gpt2-demo").eval().float().requires_grad_(False)
+
+
+def from_hugging_face(weights: dict[str, Tensor], n_layers: int, n_heads: int) -> dict[str, Tensor]:
+    """GPT-2's weights under the names of this chapter."""
+    w = {name.removeprefix("transformer."): weight for name, weight in weights.items()}
+    mine = {"embed.W_E": w["wte.weight"], "pos_embed.W_pos": w["wpe.weight"]}
+    mine |= {"ln_final.w": w["ln_f.weight"], "ln_final.b": w["ln_f.bias"], "W_U": w["lm_head.weight"].T}
+    mine["b_U"] = torch.zeros(len(w["lm_head.weight"]))
+    for layer in range(n_layers):
+        block, old = f"blocks.{layer}.", f"h.{layer}."
+        for norm, name in (("ln1", "ln_1"), ("ln2", "ln_2")):
+            mine |= {
+                block + f"{norm}.w": w[old + f"{name}.weight"],
+                block + f"{norm}.b": w[old + f"{name}.bias"],
+            }
+        d = len(w[old + "attn.c_proj.bias"])
+        for letter, W, b in zip(
+            "QKV", w[old + "attn.c_attn.weight"].chunk(3, dim=1), w[old + "attn.c_attn.bias"].chunk(3)
+        ):
+            mine[block + f"attn.W_{letter}"] = W.reshape(d, n_heads, -1).transpose(
+                0, 1
+            )  # "d (h e)" -> "h d e"
+            mine[block + f"attn.b_{letter}"] = b.reshape(n_heads, -1)
+        mine[block + "attn.W_O"] = w[old + "attn.c_proj.weight"].reshape(
+            n_heads, -1, d
+        )  # "(h e) d" -> "h e d"
+        mine[block + "attn.b_O"] = w[old + "attn.c_proj.bias"]
+        for place, name in (("in", "c_fc"), ("out", "c_proj")):
+            mine[block + f"mlp.W_{place}"] = w[old + f"mlp.{name}.weight"]
+            mine[block + f"mlp.b_{place}"] = w[old + f"mlp.{name}.bias"]
+    return mine
+
+
+print(yours.load_state_dict(from_hugging_face(theirs.state_dict(), cfg.n_layers, cfg.n_heads)))
+_ = yours.requires_grad_(False)
+
+# %% [markdown]
+# **The test.** A batch of stories, both implementations, every logit.
+
+# %%
+batch = torch.stack(
+    [model.to_tokens(document)[0][:24] for document in documents(200, seed=7) if len(document) > 150][:8]
+)
+mine, hf = yours(batch), theirs(batch, attention_mask=torch.ones_like(batch)).logits
+error = (mine - hf).abs().max().item()
+assert mine.shape == hf.shape
+assert error < 1e-3, error
+display(
+    Markdown(
+        f"{mine.numel():,} logits, the largest of size {hf.abs().max():.1f}. The largest difference between "
+        f"{'**your transformer**' if n_yours == len(report) else 'this transformer'} and Hugging Face's is **{error:.1e}**: the rounding of float32."
+    )
+)
+
+# %% [markdown]
+# **The story.** First the plain loop, the most likely token each time, without and then with a cache. The two must agree, and the second reads far fewer positions.
+
+
+# %%
+def library_generate(model: nn.Module, tokens: Tensor, n: int, eos: int | None = None) -> Tensor:
+    """Greedy writing in four lines."""
+    for _ in range(n):
+        tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
+    return tokens
+
+
+def first_text(tokens: Tensor) -> str:
+    """The text up to the token that ends it."""
+    return str(model.to_string(tokens[0, 1:])).partition(model.tokenizer.eos_token)[0]
+
+
+prompt = model.to_tokens("One day Mary went to the park. Mary")
+started = time.perf_counter()
+plain = yours_or(library_generate, "generate")(yours, prompt, 40)
+seconds = time.perf_counter() - started
+_, with_cache = right_answer("generate_with_cache", globals())
+_, forward = right_answer("forward_with_cache", globals())
+if with_cache is not None:
+    started = time.perf_counter()
+    cached = with_cache(forward, yours, prompt, 40)
+    print(f"without a cache {seconds:.2f} s, with a cache {time.perf_counter() - started:.2f} s")
+    assert cached.equal(plain), "the cache must change nothing"
+print(first_text(plain))
+
+# %% [markdown]
+# And now with chance: temperature 0.8, top-p 0.95, your distribution if it is right, one draw per token.
+
+# %%
+distribution = yours_or(library_distribution, "next_token_probs")
+torch.manual_seed(3)
+stories = []
+for _ in range(3):
+    told = model.to_tokens("One day")
+    for _ in range(60):
+        new = torch.multinomial(distribution(yours(told)[0, -1], temperature=0.8, top_p=0.95), 1)
+        told = torch.cat([told, new[None]], dim=1)
+        if new.item() == model.tokenizer.eos_token_id:
+            break
+    stories.append(first_text(told))
+print("\n\n".join(stories))
+
+# %% [markdown]
+# **The same code, a bigger model.** Nothing in your classes knows how large a model is. If the weights of GPT-2 small are on this machine, they go through the same three lines:
+
+# %%
+if isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str):
+    big = HookedTransformer.from_pretrained_no_processing("gpt2-small")
+    big_yours, _ = assemble(big.cfg, globals())
+    big_theirs = (
+        GPT2LMHeadModel.from_pretrained("openai-community/gpt2", local_files_only=True)
+        .eval()
+        .requires_grad_(False)
+    )
+    big_yours.load_state_dict(from_hugging_face(big_theirs.state_dict(), big.cfg.n_layers, big.cfg.n_heads))
+    big_tokens = big.to_tokens("The transformer that I wrote this afternoon")
+    with torch.no_grad():
+        print(
+            "largest difference:", (big_yours(big_tokens) - big_theirs(big_tokens).logits).abs().max().item()
+        )
+        print(big.to_string(library_generate(big_yours, big_tokens, 25)[0, 1:]))
+else:
+    print("GPT-2 small is not on this machine, so this comparison is left out.")
+
+# %% [markdown]
+# ## What you now know
+#
+# - A language model is a function from a beginning to a distribution over the next token; the probability of a text is the product.
+# - The **residual stream** is one vector per position, to which every part adds. At the end it is a sum with one term per part, and the unembedding reads that sum.
+# - **LayerNorm** gives every part a view of the stream with the mean and the length taken out; $\varepsilon$ stands under the root, and the variance is divided by $d$.
+# - **Attention** is the only place where positions meet. The pattern says from where (queries and keys, scaled by $\sqrt e$, masked, softmax over keys), values and output say what. Heads
+#   are independent and add up; $b_K$ does nothing, and $b_V$ is an output bias in disguise.
+# - The **MLP** works on each position by itself; its nonlinearity is an approximation that became the definition.
+# - The **loss** is the surprise at the next token, in nats; logits at position $i$ are about token $i+1$.
+# - **Sampling** methods are exact distributions; the token that crosses $p$ belongs to the nucleus.
+# - Under a causal mask keys and values never change, so they can be **cached**; only position and mask must know of the past.
+#
+# **Next:** chapter 02 keeps every activation of a run and asks which parts of that long sum made the model say what it said.
+#
+# **Papers:** Vaswani et al. 2017, *Attention Is All You Need* (sections 3.1 to 3.5); Radford et al. 2018, *Improving Language Understanding by Generative Pre-Training* (section 3.1); Radford et al.
+# 2019, *Language Models are Unsupervised Multitask Learners* (section 2.3); Ba, Kiros and Hinton 2016, *Layer Normalization* (section 3); Hendrycks and Gimpel 2016, *Gaussian Error Linear Units*
+# (section 2); He et al. 2016, *Identity Mappings in Deep Residual Networks*; Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*; Elhage et al. 2021, *A Mathematical
+# Framework for Transformer Circuits*; Geva et al. 2021, *Transformer Feed-Forward Layers Are Key-Value Memories*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3);
+# Shazeer 2019, *Fast Transformer Decoding* (section 2.4).
