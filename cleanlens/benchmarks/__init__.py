@@ -1,0 +1,1 @@
+"""How fast cleanlens is beside Hugging Face and TransformerLens: `python -m cleanlens.benchmarks`."""

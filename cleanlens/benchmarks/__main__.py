@@ -1,0 +1,189 @@
+"""The same work in cleanlens, Hugging Face and TransformerLens, in turn, in one run: what counts are the ratios.
+
+    python -m cleanlens.benchmarks
+    python -m cleanlens.benchmarks --transformer-lens ~/other-env/bin/python
+
+The model has GPT-2 small's sizes and random weights, so nothing is fetched. Each library works in a process of
+its own; the work goes round from one to the next, so that a slow moment of the machine hits all alike. The
+table shows medians, and for each ratio the median over rounds of the ratio within a round.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cleanlens.loading.names import MODELS
+
+WORKER = Path(__file__).with_name("worker.py")
+IMPORTS = {
+    "cleanlens": "import cleanlens",
+    "hugging_face": "from transformers import GPT2LMHeadModel",
+    "transformer_lens": "import transformer_lens",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work and how it should compare.
+
+    Attributes:
+        goal: the largest ratio of cleanlens to `against` that we are content with.
+        memory_goal: likewise for the peak of memory; or in megabytes, when above 10.
+    """
+
+    name: str
+    title: str
+    against: str
+    goal: float
+    memory_goal: float | None = None
+
+
+WORK = [
+    Work("import", "import", "transformer_lens", 0.4),
+    Work("load", "load from a local directory", "transformer_lens", 0.6, 0.4),
+    Work("forward_1x32", "forward 1×32", "hugging_face", 1.15),
+    Work("forward_8x128", "forward 8×128", "hugging_face", 1.15),
+    Work("forward_1x512", "forward 1×512", "hugging_face", 1.15),
+    Work("cache_8x128", "run_with_cache 8×128, everything", "transformer_lens", 0.6),
+    Work("one_pattern", "one layer-0 pattern, no logits", "transformer_lens", 0.1),
+    Work("patch_resid", "residual patching sweep, 12 × 15", "transformer_lens", 0.06),
+    Work("patch_heads", "head-output patching sweep, 12 × 12", "transformer_lens", 0.08),
+    Work("k_composition", "all K-composition scores", "transformer_lens", 0.2),
+    Work("eigenvalues", "eigenvalues of W_E @ OV @ W_U, all heads", "transformer_lens", 0.15, 1000),
+    Work("generate_50", "greedy generation, 50 tokens", "hugging_face", 1.15),
+]
+
+
+class Worker:
+    """A library's process."""
+
+    def __init__(self, library: str, python: str, folder: Path):
+        self.library, self.python = library, python
+        self.process = subprocess.Popen(
+            [python, str(WORKER), library, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def do(self, name: str) -> dict[str, Any]:
+        """Seconds and megabytes of one piece of work, or what went wrong."""
+        if name == "import":
+            start = time.perf_counter()
+            subprocess.run([self.python, "-W", "ignore", "-c", IMPORTS[self.library]], check=True)
+            return {"seconds": time.perf_counter() - start, "megabytes": 0.0}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(name, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        return json.loads(answer) if answer else {"error": "its process has ended"}
+
+
+def make_model(folder: Path) -> None:
+    """GPT-2 small's sizes, random weights, in the Hugging Face layout."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):  # some library insists on one
+        (folder / name).write_bytes((MODELS / "gpt2-demo" / name).read_bytes())
+
+
+def table(results: dict[tuple[str, str], list[dict]], libraries: list[str]) -> Table:
+    """Medians, ratios and goals."""
+    shown = Table("work", *(library.replace("_", " ") for library in libraries), "ratio", "goal")
+    for work in WORK:
+        cells = []
+        for library in libraries:
+            answers = results.get((work.name, library), [])
+            good = [answer for answer in answers if "seconds" in answer]
+            if not good:
+                cells.append(answers[0]["error"] if answers else "")
+                continue
+            cell = f"{statistics.median(a['seconds'] for a in good):.3g} s"
+            if work.memory_goal:
+                cell += f", {statistics.median(a['megabytes'] for a in good):.0f} MB"
+            cells.append(cell)
+        shown.add_row(work.title, *cells, *ratios(work, results))
+    return shown
+
+
+def ratios(work: Work, results: dict[tuple[str, str], list[dict]]) -> tuple[str, str]:
+    """The ratio within rounds, and the goal; coloured and marked."""
+    ours, theirs = results.get((work.name, "cleanlens"), []), results.get((work.name, work.against), [])
+    pairs = [(a, b) for a, b in zip(ours, theirs) if "seconds" in a and "seconds" in b]
+    if not pairs:
+        return "", f"≤ {work.goal} × {work.against.replace('_', ' ')}"
+    ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in pairs)
+    text, goal, holds = (
+        f"{ratio:.2f}",
+        f"≤ {work.goal} × {work.against.replace('_', ' ')}",
+        ratio <= work.goal,
+    )
+    if work.memory_goal is not None:
+        used = statistics.median(a["megabytes"] for a, _ in pairs)
+        ratio = (
+            used
+            if work.memory_goal > 10
+            else statistics.median(a["megabytes"] / max(b["megabytes"], 1) for a, b in pairs)
+        )
+        unit = "MB" if work.memory_goal > 10 else "× memory"
+        text += f", {ratio:.0f} MB" if work.memory_goal > 10 else f", {ratio:.2f}"
+        goal += f", ≤ {work.memory_goal:g} {unit}"
+        holds = holds and ratio <= work.memory_goal
+    return (f"[green]✓ {text}[/]" if holds else f"[red]✗ {text}[/]"), goal
+
+
+def main(
+    transformer_lens: Annotated[
+        str | None, typer.Option(help="Python of an environment that has transformer_lens<4.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is done.")] = 5,
+    only: Annotated[str | None, typer.Option(help="Only work whose name contains this.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Write every measurement to this file.")
+    ] = None,
+) -> None:
+    """Time the same work in cleanlens, Hugging Face and, when its Python is given, TransformerLens."""
+    console = Console()
+    pythons = {"cleanlens": sys.executable, "hugging_face": sys.executable}
+    if transformer_lens is not None:
+        pythons["transformer_lens"] = transformer_lens
+    chosen = [work for work in WORK if only is None or only in work.name]
+    if not chosen:
+        raise typer.BadParameter(f"no work named like {only!r}; there are {[work.name for work in WORK]}")
+    results: dict[tuple[str, str], list[dict]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_model(folder)
+        workers = {library: Worker(library, python, folder) for library, python in pythons.items()}
+        with Progress(console=console) as progress:
+            task = progress.add_task("", total=rounds * len(chosen) * len(workers))
+            for _ in range(rounds):
+                for work in chosen:
+                    for library, worker in workers.items():
+                        progress.update(task, description=f"{work.title}: {library.replace('_', ' ')}")
+                        results.setdefault((work.name, library), []).append(worker.do(work.name))
+                        progress.advance(task)
+        for worker in workers.values():
+            worker.process.kill()
+    console.print(table(results, list(pythons)))
+    if json_out is not None:
+        json_out.write_text(json.dumps([[*key, answers] for key, answers in results.items()], indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
