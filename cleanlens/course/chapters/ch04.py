@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Chapter 04, Hooks and ablation: reading a running model, changing it, and what that proves."""
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -629,25 +629,27 @@ ex = chapter.exercise(
 )
 
 
+@cache
+def _reading_models(seed):
+    """A causal model, and a two-way one that shows which side of the diagonal was taken. Answers never see them."""
+    generator = torch.Generator().manual_seed(seed)
+    return tiny_model(generator, 3, 2), tiny_model(generator, 3, 2, "bidirectional")
+
+
 @ex.inputs
 def _(seed):
+    causal, two_way = _reading_models(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = tiny_model(generator, n_layers=4, n_heads=3)
-    two_way = tiny_model(generator, 4, 3, "bidirectional")  # shows which side of the diagonal was taken
-    batches = [
-        torch.randint(0, 19, (2, 6), generator=generator),
-        torch.randint(0, 19, (3, 5), generator=generator),
-    ]
+    batches = [torch.randint(0, 19, shape, generator=generator) for shape in [(2, 6), (3, 5)]]
     return [
         {"model": two_way, "layers": [1], "batches": batches[:1]},
-        {"model": model, "layers": [0, 2], "batches": batches},
-        {"model": model, "layers": [0, 1, 2, 3], "batches": batches},
+        {"model": causal, "layers": [0, 1, 2], "batches": batches},
     ]
 
 
 @ex.call
 def _(answer, model, layers, batches):
-    store = torch.zeros(4, 3)
+    store = torch.zeros(3, 2)
     hooks = [(f"blocks.{layer}.attn.hook_pattern", partial(answer, store=store)) for layer in layers]
     logits = [model.run_with_hooks(tokens, fwd_hooks=hooks) for tokens in batches]
     return {"store": store, "store keeps the graph": store.requires_grad, "logits": logits}
@@ -655,13 +657,13 @@ def _(answer, model, layers, batches):
 
 @ex.oracle
 def _(model, layers, batches):
-    store = torch.zeros(4, 3)
+    store = torch.zeros(3, 2)
     logits = []
     for tokens in batches:
-        output, cache = model.run_with_cache(tokens)
+        output, seen = model.run_with_cache(tokens)
         logits.append(output)
         for layer in layers:
-            pattern = cache[f"blocks.{layer}.attn.hook_pattern"].detach()
+            pattern = seen[f"blocks.{layer}.attn.hook_pattern"].detach()
             n_rows, n_heads, n, _ = pattern.shape
             for row in range(n_rows):
                 for head in range(n_heads):
@@ -1558,11 +1560,11 @@ ex = chapter.exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     calls = []
-    names = ["blocks.1.hook_resid_pre", "blocks.1.attn.hook_z", "blocks.0.attn.hook_pattern"]
+    names = ["blocks.1.hook_resid_pre", "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern"]
     for i, name in enumerate(names):
-        model = tiny_model(generator, n_layers=3, n_heads=2)
+        model = tiny_model(generator, n_layers=2, n_heads=3)
         if i == 2:
-            model.add_hook("blocks.2.hook_resid_pre", _halve)
+            model.add_hook("blocks.0.hook_resid_pre", _halve)
         calls.append(
             {"model": model, "tokens": torch.randint(0, 19, (3, 6), generator=generator), "name": name}
         )
@@ -1584,16 +1586,16 @@ def _(answer, model, tokens, name):
 def _(model, tokens, name):
     hooks = hooks_on(model)
     layer = int(name.split(".")[1])
-    _, cache = model.run_with_cache(tokens)
+    _, seen = model.run_with_cache(tokens)
     # The slope at the residual stream, from a run that starts there: no hook takes part.
     start = layer if name.endswith("resid_pre") else layer + 1
-    resid = cache["resid_pre", start].detach().clone().requires_grad_()
+    resid = seen["resid_pre", start].detach().clone().requires_grad_()
     loss = model(resid, start_at_layer=start, tokens=tokens, return_type="loss")
     (gradient,) = torch.autograd.grad(loss, resid)
     if not name.endswith("resid_pre"):  # z reaches the next residual through W_O alone, the pattern reaches z
         gradient = torch.einsum("bsd,hed->bshe", gradient, model.W_O[layer])
     if name.endswith("pattern"):
-        gradient = torch.einsum("bqhe,bkhe->bhqk", gradient, cache["v", layer])
+        gradient = torch.einsum("bqhe,bkhe->bhqk", gradient, seen["v", layer])
     return {"gradient": gradient, "hooks afterwards": hooks, "parameters left with a .grad": 0}
 
 
@@ -1637,12 +1639,12 @@ def returns_the_activation(model, tokens, name):
     "That is gradient times activation, an estimate of what removing it would do. Here the gradient alone is asked for."
 )
 def times_the_activation(model, tokens, name):
-    _, cache = model.run_with_cache(tokens)
+    _, seen = model.run_with_cache(tokens)
     found = []
     with model.hooks(bwd_hooks=[(name, lambda g, hook: found.append(g.detach().clone()))]):
         model(tokens, return_type="loss").backward()
     model.zero_grad()
-    return found[0] * cache[name].detach()
+    return found[0] * seen[name].detach()
 
 
 ex.slip(
