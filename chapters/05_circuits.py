@@ -103,6 +103,18 @@ say(
 # $W_V \to W_V R$ and $W_O \to R^{-1} W_O$, and every value vector changes while the model stays what it was. What is real is
 # the product (framework paper, "Attention Heads are Independent and Additive").
 #
+# For instance, with a random $R$:
+
+# %%
+W_V, W_O = model.W_V[ind_head], model.W_O[ind_head]
+turn = torch.linalg.qr(torch.randn(cfg.d_head, cfg.d_head, generator=torch.Generator().manual_seed(0))).Q
+R = turn * torch.linspace(0.5, 2, cfg.d_head)  # a rotation, and a stretch of each axis
+new_V, new_O = W_V @ R, torch.linalg.inv(R) @ W_O
+changed, same = (new_V - W_V).abs().max().item(), (new_V @ new_O - W_V @ W_O).abs().max().item()
+assert same < 1e-4 < changed
+print(f"The value weights change by up to {changed:.2f}, what the head writes by {same:.0e}.")
+
+# %% [markdown]
 # Both products are $d_{model} \times d_{model}$ but pass through only $d_{head}$ dimensions: their **rank** is at most
 # $d_{head}$. Framed by embedding and unembedding they become token by token, $W_E W_V W_O W_U$, a matrix of vocabulary size
 # squared. Nobody can afford that, and nobody needs to:
@@ -602,10 +614,12 @@ figure.add_hrect(y0=low, y1=high, fillcolor="orange", opacity=0.6, line_width=0)
 
 # %%
 torch.testing.assert_close(kinds["K"], k_scores.flatten(), atol=1e-4, rtol=1e-3)
-below = (kinds["Q"] < low).float().mean().item()
+below = {kind: (values < low).float().mean().item() for kind, values in kinds.items()}
+assert kinds["K"].mean() > kinds["Q"].mean()
 say(
-    f"{below:.0%} of the Q-composition scores lie *below* what chance gives: the queries of layer 1 avoid what layer 0 writes. That "
-    "also is learned, and it agrees with section 7, where the query component that mattered was the plain embedding."
+    f"Below the band of chance lie {below['Q']:.0%} of the Q-, {below['K']:.0%} of the K- and {below['V']:.0%} of the V-composition scores. A score below "
+    "chance says something too: the later head has learned to avoid what the earlier one writes. It agrees with section 7, where "
+    "the component that mattered in the query was the plain embedding, and in the key the earlier head."
 )
 
 # %% [markdown]
@@ -743,7 +757,7 @@ bigger = HookedTransformer.from_pretrained("gpt2-demo")
 bigger_scores = own("05.11", "head_copying_scores")(bigger)
 bigger_patterns = measure.patterns(bigger, measure.repeated_prompt(n_repeat, 8, bigger.cfg.d_vocab))
 bigger_induction = measure.induction_scores(bigger_patterns, n_repeat)
-figure = plots.scatter(
+plots.scatter(
     bigger_scores,
     bigger_induction,
     bigger.all_head_labels(),
@@ -751,7 +765,6 @@ figure = plots.scatter(
     "copying score",
     "induction score",
 )
-figure
 
 # %%
 finders = [tuple(index) for index in (bigger_induction > 0.5).nonzero().tolist()]
@@ -767,7 +780,7 @@ else:
 # %%
 try:
     small = HookedTransformer.from_pretrained("gpt2-small")
-except (ConnectionError, OSError):
+except ConnectionError:
     print(
         "gpt2-small is not on this machine and cannot be fetched now; with a network this cell shows its 144 heads."
     )

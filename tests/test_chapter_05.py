@@ -1,0 +1,86 @@
+"""Chapter 05: its text runs as shipped and with the solutions, and what it says about the models is so."""
+
+import contextlib
+import io
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from cleanlens.course import build, catalog, sources
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_chapter(solved: bool) -> tuple[dict, str]:
+    """Run the notebook's cells in order, in one namespace; its names and what it printed."""
+    [entry] = [chapter for chapter in catalog.outline() if chapter.id == "05"]
+    book = json.loads(build.notebook(entry, ROOT))
+    solutions = (ROOT / entry.solutions).read_text()
+    names: dict = {"__name__": "chapter_05"}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i, cell in enumerate(book["cells"]):
+            if cell["cell_type"] != "code":
+                continue
+            text = "".join(cell["source"])
+            if solved and (id := cell["metadata"].get("exercise")):
+                text = sources.cell_text(solutions, id)
+            exec(compile(text, f"cell {i}", "exec"), names)
+    return names, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def solved() -> tuple[dict, str]:
+    return run_chapter(solved=True)
+
+
+def test_runs_as_shipped():
+    names, printed = run_chapter(solved=False)
+    assert "stands in for it" in printed
+    assert names["missing"] == ["05.1", "05.2", "05.3"]
+
+
+def test_runs_with_the_solutions(solved):
+    names, printed = solved
+    assert names["missing"] == []
+    assert "stands in for it" not in printed
+    assert "not attempted" not in printed
+
+
+def test_positions_alone_make_the_previous_token_head(solved):
+    names, _ = solved
+    assert names["on_stripe"] > 0.8
+    assert names["largest_gap"] < 0.15  # the model's own pattern agrees with the one read from the weights
+    assert names["others"].argmax() == names["prev_head"][1]
+
+
+def test_induction_is_the_embedding_against_the_previous_token_head(solved):
+    names, _ = solved
+    assert names["share"] > 0.4
+    assert names["finds_itself"][names["prev_head"][1]].min() > 0.8
+
+
+def test_induction_heads_copy(solved):
+    names, _ = solved
+    assert names["copying"].min() > 0.5
+    assert names["together"] > 0.95
+    assert names["ind_copying"].min() > 0.9
+    assert (names["eigenvalues"][names["ind_head"]].real > 0).float().mean() > 0.9
+
+
+def test_composition_scores_stand_out_from_chance(solved):
+    names, _ = solved
+    k_scores, prev = names["k_scores"], names["prev_head"][1]
+    others = [h for h in range(names["cfg"].n_heads) if h != prev]
+    assert k_scores[prev].min() > k_scores[others].mean()
+    assert k_scores[prev].min() > names["high"]
+    assert abs(names["baseline"].mean() - names["cfg"].d_model ** -0.5) < 0.01
+
+
+def test_without_the_previous_token_head_induction_is_gone(solved):
+    names, _ = solved
+    assert names["without_prev"] > 3
+    assert names["losses"]["nothing"] < 0.5
