@@ -174,8 +174,8 @@ plots.line(
 
 # %% [markdown]
 # The first hundred merges, the common syllables and short words of this little world, halve the length. The last
-# hundreds hardly change it: they spell out rarer words. The same bend, at 50,257 entries, is where GPT-2 stands in real
-# English. There is a price on the other side: every entry needs a row in the embedding matrix and a column in the unembedding,
+# hundreds hardly change it: they spell out rarer words. GPT-2, for all
+# of English and more, stops at 50,257 entries. There is a price on the other side: every entry needs a row in the embedding matrix and a column in the unembedding,
 # and a row that is seldom seen is seldom trained.
 #
 # How seldom? Words follow a power law, and so do tokens: the frequency of the $r$-th most frequent falls roughly like $1/r$

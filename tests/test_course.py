@@ -6,6 +6,7 @@ Plain `pytest` runs three seeds; CLEANLENS_SEEDS=50 (as in .ci/run) runs all: 20
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -226,3 +227,44 @@ def test_the_example_of_the_add_page_works(tmp_path: Path) -> None:
     exec((tmp_path / "solutions/ch99_example.py").read_text(), space)
     with collected(ex, space) as answer:
         assert Judge(ex).judge(observe(ex, answer, range(3))).passed
+
+
+# ---- the front that a learner runs: pytest tests/test_exercises.py -----------------------------------
+
+
+def pytest_in(folder: Path) -> tuple[dict[str, int], str]:
+    """Run the learner's tests on chapter 00 in a folder; returns the counts (passed, failed, skipped) and the output."""
+    environment = os.environ | {"CLEANLENS_COURSE": str(folder), "COLUMNS": "200"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_exercises.py",
+        "-k",
+        "00",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    last = done.stdout.strip().splitlines()[-1]
+    return {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped)", last)}, done.stdout
+
+
+@pytest.mark.slow
+def test_the_learners_tests(tmp_path: Path) -> None:
+    chapter = catalog.outline()[0]
+    exercises = catalog.load(chapter.id).exercises
+    n = len(exercises)
+    stubs = build.stub_file(chapter, ROOT)
+    assert pytest_in(workspace(tmp_path, chapter, stubs))[0] == {"skipped": n}
+    solved = (ROOT / chapter.solutions).read_text()
+    assert pytest_in(workspace(tmp_path, chapter, solved))[0] == {"passed": n}
+    wrong = stubs
+    for ex in exercises:
+        wrong = proof.submission(wrong, ex.reference | {ex.mistakes[0].of: ex.mistakes[0]})
+    counts, output = pytest_in(workspace(tmp_path, chapter, wrong))
+    assert counts == {"failed": n}
+    assert "Traceback" not in output
+    for ex in exercises:
+        assert ex.mistakes[0].hint in output

@@ -49,38 +49,45 @@ class Implementation:
         """Written out in the chapter's file, not made from another by a slip."""
         return self._edit is None
 
+    @property
+    def is_class(self) -> bool:
+        """Whether it is a whole class; for a method's exercise it then replaces the class."""
+        return inspect.isclass(self._value) if self._edit is None else self._edit[0].is_class
+
+    @property
+    def defines(self) -> str:
+        """The name that the source defines: the exercise's own."""
+        owner, _, method = self.of.partition(".")
+        return method if method and not self.is_class else owner
+
     @cached_property
     def source(self) -> str:
         """The definition's text, decorators removed, under the name of the exercise (`forward`, `encode`)."""
         if self._edit is None:
-            name, text = self._value.__name__, bare_source(self._value)
-        else:
-            base, changes = self._edit
-            name, text = base.of.rpartition(".")[2], base.source
-            for old, new in changes:
-                if text.count(old) != 1:
-                    raise ValueError(
-                        f"slip {self.slug!r} replaces {old!r}, which occurs {text.count(old)} times in "
-                        f"{base.slug!r}; it must occur exactly once:\n{text}"
-                    )
-                text = text.replace(old, new)
-        target = self.of.rpartition(".")[2]
-        if inspect.isclass(self._value):  # a class answers a method's exercise as a whole
-            target = self.of.partition(".")[0]
-        return re.sub(rf"(?<![\w.]){re.escape(name)}\b", target, text)
+            text = bare_source(self._value)
+            return re.sub(rf"(?<![\w.]){re.escape(self._value.__name__)}\b", self.defines, text)
+        base, changes = self._edit
+        text = base.source
+        for old, new in changes:
+            if text.count(old) != 1:
+                raise ValueError(
+                    f"slip {self.slug!r} replaces {old!r}, which occurs {text.count(old)} times in "
+                    f"{base.slug!r}; it must occur exactly once:\n{text}"
+                )
+            text = text.replace(old, new)
+        return text
 
     @cached_property
     def value(self) -> Any:
         """The function or class itself."""
         if self._edit is None:
             return self._value
-        base = self._edit[0].value
-        space = dict(vars(sys.modules[base.__module__]))
+        space = dict(vars(sys.modules[self.module]))
         filename = f"<{self.slug}>"
         linecache.cache[filename] = (len(self.source), None, self.source.splitlines(True), filename)
         exec(compile(self.source, filename, "exec"), space)
-        made = space[self.of.rpartition(".")[2]]
-        made.__module__ = base.__module__
+        made = space[self.defines]
+        made.__module__ = self.module
         return made
 
 

@@ -32,38 +32,51 @@ class Judge:
     def __init__(self, ex: Exercise, seeds: range | None = None):
         self.ex, self.seeds = ex, seeds if seeds is not None else range(ex.seeds)
         self.tolerance = Tolerance(ex.atol, ex.rtol, ex.any_dtype)
+        self._cases: list[Case] = []
         self._expected: list[Outcome] = []
+        self._blobs: dict[str, bytes] = {}
         self._simulated: dict[str, list[Outcome]] = {}
 
     # ---- the three sources of outcomes: the oracle, the mistakes, the learner ---------------------------
 
-    def cases(self) -> Iterator[Case]:
+    def fresh_cases(self) -> Iterator[Case]:
         for seed in self.seeds:
             yield from self.ex.cases(seed)
 
+    def case(self, index: int) -> Case:
+        """The judge's own copy of a call's arguments, for measuring and for showing."""
+        if not self._cases:
+            self._cases = list(self.fresh_cases())
+        return self._cases[index]
+
     def expected(self) -> list[Outcome]:
         if not self._expected:
-            for case in self.cases():
+            for case in self.fresh_cases():
                 before = _plain(case)
                 self._expected.append(Outcome(_plain(self.ex.expected(case)), before))
         return self._expected
 
     def simulated(self, slug: str) -> list[Outcome]:
         if slug not in self._simulated:
-            [mistake] = [m for m in self.ex.mistakes if m.slug == slug]
-            self._simulated[slug] = self.outcomes(observe(self.ex, self.ex.complete(mistake), self.seeds))
+            self._simulated[slug] = self.outcomes(self.blob(slug))
         return self._simulated[slug]
+
+    def blob(self, slug: str) -> bytes:
+        """What a documented mistake gives, as a learner's process would send it."""
+        if slug not in self._blobs:
+            [mistake] = [m for m in self.ex.mistakes if m.slug == slug]
+            self._blobs[slug] = observe(self.ex, self.ex.complete(mistake), self.seeds)
+        return self._blobs[slug]
 
     def outcomes(self, blob: bytes) -> list[Outcome]:
         """The outcomes in what a learner's process sent. Raises ValueError when it is not in that form."""
         made: list[Outcome] = []
-        cases = self.cases()
         records = decode(blob)
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise ValueError("not a list of records")
-        for record in records:
-            if (case := next(cases, None)) is None:
-                raise ValueError("more records than calls")
+        if len(records) > len(self.expected()):
+            raise ValueError("more records than calls")
+        for index, record in enumerate(records):
             if "error" in record:
                 if not isinstance(record["error"], Raised) or not isinstance(record.get("where"), list):
                     raise ValueError("a malformed error record")
@@ -71,19 +84,19 @@ class Judge:
                 return made
             if not isinstance(record.get("blob"), bytes):
                 raise ValueError("a malformed value record")
-            made.append(self._outcome(record["blob"], case))
-        if next(cases, None) is not None:
+            made.append(self._outcome(record["blob"], index))
+        if len(made) < len(self.expected()):
             raise ValueError("fewer records than calls")
         return made
 
-    def _outcome(self, blob: bytes, case: Case) -> Outcome:
+    def _outcome(self, blob: bytes, index: int) -> Outcome:
         raw = decode(blob, tensors=False)
         if not isinstance(raw, dict) or set(raw) != {"value", "after"}:
             raise ValueError("a malformed value record")
         value = raw["value"]
         if self.ex.run_measure is not None and not isinstance(value, Raised):
             try:
-                value = _plain(self.ex.measured(decode(blob)["value"], case))
+                value = _plain(self.ex.measured(decode(blob)["value"], self.case(index)))
             except Exception as error:
                 text = f"got {show(value)}, which has not the form that was asked for ({error})"
                 value = Raised("Unmeasurable", message=text)
@@ -112,7 +125,7 @@ class Judge:
                 Status.ERROR if stage == "crash" else Status.WRONG,
                 stage=stage,
                 message=text,
-                on="" if stage == "crash" and not mistake else _show_case(self._case(index)),
+                on="" if stage == "crash" and not mistake else _show_case(self.case(index)),
                 mistake=mistake,
                 hint=self._hint(mistake),
             )
@@ -180,9 +193,6 @@ class Judge:
 
     def _hint(self, slug: str | None) -> str:
         return next((m.hint for m in self.ex.mistakes if m.slug == slug), "")
-
-    def _case(self, index: int) -> Case:
-        return list(self.cases())[index]
 
 
 def _plain(value: Any) -> Any:

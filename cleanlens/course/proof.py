@@ -14,6 +14,8 @@ from .result import Result
 def verdict(ex: Exercise, part: Implementation, seed: int, judge: Judge | None = None) -> Result:
     """The verdict on a documented right or wrong answer, on one seed."""
     judge = judge or Judge(ex, range(seed, seed + 1))
+    if part in ex.mistakes:
+        return judge.judge(judge.blob(part.slug))
     return judge.judge(observe(ex, ex.complete(part), judge.seeds))
 
 
