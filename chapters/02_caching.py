@@ -617,36 +617,35 @@ display(
 
 
 # %%
-def direct_and_total(model: HookedTransformer, n: int = 40) -> tuple[Tensor, Tensor, float]:
-    """Of silencing each head: the loss of logit difference by the straight path alone, and in all; and the clean one."""
+def direct_and_total(model: HookedTransformer, groups: list, n: int = 40) -> tuple[Tensor, Tensor, float]:
+    """What silencing each group of heads costs: by the straight path alone, and in all. And the clean difference.
+
+    A group is a layer and a list of its heads.
+    """
     tokens, right, wrong = ioi_batch(model, n)
-    data = ioi_prompts(4 * n, seed=1, aligned=True).abc()
-    other = [model.to_tokens(prompt)[0] for prompt in data.prompts]
-    other = torch.stack([row for row in other if len(row) == tokens.shape[1]])
-
-    def z(name: str) -> bool:
-        return name.endswith("hook_z")
-
-    reference = model.run_with_cache(other, names_filter=z)[1]
+    others = [model.to_tokens(text)[0] for text in ioi_prompts(4 * n, seed=1, aligned=True).abc().prompts]
+    others = torch.stack([row for row in others if len(row) == tokens.shape[1]])
+    reference = model.run_with_cache(others, names_filter=lambda name: name.endswith("hook_z"))[1]
     logits, cache = model.run_with_cache(tokens)
     clean = logit_difference(logits, right, wrong)
-    direct, total = torch.zeros(2, model.cfg.n_layers, model.cfg.n_heads)
-    for layer in range(model.cfg.n_layers):
+    direct, total = torch.zeros(2, len(groups))
+    for i, (layer, heads) in enumerate(groups):
         means = reference["z", layer].mean(0)
-        for head in range(model.cfg.n_heads):
-            lost = (cache["z", layer][:, -1, head] - means[-1, head]) @ model.W_O[layer, head]
-            direct[layer, head] = cache.logit_attrs(lost[None], right, wrong, pos_slice=-1).mean()
+        change = (cache["z", layer][:, -1] - means[-1])[:, heads]
+        written = einsum(change, model.W_O[layer, heads], "b h e, h e d -> b d")
+        direct[i] = cache.logit_attrs(written[None], right, wrong, pos_slice=-1).mean()
 
-            def silence(z, hook, head=head, means=means):
-                z[:, :, head] = means[:, head]
+        def silence(z, hook, heads=heads, means=means):
+            z[:, :, heads] = means[:, heads]
 
-            ablated = model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)])
-            total[layer, head] = (clean - logit_difference(ablated, right, wrong)).mean()
+        ablated = model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)])
+        total[i] = (clean - logit_difference(ablated, right, wrong)).mean()
     return direct, total, clean.mean().item()
 
 
-direct, total, clean = direct_and_total(model)
-head_labels = [f"L{i}H{h}" for i in range(cfg.n_layers) for h in range(cfg.n_heads)]
+single_heads = [(layer, [head]) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
+head_labels = [f"L{layer}H{head}" for layer, [head] in single_heads]
+direct, total, clean = direct_and_total(model, single_heads)
 plots.scatter(
     direct,
     total,
@@ -658,9 +657,9 @@ plots.scatter(
 
 # %%
 hidden = total - direct
-worst = hidden.flatten().argmax().item()
+worst = hidden.argmax().item()
 hidden_head = head_labels[worst]
-hidden_direct, hidden_total = direct.flatten()[worst].item(), total.flatten()[worst].item()
+hidden_direct, hidden_total = direct[worst].item(), total[worst].item()
 display(
     Markdown(
         f"Were attribution the whole story, all points would lie on the diagonal. The head farthest above it is "
@@ -668,9 +667,36 @@ display(
         f"{clean:.2f} that there are. The rest is what it does through later layers."
     )
 )
-assert hidden_total > 0.15 * clean
+assert hidden_total > 0.1 * clean
 assert abs(hidden_direct) < 0.5 * hidden_total
 assert worst // cfg.n_heads < cfg.n_layers - 1, "only a head with layers after it can work through them"
+
+# %% [markdown]
+# Single heads can look less important than their kind of work is: when several do the same, the others still do it after one
+# is gone. So silence all heads of a layer together.
+
+# %%
+layers = [(layer, list(range(cfg.n_heads))) for layer in range(cfg.n_layers)]
+layer_direct, layer_total, _ = direct_and_total(model, layers)
+plots.line(
+    {"direct": layer_direct, "total": layer_total},
+    x=[f"layer {layer}" for layer in range(cfg.n_layers)],
+    title="All heads of a layer: direct part and total effect",
+    x_label="silenced",
+    y_label="logit difference",
+)
+
+# %%
+unseen = (layer_total - layer_direct).argmax().item()
+display(
+    Markdown(
+        f"Attribution credits the heads of **layer {unseen}** with {layer_direct[unseen]:+.2f}. Without them "
+        f"{layer_total[unseen]:.2f} of the {clean:.2f} are gone."
+    )
+)
+assert unseen < cfg.n_layers - 1
+assert layer_total[unseen] > 0.4 * clean
+assert layer_direct[unseen].abs() < 0.3 * layer_total[unseen]
 
 # %% [markdown]
 # The same in its purest form, in the two-layer model without MLPs: on random tokens that are repeated, its
@@ -977,12 +1003,13 @@ else:
             gpt2_lens, title="GPT-2 small: logit lens", x_label="layers done", y_label="logit difference"
         )
     )
-    gpt2_direct, gpt2_total, _ = direct_and_total(gpt2, n=16)
+    gpt2_heads = [(layer, [head]) for layer in range(gpt2.cfg.n_layers) for head in range(gpt2.cfg.n_heads)]
+    gpt2_direct, gpt2_total, _ = direct_and_total(gpt2, gpt2_heads, n=16)
     display(
         plots.scatter(
             gpt2_direct,
             gpt2_total,
-            [f"L{i}H{h}" for i in range(gpt2.cfg.n_layers) for h in range(gpt2.cfg.n_heads)],
+            [f"L{layer}H{head}" for layer, [head] in gpt2_heads],
             title="GPT-2 small: direct part and total effect of each head",
             x_label="direct",
             y_label="total",

@@ -104,7 +104,8 @@ def test_a_few_late_heads_write_the_answer(notebook) -> None:
 
 def test_some_heads_work_through_later_layers_only(notebook) -> None:
     space, _ = notebook
-    direct, total, clean = space["direct"], space["total"], space["clean"]
+    shape = space["by_head"].shape
+    direct, total, clean = space["direct"].reshape(shape), space["total"].reshape(shape), space["clean"]
     early = slice(0, -1)
     unseen = (total[early] > 0.1 * clean) & (direct[early].abs() < 0.5 * total[early])
     assert unseen.any()
