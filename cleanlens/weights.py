@@ -33,7 +33,7 @@ class Weights:
         return self.pos_embed.W_pos
 
     @property
-    def W_E_pos(self: "HookedTransformer") -> Float[Tensor, "d_vocab+n_ctx d_model"]:
+    def W_E_pos(self: "HookedTransformer") -> Float[Tensor, "d_vocab_and_n_ctx d_model"]:
         """Both embeddings, tokens first: everything that the first layer can read."""
         return torch.cat([self.W_E, self.W_pos])
 
