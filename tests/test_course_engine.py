@@ -508,6 +508,11 @@ def test_a_forged_result_is_no_pass(tmp_path: Path) -> None:
         (folder / "00.1.bin").write_bytes(len(text).to_bytes(8, "little") + text)
         (folder / "00.2.bin").symlink_to("/dev/zero")
         (folder / "00.3.bin").mkdir()
+        os.mkfifo(folder / "00.4.bin")
+        (folder / "progress").rename(folder / "elsewhere")
+        os.mkfifo(folder / "progress")
+        (folder / "progress").unlink()
+        (folder / "elsewhere").rename(folder / "progress")
         with open(folder / "progress", "a") as log:
             log.write("done 00.1\\nrun file 999\\nend\\n")
         os._exit(0)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from .answers import Answer, Answers, find_root
 from .catalog import Entry
@@ -24,7 +25,7 @@ from .result import Result, Status
 
 START_SECONDS = 120.0  # for Python and torch to come up, on a busy machine
 STATEMENT_SECONDS = 20.0  # for one top-level statement of a learner's file
-MAX_CHILDREN_WITHOUT_PROGRESS = 6
+MAX_CHILDREN_WITHOUT_PROGRESS = 5
 MAX_RESULT_BYTES = 600 * 2**20
 
 
@@ -68,7 +69,7 @@ class _Run:
         fruitless = 0
         while self.waiting:
             before = len(self.waiting)
-            with tempfile.TemporaryDirectory(prefix="cleanlens-") as name:
+            with tempfile.TemporaryDirectory(prefix="cleanlens-", ignore_cleanup_errors=True) as name:
                 self._one_child(Path(name))
             self.waiting = [a for a in self.waiting if a.entry.id not in self.done]
             fruitless = fruitless + 1 if len(self.waiting) == before else 0
@@ -101,7 +102,8 @@ class _Run:
             "exercises": [{"id": a.entry.id, "origin": a.origin} for a in self.waiting],
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        with open(folder / "output", "wb") as output:
+        # Both files are read through our own handles: what a learner's code puts in their place is not looked at.
+        with open(folder / "output", "w+b") as output, open(folder / "progress", "w+b") as progress:
             child = subprocess.Popen(
                 [sys.executable, "-m", "cleanlens.course.child", str(folder)],
                 stdin=subprocess.DEVNULL,
@@ -115,23 +117,23 @@ class _Run:
                 from . import catalog
 
                 catalog.load(self.answers.chapter.id)  # torch comes up here while it comes up there
-                busy, why = self._watch(child, folder)
+                busy, why = self._watch(child, progress)
             finally:
                 _end(child)
+            said = _tail(output, 1500)
         self._collect(folder)
         if busy != ["end"]:
-            self._blame(busy, why, (folder / "output").read_bytes()[-1500:].decode(errors="replace"))
+            self._blame(busy, why, said)
 
-    def _watch(self, child: subprocess.Popen, folder: Path) -> tuple[list[str], str]:
+    def _watch(self, child: subprocess.Popen, progress: BinaryIO) -> tuple[list[str], str]:
         """Wait for the child; returns what it was last busy with, and why it stopped."""
         last, since = ["begin"], time.monotonic()
         limits = {a.entry.id: float(a.entry.details.get("seconds") or 10.0) for a in self.waiting}
         while True:
             ended = child.poll()
-            with suppress(OSError):
-                said = (folder / "progress").read_text(errors="replace")[-500:].rstrip("\n").splitlines()
-                if said and said[-1].split() != last:
-                    last, since = said[-1].split() or last, time.monotonic()
+            said = _tail(progress, 500).rstrip("\n").splitlines()
+            if said and said[-1].split() != last:
+                last, since = said[-1].split() or last, time.monotonic()
             if ended is not None:
                 return last, _exit_words(ended)
             match last:
@@ -220,16 +222,24 @@ def _exit_words(code: int) -> str:
     return f"it ended the whole process (exit status {code}): os._exit, or a crash outside of Python?"
 
 
+def _tail(file: BinaryIO, count: int) -> str:
+    """The last bytes of an open file, as text."""
+    file.seek(max(file.seek(0, os.SEEK_END) - count, 0))
+    return file.read(count).decode(errors="replace")
+
+
 def _read_safely(path: Path) -> bytes | None:
     """A regular file's bytes, not through a link, up to a limit; None when there is no such file."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+        handle = os.open(path, sum(flags, os.O_RDONLY))
     except OSError:
         return None
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_RESULT_BYTES:
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_RESULT_BYTES:
-            return None
         return file.read()
 
 
