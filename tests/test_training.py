@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -49,23 +50,29 @@ def test_articles_fit_their_nouns(texts):
                 assert (article.lower() == "an") == (noun[0] in "aeiou"), f"{article} {noun} in: {text}"
 
 
-def test_held_out_templates_and_pairs_are_never_in_training(texts):
-    def words(template):
-        return tuple(template.replace(",", "").split())
+def shape(text: str) -> str:
+    """A sentence with its fillers taken out: "When NAME and NAME went to the PLACE NAME gave OBJECT to"."""
+    roles = {"{A}": "NAME", "{B}": "NAME", "{giver}": "NAME", "{place}": "PLACE", "{object}": "OBJECT"}
+    roles |= dict.fromkeys(corpus.NAMES, "NAME") | dict.fromkeys(corpus.PLACES, "PLACE")
+    roles |= dict.fromkeys(corpus.OBJECTS, "OBJECT") | dict.fromkeys(corpus.ADJECTIVES, "")
+    words = [roles.get(word, word) for word in re.sub(r'[,."!?]', "", text).split()]
+    return re.sub(r"\b(a|an|the) OBJECT", "OBJECT", " ".join(filter(None, words)))
 
-    held_out = [words(corpus.IOI_TEMPLATES[i]) for i in corpus.HELD_OUT_TEMPLATES]
-    slots = {**dict.fromkeys(corpus.PLACES, "{place}"), **dict.fromkeys(corpus.OBJECTS, "{object}")}
-    names = set(corpus.NAMES)
-    for text in texts:
-        seen = text.replace(",", "").replace(".", "").replace("an ", "a ").split()
-        people = [word for word in seen if word in names]
-        for a, b in itertools.combinations(set(people), 2):
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_held_out_templates_and_pairs_are_never_in_training(varied):
+    held_out = [shape(corpus.IOI_TEMPLATES[i]) for i in corpus.HELD_OUT_TEMPLATES + corpus.NOVEL_TEMPLATES]
+    in_training = {shape(corpus.IOI_TEMPLATES[i]) for i in corpus.TRAIN_TEMPLATES}
+    seen = set()
+    for text in corpus.documents(1000, seed=3, varied=varied):
+        people = set(re.findall(r"[A-Z][a-z]+", text)) & set(corpus.NAMES)
+        for a, b in itertools.combinations(people, 2):
             assert not corpus.is_held_out_pair(a, b), f"the held-out pair {a}, {b} in: {text}"
-        roles = dict.fromkeys(names, "NAME") | slots
-        shape = " ".join(roles.get(word, word) for word in seen).replace("a {object}", "{object}")
+        plain = shape(text)
         for template in held_out:
-            plain = " ".join("NAME" if w in ("{A}", "{B}", "{giver}") else w for w in template)
-            assert not shape.startswith(plain), f"a held-out template in: {text}"
+            assert template not in plain, f"a held-out template in: {text}"
+        seen |= {template for template in in_training if template in plain}
+    assert len(seen) > 0.7 * len(in_training)  # else this test would look for something that cannot be found
 
 
 def test_held_out_is_a_real_share():
@@ -106,7 +113,7 @@ def test_ioi_variants():
 
 
 def test_ioi_prompts_explain_a_wrong_argument():
-    with pytest.raises(ValueError, match="expected 'train', 'held_out' or a list of template ids"):
+    with pytest.raises(ValueError, match="expected 'train', 'held_out', 'novel' or a list of ids"):
         corpus.ioi_prompts(3, templates="test")
     with pytest.raises(ValueError, match="expected 'both', 'ABBA' or 'BABA'"):
         corpus.ioi_prompts(3, order="ABC")

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training import measure, recipes
-from cleanlens.training.corpus import HELD_OUT_TEMPLATES, IOI_TEMPLATES, NAMES, documents, ioi_prompts
+from cleanlens.training.corpus import (
+    HELD_OUT_TEMPLATES,
+    IOI_TEMPLATES,
+    NAMES,
+    NOVEL_TEMPLATES,
+    documents,
+    ioi_prompts,
+)
 
 # Two machines' arithmetic may differ by this much: absolute, and relative to the number.
 TOLERANCE = (0.02, 0.02)
@@ -193,7 +200,7 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
     model = HookedTransformer.from_pretrained(name, device="cpu")
     recipe, cfg = recipes.GPT2, model.cfg
     splits = []
-    for split in ("train", "held_out"):
+    for split in ("train", "held_out", "novel"):
         for order in ("ABBA", "BABA"):
             got = measure.ioi_accuracy(model, ioi_prompts(500, seed=11, templates=split, order=order))
             splits.append([split.replace("_", " "), order, *got.values()])
@@ -223,7 +230,9 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
         "mean-ablated": measure.ablation(model, data, mean=True),
         "patched": measure.head_patching(model, data),
     }
-    started = model.generate("Once upon a time", max_new_tokens=70, do_sample=False, verbose=False)
+    likely = model.generate("One day Mary and John", max_new_tokens=60, do_sample=False, verbose=False)
+    torch.manual_seed(0)
+    drawn = model.generate("Once upon a time", max_new_tokens=90, verbose=False)
 
     return f"""# {name}
 
@@ -246,9 +255,11 @@ The toy world of `cleanlens/training/corpus.py`: {
 rest stories, many with invented names. {len(NAMES)} names of one token each. Of {
         len(IOI_TEMPLATES)
     } templates
-{len(HELD_OUT_TEMPLATES)}, and of the pairs of names one in seven, never occur in training. For example:
+{
+        len(HELD_OUT_TEMPLATES) + len(NOVEL_TEMPLATES)
+    }, and of the pairs of names one in seven, never occur in training. For example:
 
-> {next(iter(documents(1, seed=3)))}
+> {next(iter(documents(1, seed=3, varied=True)))}
 
 ## Training
 Grown from `attn-only-2l-demo` at step {recipes.GROW_FROM_STEP}: its two layers of attention became layers
@@ -261,11 +272,14 @@ computed the same function. From there {recipe.stories:.0%} documents and {
 
 {curve_table(name, ["loss", "second_loss", "induction", "ioi_accuracy", "ioi_logit_diff"], 500)}
 
-`loss` is the mean over the batches since the entry before; the other columns are measured on held-out prompts.
+`loss` is the mean over the batches since the entry before. The IOI columns are measured on 200 held-out
+prompts (in the run that ships, one in nine of these was of a novel phrasing).
 
 ## Measured on the shipped weights
 ### Indirect objects
-500 prompts a row. `accuracy`: the indirect object's logit is above the subject's; `top1`: above all others.
+500 prompts a row. `train`: templates of the training text; `held out`: combinations of an opening and an action that are
+not in it; `novel`: phrasings of which neither part is. In the last two no pair of names occurs in training either.
+`accuracy`: the indirect object's logit is above the subject's; `top1`: above all others.
 
 {table(["templates and names", "order", "accuracy", "top1", "logit difference"], splits)}
 
@@ -299,7 +313,8 @@ prompts' logit difference to the clean ones' it goes when this one head's output
     }). A head that matters when
 it is ablated and writes nothing itself works through others.
 
-Where the heads look (mean attention), on the same prompts, and on {25} random tokens repeated once:
+Where the heads look (mean attention), on the same prompts ("When A and B went to the park, S2 gave a ball to", where
+"to" is `end`; `S1` is the first mention of S2, `IO` the other name), and on {25} random tokens repeated once:
 
 {
         head_table(
@@ -312,9 +327,11 @@ Where the heads look (mean attention), on the same prompts, and on {25} random t
     }
 
 ### Text
-The most likely continuation of "Once upon a time":
+The most likely continuation of "One day Mary and John", and one drawn at random of "Once upon a time":
 
-> {started}
+> {likely}
+
+> {drawn}
 
 ## Reproduce
 `python -m cleanlens.training {
@@ -325,7 +342,7 @@ The most likely continuation of "Once upon a time":
 A toy: it knows {cfg.d_vocab} tokens, {
         cfg.n_ctx
     } positions and one artificial world, and has no idea of anything else.
-It has learned who gives and who receives in sentences of this grammar; other phrasings may fail. What its circuit shows
+It has learned who gives and who receives in sentences of this grammar; other phrasings may fail, see the rows `novel`. What its circuit shows
 is not evidence about larger models.
 
 ## Licence

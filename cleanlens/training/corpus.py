@@ -75,6 +75,27 @@ _ACTIONS = [
     "{giver} took {object} and gave it to",
     "{giver} found {object} and showed it to",
 ]
+# More ways to say the same, for the larger model only (`documents(..., varied=True)`).
+_MORE_OPENINGS = [
+    "All day {A} and {B} played at the {place}, and then",
+    "That morning {A} looked for {B} at the {place}, and",
+    "There were {A} and {B} at the {place}, and soon",
+    "As the sun went down, {A} met {B} near the {place}, and",
+    "The friends {A} and {B} lived by the {place}, and one day",
+    "One morning {A} saw {B} at the {place}, and then",
+    "At the end of the day {A} and {B} left the {place}, and",
+    "Once {A} and {B} ran to the {place}, and there",
+]
+_MORE_ACTIONS = [
+    "{giver} had {object} for",
+    "{giver} found {object} for",
+    "{giver} took {object} to",
+    "{giver} smiled and handed {object} to",
+    "{giver} looked for {object} and brought it to",
+    "{giver} wanted to find {object} for",
+    "{giver} ran home and came with {object} for",
+    "{giver} threw {object} and it fell near",
+]
 # Neither the opening nor the action of these is in any training template (their words are in stories).
 _NOVEL = [
     "Before {A} and {B} left the {place}, {giver} brought {object} to",
@@ -85,14 +106,13 @@ _NOVEL = [
 IOI_TEMPLATES: list[str] = [f"{opening} {action}" for opening in _OPENINGS for action in _ACTIONS] + _NOVEL
 """Every template; a template's id is its index here."""
 
-# Held out: the novel sentences, and one in five of the combinations of an opening and an action.
+# One in five of the combinations of an opening and an action is held out.
 _N_COMBINED = len(_OPENINGS) * len(_ACTIONS)
 HELD_OUT_TEMPLATES = [
-    i
-    for i in range(len(IOI_TEMPLATES))
-    if i >= _N_COMBINED or (i // len(_ACTIONS) + 3 * (i % len(_ACTIONS))) % 5 == 0
+    i for i in range(_N_COMBINED) if (i // len(_ACTIONS) + 3 * (i % len(_ACTIONS))) % 5 == 0
 ]
-TRAIN_TEMPLATES = [i for i in range(len(IOI_TEMPLATES)) if i not in HELD_OUT_TEMPLATES]
+NOVEL_TEMPLATES = list(range(_N_COMBINED, len(IOI_TEMPLATES)))
+TRAIN_TEMPLATES = [i for i in range(_N_COMBINED) if i not in HELD_OUT_TEMPLATES]
 # The first six openings and first five actions have the same number of words, slot for slot, so prompts from
 # different ones of these templates line up token by token as well.
 ALIGNED_TEMPLATES = [o * len(_ACTIONS) + a for o in range(6) for a in range(5)]
@@ -178,15 +198,17 @@ def ioi_prompts(
     """`n` IOI prompts, ABBA and BABA in turn (or one `order` only), from a seed.
 
     Args:
-        templates: "train", "held_out" (these also draw only held-out pairs of names), or template ids.
+        templates: "train"; "held_out", combinations of an opening and an action that are not in training;
+            "novel", phrasings of which neither is; or template ids. All but "train" and ids draw only pairs
+            of names that are not in training either.
         order: "both", "ABBA" or "BABA".
         aligned: keep only templates of one shape, so that position `i` means the same in every prompt.
             (Prompts of any *one* template always line up.)
     """
-    groups = {"train": TRAIN_TEMPLATES, "held_out": HELD_OUT_TEMPLATES}
+    groups = {"train": TRAIN_TEMPLATES, "held_out": HELD_OUT_TEMPLATES, "novel": NOVEL_TEMPLATES}
     if isinstance(templates, str) and templates not in groups:
         raise ValueError(
-            f"templates is {templates!r}; expected 'train', 'held_out' or a list of template ids."
+            f"templates is {templates!r}; expected 'train', 'held_out', 'novel' or a list of ids."
         )
     if order not in ("both", "ABBA", "BABA"):
         raise ValueError(f"order is {order!r}; expected 'both', 'ABBA' or 'BABA'.")
@@ -196,7 +218,7 @@ def ioi_prompts(
     rng = random.Random(seed)
     items, io, s = [], [], []
     for i in range(n):
-        pair = _pair(rng, held_out=templates == "held_out")
+        pair = _pair(rng, held_out=templates in ("held_out", "novel"))
         abba = order == "ABBA" or (order == "both" and i % 2 == 0)
         subject, other = (pair[1], pair[0]) if abba else (pair[0], pair[1])
         items.append(IOIPrompt(rng.choice(ids), *pair, subject, rng.choice(PLACES), rng.choice(OBJECTS)))
@@ -382,8 +404,12 @@ def story(rng: random.Random, invented: bool = False) -> str:
     return _fill("{STORY}", _slots(rng, hero, friend, rng.choice(PLACES), rng.choice(OBJECTS)), rng)
 
 
-def ioi_document(rng: random.Random) -> str:
-    """One IOI sentence with its answer; half the time a sentence follows. One in ten is an ABC sentence."""
+def ioi_document(rng: random.Random, varied: bool = False) -> str:
+    """One IOI sentence with its answer; half the time a sentence follows. One in ten is an ABC sentence.
+
+    With `varied`, half of the sentences combine more openings and actions, and things are also "the ball",
+    "a red ball" and "the red ball".
+    """
     first, second = _pair(rng)
     giver = rng.choice((first, second))
     receiver = second if giver == first else first
@@ -392,18 +418,36 @@ def ioi_document(rng: random.Random) -> str:
             [n for n in NAMES if all(n != p and not is_held_out_pair(n, p) for p in (first, second))]
         )
         receiver = rng.choice((first, second))
-    prompt = IOIPrompt(
-        rng.choice(TRAIN_TEMPLATES), first, second, giver, rng.choice(PLACES), rng.choice(OBJECTS)
-    )
-    text = f"{prompt.text} {receiver}."
+    template, place, noun = rng.choice(TRAIN_TEMPLATES), rng.choice(PLACES), rng.choice(OBJECTS)
+    prompt = IOIPrompt(template, first, second, giver, place, noun)
+    text = f"{_vary(prompt, rng) if varied else prompt.text} {receiver}."
     if rng.random() < 0.5:
-        text += " " + _fill("{AFTER}", _slots(rng, giver, receiver, prompt.place, prompt.object), rng)
+        text += " " + _fill("{AFTER}", _slots(rng, giver, receiver, place, noun), rng)
     return text
 
 
-def documents(n: int, seed: int = 0) -> Iterator[str]:
+def _vary(prompt: IOIPrompt, rng: random.Random) -> str:
+    pattern = IOI_TEMPLATES[prompt.template]
+    if rng.random() < 0.5:
+        # A known opening with a new action, or a new opening with any: no held-out combination comes about.
+        opening = rng.choice(_OPENINGS + _MORE_OPENINGS)
+        actions = _MORE_ACTIONS if opening in _OPENINGS else _ACTIONS + _MORE_ACTIONS
+        pattern = f"{opening} {rng.choice(actions)}"
+    adjective, noun = rng.choice(ADJECTIVES), prompt.object
+    named = [
+        with_article(noun),
+        f"the {noun}",
+        f"{with_article(adjective)} {noun}",
+        f"the {adjective} {noun}",
+    ]
+    return pattern.format(
+        A=prompt.first, B=prompt.second, giver=prompt.giver, place=prompt.place, object=rng.choice(named)
+    )
+
+
+def documents(n: int, seed: int = 0, varied: bool = False) -> Iterator[str]:
     """The corpus: `n` documents, about 40% IOI sentences, 35% stories, 25% with invented names."""
     rng = random.Random(seed)
     for _ in range(n):
         kind = rng.random()
-        yield ioi_document(rng) if kind < 0.4 else story(rng, invented=kind > 0.75)
+        yield ioi_document(rng, varied) if kind < 0.4 else story(rng, invented=kind > 0.75)

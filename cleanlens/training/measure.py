@@ -214,8 +214,8 @@ def head_patching(model, data: IOIDataset) -> Float[Tensor, "layer head"]:
 def ioi_attention(model, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
     """Mean attention between the positions that matter, head by head.
 
-    `end` is the last token, `IO`, `S1` and `S2` the names, `S1+1` the token after the subject's first mention
-    (where an induction head at S2 looks).
+    `end` is the last token, `A` and `B` the names in the order they are introduced, `IO`, `S1` and `S2` the same
+    names by their roles, `S1+1` the token after the subject's first mention (where an induction head at S2 looks).
     """
     tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
     is_io, is_s = tokens == answers[:, :1], tokens == answers[:, 1:]
@@ -232,6 +232,8 @@ def ioi_attention(model, data: IOIDataset) -> dict[str, Float[Tensor, "layer hea
         return pattern[:, row, :, query, key].mean(0)
 
     return {
+        "end to A": between(end, torch.minimum(io, first)),
+        "end to B": between(end, torch.maximum(io, first)),
         "end to IO": between(end, io),
         "end to S1": between(end, first),
         "end to S2": between(end, second),

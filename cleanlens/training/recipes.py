@@ -33,6 +33,7 @@ class Recipe:
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
+    varied: bool = False  # IOI sentences in more phrasings
     weight_decay: float = 0.01
     bfloat16: bool = False  # matrix products in bfloat16
     seed: int = 0
@@ -48,13 +49,14 @@ ATTN_ONLY = Recipe(
     n_documents=100_000,
 )
 GPT2 = Recipe(
-    steps=3500,
+    steps=4200,
     batch=16,
     learning_rate=1e-3,
     hold=2000,
     stories=0.75,
     stories_from=0,
     n_documents=150_000,
+    varied=True,
     bfloat16=True,
     seed=1,
 )
@@ -63,7 +65,7 @@ GPT2 = Recipe(
 CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
 # The four-layer model is grown from the two-layer one as it was just before it saw any document.
 GROW_FROM_STEP = 1500
-GROW_INTO_LAYERS = (0, 2)
+GROW_INTO_LAYERS = (0, 1)
 
 
 def attn_only_config() -> HookedTransformerConfig:
@@ -145,7 +147,7 @@ def run(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train `model` as the recipe says; the state to resume from stays beside the model's folder."""
-    rows = pack(documents(recipe.n_documents, recipe.seed), tokenizer, N_CTX)
+    rows = pack(documents(recipe.n_documents, recipe.seed, recipe.varied), tokenizer, N_CTX)
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
     mixed = mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
     if not resume:
