@@ -276,8 +276,8 @@ check("05.4")
 # %%
 words = [*corpus.NAMES[:8], *corpus.OBJECTS[:6], *corpus.PLACES[:6]]
 sample = [model.to_single_token(" " + word) for word in words]
-OV_circuit = own("05.4", "full_OV")(model, *ind_head)
-part = OV_circuit[sample][:, sample].AB
+circuit = own("05.4", "full_OV")
+part = circuit(model, *ind_head)[sample][:, sample].AB
 plots.heatmap(
     part,
     words,
@@ -307,7 +307,7 @@ check("05.5")
 
 # %%
 accuracy = torch.zeros(cfg.n_layers, cfg.n_heads)
-count_top1, circuit = own("05.5", "top1_acc"), own("05.4", "full_OV")
+count_top1 = own("05.5", "top1_acc")
 for layer in range(cfg.n_layers):
     for head in range(cfg.n_heads):
         accuracy[layer, head] = count_top1(circuit(model, layer, head))
@@ -348,7 +348,7 @@ say(
 check("05.6")
 
 # %%
-together = own("05.5", "top1_acc")(own("05.6", "effective_OV")(model, ind_heads))
+together = count_top1(own("05.6", "effective_OV")(model, ind_heads))
 names = [head_name(head) for head in ind_heads]
 plots.bar(
     torch.tensor([*copying.tolist(), together]),
@@ -388,8 +388,9 @@ check("05.7")
 # %%
 _, cache = model.run_with_cache(repeated)
 ln_scale = cache["scale", prev_head[0], "ln1"].mean().item()
-stripe = own("05.7", "position_pattern")(model, *prev_head, ln_scale)
-blurred = own("05.7", "position_pattern")(model, *prev_head, 1.0)
+pattern_of = own("05.7", "position_pattern")
+stripe = pattern_of(model, *prev_head, ln_scale)
+blurred = pattern_of(model, *prev_head, 1.0)
 plots.heatmap(
     stripe[:40, :40],
     title=f"{head_name(prev_head)}: the attention pattern that its weights give to positions alone (the first 40)",
@@ -414,10 +415,7 @@ say(
 
 # %%
 others = torch.stack(
-    [
-        own("05.7", "position_pattern")(model, 0, head, ln_scale).diagonal(-1).mean()
-        for head in range(cfg.n_heads)
-    ]
+    [pattern_of(model, 0, head, ln_scale).diagonal(-1).mean() for head in range(cfg.n_heads)]
 )
 plots.bar(
     others,
@@ -521,7 +519,6 @@ plots.heatmap(
 # The same for every head of layer 0 as the first half, over the whole vocabulary:
 
 # %%
-count_top1 = own("05.5", "top1_acc")
 finds_itself = torch.tensor(
     [
         [count_top1(compose(model, (0, first), (1, second))) for second in range(cfg.n_heads)]
@@ -644,7 +641,8 @@ say(
 check("05.11")
 
 # %%
-copying_scores = own("05.11", "head_copying_scores")(model)
+scores_of = own("05.11", "head_copying_scores")
+copying_scores = scores_of(model)
 eigenvalues = (model.W_E @ model.OV @ model.W_U).eigenvalues
 figure = go.Figure()
 for head in (ind_head, prev_head):
@@ -754,7 +752,7 @@ say(
 
 # %%
 bigger = HookedTransformer.from_pretrained("gpt2-demo")
-bigger_scores = own("05.11", "head_copying_scores")(bigger)
+bigger_scores = scores_of(bigger)
 bigger_patterns = measure.patterns(bigger, measure.repeated_prompt(n_repeat, 8, bigger.cfg.d_vocab))
 bigger_induction = measure.induction_scores(bigger_patterns, n_repeat)
 plots.scatter(
@@ -785,7 +783,7 @@ except ConnectionError:
         "gpt2-small is not on this machine and cannot be fetched now; with a network this cell shows its 144 heads."
     )
 else:
-    small_scores = own("05.11", "head_copying_scores")(small)
+    small_scores = scores_of(small)
     display(plots.head_map(small_scores, "gpt2-small: copying scores", color_label="score"))
     copying_share = (small_scores > 0.5).float().mean().item()
     say(f"{copying_share:.0%} of its heads have a copying score above 0.5.")
