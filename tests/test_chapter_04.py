@@ -132,6 +132,7 @@ def test_numbers_worked_out_in_the_prose(chapter):
         point.add_hook(hook)
     assert point(torch.tensor(3.0)) == 7
     assert seen == [6.0]
+    assert chapter.squared.tolist() == [2**2 + 3, 10**2 + 3]
     # section 2: two batches, of one prompt and of three
     assert pytest.approx(0.4) == (1 * 1.0 + 3 * 0.2) / 4
     assert pytest.approx(0.6) == (1.0 + 0.2) / 2
