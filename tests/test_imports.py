@@ -1,0 +1,150 @@
+"""Imports run one way, and `import cleanlens` costs little more than `import torch`."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cleanlens"
+
+# A module may import, at module level, from its own floor and from those below it.
+FLOORS = {
+    "config": 0,
+    "hook_points": 0,
+    "factored_matrix": 0,
+    "utils": 0,
+    "key_value_cache": 1,
+    "components": 1,
+    "activation_cache": 2,
+    "tokenization": 2,
+    "generation": 2,
+    "weights": 2,
+    "weight_processing": 2,
+    "hooked_transformer": 3,
+    "loading": 4,
+    "loading_from_pretrained": 5,
+    "patching": 5,
+    "evals": 5,
+    "head_detector": 5,
+    "plots": 5,
+    "parity": 5,
+    "benchmarks": 5,
+    "training": 5,
+    "course": 6,
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The cleanlens modules imported at module level, outside `if TYPE_CHECKING`."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("cleanlens.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_run_one_way(path: Path) -> None:
+    assert room(path) in FLOORS, f"cleanlens/{room(path)} has no floor yet: add it to FLOORS"
+    for name in imported(path):
+        if name not in FLOORS:  # a class, by way of the package, which imports everything
+            assert FLOORS[room(path)] >= 5, f"{room(path)} imports {name} from the package itself"
+            continue
+        assert FLOORS[name] <= FLOORS[room(path)], f"{room(path)} imports {name}, which stands above it"
+
+
+def test_the_library_knows_nothing_of_the_learners_files() -> None:
+    for path in MODULES:
+        imports = [line for line in path.read_text(encoding="utf-8").splitlines() if "import" in line]
+        assert not [line for line in imports if re.match(r"\s*(from|import) (exercises|solutions)\b", line)]
+
+
+def test_heavy_packages_have_one_door() -> None:
+    """transformers in loading, tokenization and parity; plotting in plots; never at module level."""
+    doors = {
+        "transformers": {"loading", "tokenization", "parity", "training", "benchmarks"},
+        "plotly": {"plots", "course"},
+        "circuitsvis": {"plots", "course"},
+    }
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                roots = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                roots = {node.module.split(".")[0]}
+            else:
+                continue
+            for root in roots & doors.keys():
+                assert room(path) in doors[root], f"{path.relative_to(PACKAGE)} imports {root}"
+
+
+def python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_importing_prints_nothing_and_loads_nothing_heavy() -> None:
+    heavy = ["transformers", "plotly", "circuitsvis", "huggingface_hub", "matplotlib", "pandas", "IPython"]
+    code = (
+        f"import sys, cleanlens; loaded = [m for m in {heavy} if m in sys.modules]; assert not loaded, loaded"
+    )
+    assert python(code) == ""
+
+
+def test_the_import_costs_little_more_than_that_of_torch() -> None:
+    """Both in one process, so that a busy machine slows both: the best of several runs."""
+    code = """
+import time
+start = time.perf_counter()
+import torch
+middle = time.perf_counter()
+import cleanlens
+print((time.perf_counter() - start) / (middle - start))
+"""
+    ratios = []
+    for _ in range(5):
+        ratios.append(float(python(code)))
+        if min(ratios) <= 1.3:
+            break
+    assert min(ratios) <= 1.3, ratios
+
+
+def test_public_names() -> None:
+    code = """
+import cleanlens
+for name in cleanlens.__all__:
+    assert getattr(cleanlens, name) is not None, name
+from cleanlens import FactoredMatrix, ActivationCache, HookedTransformer, HookedTransformerConfig, utils
+from cleanlens.hook_points import HookedRootModule, HookPoint
+from cleanlens.loading_from_pretrained import get_checkpoint_labels
+from cleanlens.utils import get_act_name, gelu_new, get_corner, get_device, lm_accuracy, remove_batch_dim
+from cleanlens.utils import Slice, composition_scores, lm_cross_entropy_loss, sample_logits, to_numpy, transpose
+from cleanlens.components import MLP, Attention, Embed, LayerNorm, LayerNormPre, PosEmbed, TransformerBlock, Unembed
+try:
+    cleanlens.no_such_name
+except AttributeError as error:
+    print(error)
+"""
+    assert python(code) == "module 'cleanlens' has no attribute 'no_such_name'\n"
+
+
+def test_no_path_of_one_machine() -> None:
+    """No home directory, no drive letter: what is written here runs elsewhere."""
+    pattern = re.compile(r"(?<![\w.])/(home|Users|root|work|mnt)/\w|\b[A-Z]:\\\\")
+    for path in MODULES:
+        assert not pattern.search(path.read_text(encoding="utf-8")), path.relative_to(PACKAGE)
