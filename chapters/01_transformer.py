@@ -2,10 +2,10 @@
 # %% [markdown]
 # # 01 The transformer from scratch
 #
-# A language model reads a text and says, at every position, how likely each token of its vocabulary is to come next. That
-# is all it does. Everything in this course is about *how* one particular kind of program does it, and one cannot take a
-# program apart without knowing its parts. So in this chapter you write the program: GPT-2, whole, in nine short
-# functions. Four more train it, and let it write.
+# A language model reads a text and says, at every position, how likely each token of its vocabulary is to come next.
+# That is all it does. Everything in this course is about *how* one particular kind of program does it, and one cannot
+# take a program apart without knowing its parts. So in this chapter you write the program: GPT-2, whole, in nine
+# short functions. Four more train it, and let it write.
 #
 # At the end your code is given the weights of a trained model, and it must produce the same logits as Hugging Face's
 # implementation, number by number. Then it tells a story.
@@ -17,8 +17,8 @@
 #
 # so it is enough to have one function that turns a beginning into a distribution over the next token (Shannon 1948,
 # section 3, did it with tables; Bengio et al. 2003 with a neural network). A transformer computes all these
-# distributions of a text in a single pass: position $i$ of its output is about token $i+1$, and a *causal mask* sees to
-# it that it has been computed from tokens $0 \dots i$ only.
+# distributions of a text in a single pass: position $i$ of its output is about token $i+1$, and a *causal mask* sees
+# to it that it has been computed from tokens $0 \dots i$ only.
 #
 # **The map.** One picture for the whole chapter, from bottom to top; the numbers are the exercises:
 #
@@ -44,13 +44,13 @@
 # ```
 #
 # The vertical line in the middle is the **residual stream**: one vector of length $d$ per position. It starts as an
-# embedding, every part of every layer reads it and *adds* something to it, and at the top it is read out. Nothing is ever
-# moved from it or overwritten (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", section on
-# virtual weights and the residual stream). Only attention moves information between positions; all other parts work
-# on each position by itself.
+# embedding, every part of every layer reads it and *adds* something to it, and at the top it is read out. Nothing is
+# ever moved from it or overwritten (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", section
+# on virtual weights and the residual stream). Only attention moves information between positions; all other parts
+# work on each position by itself.
 #
-# **Letters for axes**, here and in all later chapters: `b` batch, `s` position (`q` when it is a query's, `k` when it is a
-# key's), `d` d_model, `h` head, `e` d_head, `m` d_mlp, `v` vocabulary.
+# **Letters for axes**, here and in all later chapters: `b` batch, `s` position (`q` when it is a query's, `k` when it
+# is a key's), `d` d_model, `h` head, `e` d_head, `m` d_mlp, `v` vocabulary.
 
 # %%
 import math
@@ -76,9 +76,9 @@ from cleanlens.utils import next_token_probs as library_probs
 _ = torch.manual_seed(0)
 
 # %% [markdown]
-# The figures of this chapter look into `gpt2-demo`, a model of GPT-2's architecture that comes with the package and was
-# trained on a toy world of very small stories. Here are its sizes beside those of the smallest GPT-2 (Radford et al. 2019,
-# table 2). They are different numbers in the same program.
+# The figures of this chapter look into `gpt2-demo`, a model of GPT-2's architecture that comes with the package and
+# was trained on a toy world of very small stories. Here are its sizes beside those of the smallest GPT-2 (Radford et
+# al. 2019, table 2). They are different numbers in the same program.
 
 # %%
 model = HookedTransformer.from_pretrained_no_processing("gpt2-demo")
@@ -107,8 +107,8 @@ plots.bar(
 
 
 # %% [markdown]
-# Some cells below use a function of yours, as soon as its check passes, and the library's until then. This is how they
-# choose:
+# Some cells below use a function of yours, as soon as its check passes, and the library's until then. This is how
+# they choose:
 
 
 # %%
@@ -123,9 +123,9 @@ def yours_or(library, name: str):
 # %% [markdown]
 # ## 1 Layer normalization
 #
-# Every part of the model reads the residual stream, and the stream *grows*: each layer adds to it. A part that was trained
-# on vectors of one size must not meet vectors ten times as large. So each reads through a normalization of its own. How
-# much the stream of our model grows, and what its parts see of that:
+# Every part of the model reads the residual stream, and the stream *grows*: each layer adds to it. A part that was
+# trained on vectors of one size must not meet vectors ten times as large. So each reads through a normalization of
+# its own. How much the stream of our model grows, and what its parts see of that:
 
 # %%
 streams = [*(cache["resid_pre", layer] for layer in range(cfg.n_layers)), cache["resid_post", -1]]
@@ -140,8 +140,8 @@ plots.line(
 )
 
 # %% [markdown]
-# **The definition** (Ba, Kiros and Hinton 2016, section 3, equations 3 and 4). For one vector $x$ of length $d$, the one at
-# one position of one text:
+# **The definition** (Ba, Kiros and Hinton 2016, section 3, equations 3 and 4). For one vector $x$ of length $d$, the
+# one at one position of one text:
 #
 # $$
 # \mu = \frac{1}{d}\sum_i x_i, \qquad \sigma^2 = \frac{1}{d}\sum_i (x_i - \mu)^2, \qquad
@@ -150,19 +150,20 @@ plots.line(
 #
 # The gain $w$ and the bias $b$ are learned, one number per dimension.
 #
-# **By hand.** Take $x = (1, 2, 3, 6)$. Then $\mu = 3$; the deviations are $(-2, -1, 0, 3)$; $\sigma^2 = (4 + 1 + 0 + 9)/4 = 3.5$;
-# $\sigma = 1.871$. So before gain and bias the result is $(-1.069, -0.535, 0, 1.604)$. With $d - 1 = 3$ in the
-# denominator it would be $(-0.926, -0.463, 0, 1.389)$: that is `torch.var`'s default, meant for estimating the variance of
-# a population from a sample. Nothing is estimated here.
+# **By hand.** Take $x = (1, 2, 3, 6)$. Then $\mu = 3$; the deviations are $(-2, -1, 0, 3)$;
+# $\sigma^2 = (4 + 1 + 0 + 9)/4 = 3.5$; $\sigma = 1.871$. So before gain and bias the result is
+# $(-1.069, -0.535, 0, 1.604)$. With $d - 1 = 3$ in the denominator it would be $(-0.926, -0.463, 0, 1.389)$: that is
+# `torch.var`'s default, meant for estimating the variance of a population from a sample. Nothing is estimated here.
 #
-# **As geometry.** Subtracting the mean removes one direction, that of $(1, 1, \dots, 1)$. Dividing by $\sigma$ puts what is
-# left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a vector's direction, within $d-1$
-# dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for $a > 0$, as long as $\varepsilon$ is small
-# beside the variance. It is *almost* linear: for a fixed $\sigma$ it is linear, and chapter 02 makes good use of that.
+# **As geometry.** Subtracting the mean removes one direction, that of $(1, 1, \dots, 1)$. Dividing by $\sigma$ puts
+# what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a
+# vector's direction, within $d-1$ dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for
+# $a > 0$, as long as $\varepsilon$ is small beside the variance. It is *almost* linear: for a fixed $\sigma$ it is
+# linear, and chapter 02 makes good use of that.
 #
-# **What $\varepsilon$ is for.** A vector without any variance would be divided by 0. With $\varepsilon$ *inside* the root it is
-# divided by $\sqrt\varepsilon$ at least. On ordinary vectors one cannot see where $\varepsilon$ stands, or whether it is there at
-# all; on small ones one can:
+# **What $\varepsilon$ is for.** A vector without any variance would be divided by 0. With $\varepsilon$ *inside* the
+# root it is divided by $\sqrt\varepsilon$ at least. On ordinary vectors one cannot see where $\varepsilon$ stands, or
+# whether it is there at all; on small ones one can:
 
 # %%
 x = torch.tensor([1.0, 2.0, 3.0, 6.0])
@@ -179,9 +180,9 @@ plots.line(
 )
 
 # %% [markdown]
-# (Later models often leave the centring out: RMSNorm, Zhang and Sennrich 2019. Why normalization helps training at all is less
-# settled than one would think; Xiong et al. 2020 show that having it *in front of* each part, as GPT-2 does, keeps the gradients
-# of the first steps at a reasonable size.)
+# (Later models often leave the centring out: RMSNorm, Zhang and Sennrich 2019. Why normalization helps training at
+# all is less settled than one would think; Xiong et al. 2020 show that having it *in front of* each part, as GPT-2
+# does, keeps the gradients of the first steps at a reasonable size.)
 #
 # Now write it. All axes of `x` but the last are just many vectors side by side.
 
@@ -192,23 +193,25 @@ plots.line(
 check("01.1")
 
 # %% [markdown]
-# Read your function once more with the geometry in mind: what does it do to a vector whose numbers are all equal? Nothing is left of it but $b$. A part of the
-# model cannot see how large the stream is, or what its mean is; it sees a direction. That has a consequence for taking models apart: whoever wants a later
-# part to notice something must make it large *in comparison with everything else* in the stream.
+# Read your function once more with the geometry in mind: what does it do to a vector whose numbers are all equal?
+# Nothing is left of it but $b$. A part of the model cannot see how large the stream is, or what its mean is; it sees
+# a direction. That has a consequence for taking models apart: whoever wants a later part to notice something must
+# make it large *in comparison with everything else* in the stream.
 
 # %% [markdown]
 # ## 2 Tokens and positions become vectors
 #
-# **Token embedding.** Each token $t$ of the vocabulary has a learned vector, row $t$ of the matrix $W_E$ (`"v d"`). One can say the
-# same as a product with a one-hot vector: $\mathrm{onehot}(t)\, W_E = W_E[t]$. The lookup is faster, the product is the better
-# picture: it says that the embedding is a linear map out of the space of tokens, and chapter 05 multiplies it with others.
+# **Token embedding.** Each token $t$ of the vocabulary has a learned vector, row $t$ of the matrix $W_E$ (`"v d"`).
+# One can say the same as a product with a one-hot vector: $\mathrm{onehot}(t)\, W_E = W_E[t]$. The lookup is faster,
+# the product is the better picture: it says that the embedding is a linear map out of the space of tokens, and
+# chapter 05 multiplies it with others.
 #
-# **By hand.** With $W_E = \begin{pmatrix} 1 & 0\\ 0 & 2\\ 3 & 3\end{pmatrix}$ the tokens $(2, 0)$ become the rows $(3, 3)$ and
-# $(1, 0)$.
+# **By hand.** With $W_E = \begin{pmatrix} 1 & 0\\ 0 & 2\\ 3 & 3\end{pmatrix}$ the tokens $(2, 0)$ become the rows
+# $(3, 3)$ and $(1, 0)$.
 #
-# Do the vectors mean anything? Words that can replace each other in the training texts should come to lie near each other. In
-# the toy world names replace names, places places, things things. The mean cosine similarity between groups of words,
-# each word compared with others only:
+# Do the vectors mean anything? Words that can replace each other in the training texts should come to lie near each
+# other. In the toy world names replace names, places places, things things. The mean cosine similarity between groups
+# of words, each word compared with others only:
 
 # %%
 groups = {"names": NAMES, "places": PLACES, "things": OBJECTS}
@@ -239,17 +242,17 @@ plots.heatmap(alike, x=list(groups), y=list(groups), title="Mean cosine similari
 check("01.2")
 
 # %% [markdown]
-# **Position embedding.** Attention, as we shall see, treats the earlier tokens as a *set*: shuffle them, and each query gets the
-# same answer. But *John gave Mary* and *Mary gave John* are different. So every position $i$ has a vector too, row $i$ of $W_{pos}$
-# (`"n_ctx d"`), and the stream begins as the sum
+# **Position embedding.** Attention, as we shall see, treats the earlier tokens as a *set*: shuffle them, and each
+# query gets the same answer. But *John gave Mary* and *Mary gave John* are different. So every position $i$ has a
+# vector too, row $i$ of $W_{pos}$ (`"n_ctx d"`), and the stream begins as the sum
 #
 # $$ x_i = W_E[t_i] + W_{pos}[i]. $$
 #
-# The transformer of 2017 used fixed sines and cosines (Vaswani et al. 2017, section 3.5), and remarks there that learned positions
-# do as well; GPT and GPT-2 learn them (Radford et al. 2018, section 4.1). A learned table ends at `n_ctx`: there is no
-# row for position `n_ctx`, and the model cannot read a longer text at all. That the sum of the two vectors can be taken apart again by
-# whoever reads it is not guaranteed by anything; training sees to it, since in $d$ dimensions there is room
-# for many nearly orthogonal directions.
+# The transformer of 2017 used fixed sines and cosines (Vaswani et al. 2017, section 3.5), and remarks there that
+# learned positions do as well; GPT and GPT-2 learn them (Radford et al. 2018, section 4.1). A learned table ends at
+# `n_ctx`: there is no row for position `n_ctx`, and the model cannot read a longer text at all. That the sum of the
+# two vectors can be taken apart again by whoever reads it is not guaranteed by anything; training sees to it, since
+# in $d$ dimensions there is room for many nearly orthogonal directions.
 #
 # What training has made of the table: the cosine similarity between the vectors of every two positions.
 
@@ -262,8 +265,8 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Nearby positions have similar vectors: a head that wants "somewhere around here" can have it, and one that wants "exactly the one
-# before" has to work for it.
+# Nearby positions have similar vectors: a head that wants "somewhere around here" can have it, and one that wants
+# "exactly the one before" has to work for it.
 
 # %%
 # exercise 01.3
@@ -274,15 +277,17 @@ check("01.3")
 # %% [markdown]
 # ## 3 Attention
 #
-# Attention is the only place where information moves between positions. Each position asks a question (its **query**), each position
-# holds up a label (its **key**); where question and label agree, the asker collects what lies there (the **value**). In this section we
-# build it in three steps: who may look where (the mask), how much each looks where (the pattern), and what is moved (the values and the output).
+# Attention is the only place where information moves between positions. Each position asks a question (its
+# **query**), each position holds up a label (its **key**); where question and label agree, the asker collects what
+# lies there (the **value**). In this section we build it in three steps: who may look where (the mask), how much each
+# looks where (the pattern), and what is moved (the values and the output).
 #
 # ### 3.1 The causal mask
 #
-# The score of query $q$ and key $k$ is a number, and a softmax over the keys will turn each query's scores into weights that add up to
+# The score of query $q$ and key $k$ is a number, and a softmax over the keys will turn each query's scores into
+# weights that add up to
 # 1. But position $i$ has to predict token $i+1$; if it could look there, it would copy, and learn nothing. So scores
-# with $k > q$ are set to $-\infty$ before the softmax, and $e^{-\infty} = 0$ (Vaswani et al. 2017, section 3.2.3).
+#   with $k > q$ are set to $-\infty$ before the softmax, and $e^{-\infty} = 0$ (Vaswani et al. 2017, section 3.2.3).
 #
 # **By hand.** Three positions whose scores are all 0:
 #
@@ -293,12 +298,13 @@ check("01.3")
 # \begin{pmatrix} 1 & 0 & 0\\ \tfrac12 & \tfrac12 & 0\\ \tfrac13 & \tfrac13 & \tfrac13\end{pmatrix}
 # $$
 #
-# The diagonal stays: a token may look at itself, and the first can look at nothing else. Had we multiplied the future by 0 instead,
-# the middle matrix would have been full of zeros, and each row of the last one $\tfrac13, \tfrac13, \tfrac13$: a score of 0 is not "no attention",
-# it is $e^0 = 1$.
+# The diagonal stays: a token may look at itself, and the first can look at nothing else. Had we multiplied the future
+# by 0 instead, the middle matrix would have been full of zeros, and each row of the last one
+# $\tfrac13, \tfrac13, \tfrac13$: a score of 0 is not "no attention", it is $e^0 = 1$.
 #
-# When a model writes, it will keep the keys of the past and ask only one new query (section 8). So write the mask for the general case: the queries
-# are the *last* q of the k positions. This is the picture for q = 2, k = 6 (blue: visible):
+# When a model writes, it will keep the keys of the past and ask only one new query (section 8). So write the mask for
+# the general case: the queries are the *last* q of the k positions. This is the picture for q = 2, k = 6 (blue:
+# visible):
 
 # %%
 n_queries, n_keys = 2, 6
@@ -315,21 +321,24 @@ plots.heatmap(
 check("01.4")
 
 # %% [markdown]
-# You may have filled with $-10^{9}$ or with the smallest float, as many implementations do: the softmax cannot tell the difference, and a row that is masked
-# throughout (padding on the left has such rows) gives equal weights instead of NaN. But the number must be beyond any score: half precision ends at 65,504.
+# You may have filled with $-10^{9}$ or with the smallest float, as many implementations do: the softmax cannot tell
+# the difference, and a row that is masked throughout (padding on the left has such rows) gives equal weights instead
+# of NaN. But the number must be beyond any score: half precision ends at 65,504.
 
 # %% [markdown]
 # ### 3.2 The pattern
 #
-# For each head, and within one text, with query and key vectors of length $e$ (Vaswani et al. 2017, section 3.2.1, equation 1):
+# For each head, and within one text, with query and key vectors of length $e$ (Vaswani et al. 2017, section 3.2.1,
+# equation 1):
 #
 # $$ \mathrm{pattern}_{qk} = \mathrm{softmax}_k\left(\frac{q_q \cdot k_k}{\sqrt e}\right), \qquad
 # \mathrm{softmax}(s)_k = \frac{e^{s_k}}{\sum_{j} e^{s_j}} \quad\text{over } j \le q. $$
 #
-# **Why $\sqrt e$?** If the components of $q$ and $k$ are independent with mean 0 and variance 1, each product $q_i k_i$ has variance 1, and
-# their sum has variance $e$ (this is footnote 4 of the paper). Unscaled, a head of width 64 would start training with scores of
-# size 8, and $e^{8}$ is 3,000: the softmax would put nearly everything on one key. There its derivative,
-# $\partial p_i / \partial s_j = p_i(\delta_{ij} - p_j)$, is nearly 0, and nothing could be learned. We can watch it:
+# **Why $\sqrt e$?** If the components of $q$ and $k$ are independent with mean 0 and variance 1, each product
+# $q_i k_i$ has variance 1, and their sum has variance $e$ (this is footnote 4 of the paper). Unscaled, a head of
+# width 64 would start training with scores of size 8, and $e^{8}$ is 3,000: the softmax would put nearly everything
+# on one key. There its derivative, $\partial p_i / \partial s_j = p_i(\delta_{ij} - p_j)$, is nearly 0, and nothing
+# could be learned. We can watch it:
 
 # %%
 widths = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -351,8 +360,9 @@ plots.line(
 # %% [markdown]
 # With the root, and only with it, a random head looks about the same whatever its width.
 #
-# **By hand.** One head, $e = 4$, and at position 1 the query $(1, 1, 0, 0)$; keys $(2, 0, 0, 0)$ at position 0 and $(2, 2, 0, 0)$ at position 1. The scores
-# are $2/2 = 1$ and $4/2 = 2$, so the row is $\left(\frac{e^1}{e^1+e^2}, \frac{e^2}{e^1+e^2}\right) = (0.269, 0.731)$.
+# **By hand.** One head, $e = 4$, and at position 1 the query $(1, 1, 0, 0)$; keys $(2, 0, 0, 0)$ at position 0 and
+# $(2, 2, 0, 0)$ at position 1. The scores are $2/2 = 1$ and $4/2 = 2$, so the row is
+# $\left(\frac{e^1}{e^1+e^2}, \frac{e^2}{e^1+e^2}\right) = (0.269, 0.731)$.
 #
 # Order matters: scale, mask, softmax. If the mask comes after the softmax, the rows no longer add up to 1.
 
@@ -371,7 +381,8 @@ plots.attention(str_tokens, cache["pattern", 0][0], [f"L0H{head}" for head in ra
 # %% [markdown]
 # ### 3.3 Heads
 #
-# Each of the $h$ heads has matrices of its own, which take the normalized stream into a small space of width $e$ and back:
+# Each of the $h$ heads has matrices of its own, which take the normalized stream into a small space of width $e$ and
+# back:
 #
 # $$
 # \begin{aligned}
@@ -381,18 +392,22 @@ plots.attention(str_tokens, cache["pattern", 0][0], [f"L0H{head}" for head in ra
 # \end{aligned}
 # $$
 #
-# The paper describes the last line as "concatenate the heads, then multiply by one big matrix" (section 3.2.2). It is the same sum: a row of blocks
-# times a column of blocks. Written as a sum it says more: **heads are independent and additive** (Elhage et al. 2021). Each head
-# reads the stream, and adds something to it, without knowing of the others.
+# The paper describes the last line as "concatenate the heads, then multiply by one big matrix" (section 3.2.2). It is
+# the same sum: a row of blocks times a column of blocks. Written as a sum it says more: **heads are independent and
+# additive** (Elhage et al. 2021). Each head reads the stream, and adds something to it, without knowing of the
+# others.
 #
-# **By hand.** Two heads of width 1, $d = 2$, at some position $z^0 = 3$, $z^1 = 5$, $W_O^0 = (1, 0)$, $W_O^1 = (1, -1)$, $b_O = (0, 10)$. Head 0
-# adds $(3, 0)$, head 1 adds $(5, -5)$, the bias once $(0, 10)$: the output is $(8, 5)$.
+# **By hand.** Two heads of width 1, $d = 2$, at some position $z^0 = 3$, $z^1 = 5$, $W_O^0 = (1, 0)$,
+# $W_O^1 = (1, -1)$, $b_O = (0, 10)$. Head 0 adds $(3, 0)$, head 1 adds $(5, -5)$, the bias once $(0, 10)$: the output
+# is $(8, 5)$.
 #
 # **Two facts about the biases** that are worth knowing before one goes looking for their effects.
 #
-# - $b_K$ does nothing. It adds $q \cdot b_K$ to all the scores of a query, the same number for every key, and a softmax does not see that.
-# - $b_V$ could be moved into $b_O$: the weights of a row add up to 1, so $\sum_k \mathrm{pattern}_{qk}(v_k + b_V) = z + b_V$, whatever the pattern is.
-#   (Loading a model with `fold_value_biases=True` does exactly this.)
+# - $b_K$ does nothing. It adds $q \cdot b_K$ to all the scores of a query, the same number for every key, and a
+#   softmax does not see that.
+# - $b_V$ could be moved into $b_O$: the weights of a row add up to 1, so
+#   $\sum_k \mathrm{pattern}_{qk}(v_k + b_V) = z + b_V$, whatever the pattern is. (Loading a model with
+#   `fold_value_biases=True` does exactly this.)
 #
 # We can check the first on the trained model: give its first layer a huge random $b_K$ and look at the logits.
 
@@ -404,9 +419,9 @@ assert change < 1e-3
 print(f"the largest change of a logit: {change:.1e}")
 
 # %% [markdown]
-# **How much work is it?** Scores and $z$ cost about $2 s^2 d$ multiplications per layer, the four products with weights $4 s d^2$. For a short
-# text the weights dominate; from $s \approx 2d$ on, attention's square does. That is the famous quadratic cost, and the reason why
-# the length of the context is a number that people advertise.
+# **How much work is it?** Scores and $z$ cost about $2 s^2 d$ multiplications per layer, the four products with
+# weights $4 s d^2$. For a short text the weights dominate; from $s \approx 2d$ on, attention's square does. That is
+# the famous quadratic cost, and the reason why the length of the context is a number that people advertise.
 
 # %%
 # exercise 01.6
@@ -415,23 +430,28 @@ print(f"the largest change of a logit: {change:.1e}")
 check("01.6")
 
 # %% [markdown]
-# **What you have in your hands.** Four matrices per head do two separate jobs. $W_Q$ and $W_K$ only ever appear together, as $W_Q W_K^T$ (`"d d"`, of rank $e$), and decide from where
-# information comes; $W_V$ and $W_O$ only appear as $W_V W_O$, and decide what is moved and where it is written. Chapter 05 reads these two products, without running the model at all.
+# **What you have in your hands.** Four matrices per head do two separate jobs. $W_Q$ and $W_K$ only ever appear
+# together, as $W_Q W_K^T$ (`"d d"`, of rank $e$), and decide from where information comes; $W_V$ and $W_O$ only
+# appear as $W_V W_O$, and decide what is moved and where it is written. Chapter 05 reads these two products, without
+# running the model at all.
 
 # %% [markdown]
 # ## 4 The MLP
 #
-# When attention has brought things together at a position, the MLP works on them, at each position by itself (Vaswani et al. 2017, section 3.3):
+# When attention has brought things together at a position, the MLP works on them, at each position by itself (Vaswani
+# et al. 2017, section 3.3):
 #
 # $$ \mathrm{MLP}(x) = \mathrm{gelu}(x W_\mathrm{in} + b_\mathrm{in})\, W_\mathrm{out} + b_\mathrm{out}. $$
 #
-# One can read it neuron by neuron. Neuron $j$ looks at the stream along one direction (column $j$ of $W_\mathrm{in}$), fires if the match
-# exceeds a threshold (given by $b_\mathrm{in}$), and then writes one direction (row $j$ of $W_\mathrm{out}$), the more strongly the more it
-# fires. Geva et al. (2021) call that a key-value memory. There are usually $m = 4d$ neurons, which makes two thirds of a block's weights.
+# One can read it neuron by neuron. Neuron $j$ looks at the stream along one direction (column $j$ of
+# $W_\mathrm{in}$), fires if the match exceeds a threshold (given by $b_\mathrm{in}$), and then writes one direction
+# (row $j$ of $W_\mathrm{out}$), the more strongly the more it fires. Geva et al. (2021) call that a key-value memory.
+# There are usually $m = 4d$ neurons, which makes two thirds of a block's weights.
 #
-# **The nonlinearity.** Without one, two matrices in a row would be one matrix. GELU (Hendrycks and Gimpel 2016, section 2) lets $x$ through with
-# the probability that a standard Gaussian is below $x$: $x\,\Phi(x)$, a ReLU with a soft knee. $\Phi$ was slow in 2016, so the paper offers an
-# approximation, GPT-2 was trained with it, and so it has become GPT-2's definition:
+# **The nonlinearity.** Without one, two matrices in a row would be one matrix. GELU (Hendrycks and Gimpel 2016,
+# section 2) lets $x$ through with the probability that a standard Gaussian is below $x$: $x\,\Phi(x)$, a ReLU with a
+# soft knee. $\Phi$ was slow in 2016, so the paper offers an approximation, GPT-2 was trained with it, and so it has
+# become GPT-2's definition:
 #
 # $$ \mathrm{gelu\_new}(x) = \frac{x}{2}\left(1 + \tanh\left(\sqrt{\tfrac{2}{\pi}}\,(x + 0.044715\,x^3)\right)\right). $$
 
@@ -451,8 +471,9 @@ plots.line(
 )
 
 # %% [markdown]
-# **By hand.** $\mathrm{gelu\_new}(1) = 0.5\,(1 + \tanh(0.7979 \cdot 1.0447)) = 0.8412$, and $\mathrm{gelu\_new}(-1) = -0.1588$. Their difference is 1,
-# and in general $\mathrm{gelu}(x) - \mathrm{gelu}(-x) = x$: far from 0 it is the identity on one side and nothing on the other.
+# **By hand.** $\mathrm{gelu\_new}(1) = 0.5\,(1 + \tanh(0.7979 \cdot 1.0447)) = 0.8412$, and
+# $\mathrm{gelu\_new}(-1) = -0.1588$. Their difference is 1, and in general
+# $\mathrm{gelu}(x) - \mathrm{gelu}(-x) = x$: far from 0 it is the identity on one side and nothing on the other.
 
 # %%
 # exercise 01.7
@@ -472,9 +493,10 @@ check("01.7")
 # \end{aligned}
 # $$
 #
-# **Why add?** Residual connections (He et al. 2015, 2016) were invented because deep networks did not train without them. The derivative of
-# $x + f(x)$ is $1 + f'(x)$: however small $f'$ is, the gradient from the top reaches the bottom undiminished. For us they have a second use. Write out
-# all additions of a model with $L$ layers, and the stream at its end is
+# **Why add?** Residual connections (He et al. 2015, 2016) were invented because deep networks did not train without
+# them. The derivative of $x + f(x)$ is $1 + f'(x)$: however small $f'$ is, the gradient from the top reaches the
+# bottom undiminished. For us they have a second use. Write out all additions of a model with $L$ layers, and the
+# stream at its end is
 #
 # $$ \text{resid\_final} = \text{embed} + \text{pos\_embed} + \sum_{l=0}^{L-1} \left(\text{attn\_out}_l + \text{mlp\_out}_l\right), $$
 #
@@ -490,12 +512,14 @@ assert error < 1e-4
 print(f"{len(terms)} terms add up to the stream at the end; the largest error is {error:.0e}")
 
 # %% [markdown]
-# **Why does the norm stand inside the branch?** In 2017 it stood on the stream itself, after each addition (post-norm). Then the stream is rescaled
-# at every step, the sum above is lost, and so is the undiminished gradient. GPT-2 moved it to the entrance of each part (pre-norm; Radford et al. 2019,
-# section 2.3), and added one more norm at the very end.
+# **Why does the norm stand inside the branch?** In 2017 it stood on the stream itself, after each addition
+# (post-norm). Then the stream is rescaled at every step, the sum above is lost, and so is the undiminished gradient.
+# GPT-2 moved it to the entrance of each part (pre-norm; Radford et al. 2019, section 2.3), and added one more norm at
+# the very end.
 #
-# **A trap in Python.** `x += y` writes into the tensor `x`. The numbers that the block returns are the same, but whoever kept the stream from
-# before (a cache, a test, the caller) now finds the new one in its place. Chapter 02 is built on kept activations, so make new tensors.
+# **A trap in Python.** `x += y` writes into the tensor `x`. The numbers that the block returns are the same, but
+# whoever kept the stream from before (a cache, a test, the caller) now finds the new one in its place. Chapter 02 is
+# built on kept activations, so make new tensors.
 
 # %%
 # exercise 01.8
@@ -513,12 +537,13 @@ check("01.8")
 #
 # $$ \text{logits} = \mathrm{LN}_f(\text{resid\_final})\, W_U + b_U \qquad [b\,s\,d] \cdot [d\,v] \to [b\,s\,v]. $$
 #
-# Column $t$ of $W_U$ is the direction in which the stream must point to say token $t$. A **logit** is any number that a softmax will make a
-# probability of: only differences between logits mean something.
+# Column $t$ of $W_U$ is the direction in which the stream must point to say token $t$. A **logit** is any number that
+# a softmax will make a probability of: only differences between logits mean something.
 #
-# GPT-2 as published uses $W_U = W_E^T$ (*tied* embeddings, Press and Wolf 2017) and no $b_U$. We keep them apart: a tied matrix is not what one wants
-# when one takes a model apart (the word that comes in and the word that goes out are different things: think of *the direct path*, token $\to$
-# embedding $\to$ unembedding, which with tied weights can only say "again the same"), and folding the last norm into $W_U$ makes a $b_U$.
+# GPT-2 as published uses $W_U = W_E^T$ (*tied* embeddings, Press and Wolf 2017) and no $b_U$. We keep them apart: a
+# tied matrix is not what one wants when one takes a model apart (the word that comes in and the word that goes out
+# are different things: think of *the direct path*, token $\to$ embedding $\to$ unembedding, which with tied weights
+# can only say "again the same"), and folding the last norm into $W_U$ makes a $b_U$.
 #
 # Where are the weights? For `gpt2-demo`:
 
@@ -532,8 +557,9 @@ print(f"{sum(counts.values()):,} parameters")
 plots.bar(list(counts.values()), list(counts), title="Parameters of gpt2-demo", y_label="numbers")
 
 # %% [markdown]
-# Without embeddings, biases and norms, a block has $4d^2 + 2dm = 12 d^2$ weights (for $h e = d$ and $m = 4d$): four matrices of attention and two of
-# the MLP. GPT-2 small: $12 \cdot 12 \cdot 768^2 = 85$ million, and 39 million for its embedding.
+# Without embeddings, biases and norms, a block has $4d^2 + 2dm = 12 d^2$ weights (for $h e = d$ and $m = 4d$): four
+# matrices of attention and two of the MLP. GPT-2 small: $12 \cdot 12 \cdot 768^2 = 85$ million, and 39 million for
+# its embedding.
 #
 # In this exercise the parts are given to you, made, as `self.embed`, `self.blocks` and so on.
 
@@ -544,7 +570,8 @@ plots.bar(list(counts.values()), list(counts), title="Parameters of gpt2-demo", 
 check("01.9")
 
 # %% [markdown]
-# That was GPT-2. Is it really causal? Replace one token of the sentence at a time by another, and look at which positions' logits change at all:
+# That was GPT-2. Is it really causal? Replace one token of the sentence at a time by another, and look at which
+# positions' logits change at all:
 
 # %%
 influence = torch.zeros(len(str_tokens), len(str_tokens))
@@ -553,6 +580,8 @@ for position in range(1, len(str_tokens)):
     changed[0, position] = model.to_single_token(" dog")
     influence[:, position] = (model(changed) - logits)[0].norm(dim=-1)
 assert influence.triu(1).max() < 1e-4, "no position may feel what comes after it"
+felt = int(influence[-1, :-1].argmax())
+print(f"Of the tokens before it, the last position feels {str_tokens[felt]!r} (position {felt}) most.")
 plots.heatmap(
     influence,
     x=plots.numbered(str_tokens),
@@ -561,32 +590,36 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Above the diagonal nothing happens: no position feels what comes after it. On it and below you see who listens to whom: the last row, where the model has to
-# say *Mary*, listens to the names.
+# Above the diagonal nothing happens: no position feels what comes after it. On it and below you see who listens to
+# whom; the last row is where the model has to say *Mary*.
 #
-# The last section of this chapter puts *your* classes together and loads a trained model into them; if you cannot wait, run its cells
-# now, and come back.
+# The last section of this chapter puts *your* classes together and loads a trained model into them; if you cannot
+# wait, run its cells now, and come back.
 #
 # ## 7 Learning
 #
 # ### 7.1 The loss
 #
-# The model says $p(\cdot \mid t_0 \dots t_i)$ at position $i$; the text goes on with $t_{i+1}$. How bad is that? The **cross-entropy** is the surprise,
+# The model says $p(\cdot \mid t_0 \dots t_i)$ at position $i$; the text goes on with $t_{i+1}$. How bad is that? The
+# **cross-entropy** is the surprise,
 #
 # $$ \mathrm{loss}_i = -\log p(t_{i+1} \mid t_0, \dots, t_i)
 #    = \log \sum_j e^{\mathrm{logit}_{i,j}} - \mathrm{logit}_{i,\,t_{i+1}} , $$
 #
-# in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that knows nothing and
-# gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens 6.93. Adding the losses of a whole text
-# gives $-\log p(\text{text})$, by the chain rule from the beginning of this chapter: minimizing it is maximum likelihood.
+# in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that
+# knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens
+# 6.93. Adding the losses of a whole text gives $-\log p(\text{text})$, by the chain rule from the beginning of this
+# chapter: minimizing it is maximum likelihood.
 #
-# **By hand.** Logits $(2, 0, 0)$ and the right token is number 0: $\log(e^2 + 1 + 1) - 2 = 2.240 - 2 = 0.240$. If it is number 1: $2.240$.
+# **By hand.** Logits $(2, 0, 0)$ and the right token is number 0: $\log(e^2 + 1 + 1) - 2 = 2.240 - 2 = 0.240$. If it
+# is number 1: $2.240$.
 #
-# Position $i$ is about token $i + 1$. So the predictions are `logits[:, :-1]` and the targets `tokens[:, 1:]`: the last position has no target,
-# and nobody predicts the first token.
+# Position $i$ is about token $i + 1$. So the predictions are `logits[:, :-1]` and the targets `tokens[:, 1:]`: the
+# last position has no target, and nobody predicts the first token.
 #
-# A word on floating-point numbers: float32 cannot hold anything below about $10^{-45}$, so $e^{-104}$ is 0 and its logarithm $-\infty$. On the right of the
-# formula above no small number ever appears. That is why `log_softmax` exists.
+# A word on floating-point numbers: float32 cannot hold anything below about $10^{-45}$, so $e^{-104}$ is 0 and its
+# logarithm $-\infty$. On the right of the formula above no small number ever appears. That is why `log_softmax`
+# exists.
 
 # %%
 print("log(softmax):", torch.tensor([0.0, 110.0]).softmax(dim=0).log().tolist())
@@ -613,17 +646,21 @@ assert surprise.mean() < math.log(cfg.d_vocab) / 2
 plots.tokens(model.to_str_tokens(story)[1:], -surprise, title="minus the loss")
 
 # %% [markdown]
-# Names and things are a surprise when they are first chosen, since nothing before could tell which of them it would be; grammar, and names that have
-# been mentioned before, are not. Some surprise belongs to the text and no model can remove it: the **entropy** of the source.
+# Names and things are a surprise when they are first chosen, since nothing before could tell which of them it would
+# be; grammar, and names that have been mentioned before, are not. Some surprise belongs to the text and no model can
+# remove it: the **entropy** of the source.
 #
 # ### 7.2 A step of training
 #
-# Training is one short loop: predict, measure, find out for every weight in which direction the loss falls (`backward`, the chain rule of calculus), and
-# move every weight a little that way (`optimizer.step`). Two things go wrong in practice:
+# Training is one short loop: predict, measure, find out for every weight in which direction the loss falls
+# (`backward`, the chain rule of calculus), and move every weight a little that way (`optimizer.step`). Two things go
+# wrong in practice:
 #
-# - PyTorch *adds* new gradients to the old ones. So they are set to zero once per step, before `backward` (never between `backward` and `step`).
-# - Texts of a batch have different lengths; the shorter are filled up with padding (chapter 00). Predicting padding is easy and worthless, so those
-#   predictions must not count, neither in the sum nor in the number that it is divided by.
+# - PyTorch *adds* new gradients to the old ones. So they are set to zero once per step, before `backward` (never
+#   between `backward` and `step`).
+# - Texts of a batch have different lengths; the shorter are filled up with padding (chapter 00). Predicting padding
+#   is easy and worthless, so those predictions must not count, neither in the sum nor in the number that it is
+#   divided by.
 
 # %%
 # exercise 01.11
@@ -633,8 +670,8 @@ check("01.11")
 
 
 # %% [markdown]
-# Now train something: one layer, a width of 32, two heads, on texts of the toy world, for 120 steps. It is put together from your classes; those that are missing
-# or not right yet are named, and the course's are used for them.
+# Now train something: one layer, a width of 32, two heads, on texts of the toy world, for 120 steps. It is put
+# together from your classes; those that are missing or not right yet are named, and the course's are used for them.
 
 
 # %%
@@ -682,26 +719,31 @@ plots.line(
 )
 
 # %% [markdown]
-# It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss *above* that is a classic sign of an
-# initialization that is too large.) Then it falls quickly while the model learns which tokens are frequent, and more slowly while it learns which follows which.
+# It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss
+# *above* that is a classic sign of an initialization that is too large.) Then it falls quickly while the model learns
+# which tokens are frequent, and more slowly while it learns which follows which.
 #
 # ## 8 Writing
 #
 # ### 8.1 From logits to a token
 #
-# To write is to choose a token, put it behind the text, and ask again. Which one? Always the most likely (*greedy*) is safe and dull, and on long texts tends to
-# go in circles (Holtzman et al. 2020, section 1 and figure 1). To draw from the model's own distribution is lively, and now and then picks something from the long tail of tokens
-# with a tiny probability each, of which there are many. Three remedies, which combine in this order:
+# To write is to choose a token, put it behind the text, and ask again. Which one? Always the most likely (*greedy*)
+# is safe and dull, and on long texts tends to go in circles (Holtzman et al. 2020, section 1 and figure 1). To draw
+# from the model's own distribution is lively, and now and then picks something from the long tail of tokens with a
+# tiny probability each, of which there are many. Three remedies, which combine in this order:
 #
-# - **temperature** $T$: $\mathrm{softmax}(\text{logits} / T)$. Below 1 the differences grow, and $T \to 0$ is greedy; above 1 they shrink.
+# - **temperature** $T$: $\mathrm{softmax}(\text{logits} / T)$. Below 1 the differences grow, and $T \to 0$ is greedy;
+#   above 1 they shrink.
 # - **top-k**: only the $k$ most likely tokens.
-# - **top-p**, or nucleus sampling (section 3.1): only the smallest set of most likely tokens whose probability together reaches $p$. Where the model is sure that
-#   is one token, where it is not there are many.
+# - **top-p**, or nucleus sampling (section 3.1): only the smallest set of most likely tokens whose probability
+#   together reaches $p$. Where the model is sure that is one token, where it is not there are many.
 #
-# **By hand.** Probabilities $(0.5, 0.3, 0.15, 0.05)$ and $p = 0.7$: 0.5 is not enough, $0.5 + 0.3$ is. So the nucleus is the first two, and what is drawn from is
-# $(0.625, 0.375, 0, 0)$. The token that crosses $p$ belongs to it, so even $p = 0.01$ leaves one.
+# **By hand.** Probabilities $(0.5, 0.3, 0.15, 0.05)$ and $p = 0.7$: 0.5 is not enough, $0.5 + 0.3$ is. So the nucleus
+# is the first two, and what is drawn from is $(0.625, 0.375, 0, 0)$. The token that crosses $p$ belongs to it, so
+# even $p = 0.01$ leaves one.
 #
-# The exercise asks for the exact distribution: then it can be checked exactly, and drawing from it is one call of `torch.multinomial`.
+# The exercise asks for the exact distribution: then it can be checked exactly, and drawing from it is one call of
+# `torch.multinomial`.
 
 # %%
 # exercise 01.12
@@ -740,9 +782,10 @@ plots.line(
 # %% [markdown]
 # ### 8.2 The key-value cache
 #
-# The plain loop reads the whole text again for every new token: a prompt of $s$ tokens and $n$ new ones cost $s + (s+1) + \dots + (s+n-1)$ positions. But think
-# of the mask. Nothing at position $i$ depends on anything after $i$. When token $s$ is added, everything that was computed at positions $0 \dots s-1$ comes out
-# the same again. And the new position needs only one thing from them: their keys and values.
+# The plain loop reads the whole text again for every new token: a prompt of $s$ tokens and $n$ new ones cost
+# $s + (s+1) + \dots + (s+n-1)$ positions. But think of the mask. Nothing at position $i$ depends on anything after
+# $i$. When token $s$ is added, everything that was computed at positions $0 \dots s-1$ comes out the same again. And
+# the new position needs only one thing from them: their keys and values.
 #
 # So keep these, per layer, and read only the new token:
 #
@@ -754,11 +797,12 @@ plots.line(
 #   scores   [b  h  s  past+s]     the mask of 01.4 with fewer queries than keys
 # ```
 #
-# Two places must know of the past: the position embedding (the first new token stands at position `past`) and the mask. The identity that proves it right is
-# as strict as can be: **logits with a cache equal logits without**.
+# Two places must know of the past: the position embedding (the first new token stands at position `past`) and the
+# mask. The identity that proves it right is as strict as can be: **logits with a cache equal logits without**.
 #
-# The price is memory: $2 \cdot L \cdot s \cdot h \cdot e$ numbers per text. For GPT-2 small and 1,024 positions that is 19 million, 75 MB in float32. Sharing keys and values
-# between heads (Shazeer 2019) was invented to shrink exactly this.
+# The price is memory: $2 \cdot L \cdot s \cdot h \cdot e$ numbers per text. For GPT-2 small and 1,024 positions that
+# is 19 million, 75 MB in float32. Sharing keys and values between heads (Shazeer 2019) was invented to shrink exactly
+# this.
 
 # %%
 n = torch.arange(1, 101)
@@ -771,8 +815,9 @@ plots.line(
 )
 
 # %% [markdown]
-# The exercise has three functions: the plain loop, the forward pass with a cache, and the loop that uses it. The plain one also has to mind the end of the window
-# (a model can read `n_ctx` tokens: the *last* ones of a longer text) and the end of a text (a row that has produced `eos` is finished; the others go on).
+# The exercise has three functions: the plain loop, the forward pass with a cache, and the loop that uses it. The
+# plain one also has to mind the end of the window (a model can read `n_ctx` tokens: the *last* ones of a longer text)
+# and the end of a text (a row that has produced `eos` is finished; the others go on).
 
 # %%
 # exercise 01.13
@@ -783,8 +828,9 @@ check("01.13")
 # %% [markdown]
 # ## 9 Your transformer
 #
-# Now all of it together. `assemble` checks your classes one by one and builds a `Transformer` from those that are right, whether you wrote them here or in
-# `exercises/ch01_transformer.py`. A piece that is missing or wrong is named below, and the course's own stands in for it.
+# Now all of it together. `assemble` checks your classes one by one and builds a `Transformer` from those that are
+# right, whether you wrote them here or in `exercises/ch01_transformer.py`. A piece that is missing or wrong is named
+# below, and the course's own stands in for it.
 
 # %%
 yours, report = assemble(cfg, globals())
@@ -793,9 +839,10 @@ n_yours = sum(line.endswith(": yours") for line in report)
 display(Markdown(f"**{n_yours} of {len(report)} pieces are yours.**"))
 
 # %% [markdown]
-# **Loading a trained model** is moving each tensor to the place that holds its meaning. Hugging Face's GPT-2 keeps the three matrices $W_Q, W_K, W_V$ of all heads in one
-# `c_attn` of shape `[d, 3·h·e]`, and $W_O$ of all heads in one `c_proj` of shape `[h·e, d]`; the heads lie one behind the other along `h·e`. And its `lm_head` holds
-# $W_U$ transposed.
+# **Loading a trained model** is moving each tensor to the place that holds its meaning. Hugging Face's GPT-2 keeps
+# the three matrices $W_Q, W_K, W_V$ of all heads in one `c_attn` of shape `[d, 3·h·e]`, and $W_O$ of all heads in one
+# `c_proj` of shape `[h·e, d]`; the heads lie one behind the other along `h·e`. And its `lm_head` holds $W_U$
+# transposed.
 
 # %%
 theirs = GPT2LMHeadModel.from_pretrained(MODELS / "gpt2-demo").eval().float().requires_grad_(False)
@@ -854,7 +901,8 @@ display(
 )
 
 # %% [markdown]
-# **The story.** First the plain loop, the most likely token each time, without and then with a cache. The two must agree, and the second reads far fewer positions.
+# **The story.** First the plain loop, the most likely token each time, without and then with a cache. The two must
+# agree, and the second reads far fewer positions.
 
 
 # %%
@@ -901,7 +949,8 @@ for _ in range(3):
 print("\n\n".join(stories))
 
 # %% [markdown]
-# **The same code, a bigger model.** Nothing in your classes knows how large a model is. If the weights of GPT-2 small are on this machine, they go through the same three lines:
+# **The same code, a bigger model.** Nothing in your classes knows how large a model is. If the weights of GPT-2 small
+# are on this machine, they go through the same three lines:
 
 # %%
 if isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str):
@@ -925,20 +974,29 @@ else:
 # %% [markdown]
 # ## What you now know
 #
-# - A language model is a function from a beginning to a distribution over the next token; the probability of a text is the product.
-# - The **residual stream** is one vector per position, to which every part adds. At the end it is a sum with one term per part, and the unembedding reads that sum.
-# - **LayerNorm** gives every part a view of the stream with the mean and the length taken out; $\varepsilon$ stands under the root, and the variance is divided by $d$.
-# - **Attention** is the only place where positions meet. The pattern says from where (queries and keys, scaled by $\sqrt e$, masked, softmax over keys), values and output say what. Heads
-#   are independent and add up; $b_K$ does nothing, and $b_V$ is an output bias in disguise.
+# - A language model is a function from a beginning to a distribution over the next token; the probability of a text
+#   is the product.
+# - The **residual stream** is one vector per position, to which every part adds. At the end it is a sum with one term
+#   per part, and the unembedding reads that sum.
+# - **LayerNorm** gives every part a view of the stream with the mean and the length taken out; $\varepsilon$ stands
+#   under the root, and the variance is divided by $d$.
+# - **Attention** is the only place where positions meet. The pattern says from where (queries and keys, scaled by
+#   $\sqrt e$, masked, softmax over keys), values and output say what. Heads are independent and add up; $b_K$ does
+#   nothing, and $b_V$ is an output bias in disguise.
 # - The **MLP** works on each position by itself; its nonlinearity is an approximation that became the definition.
 # - The **loss** is the surprise at the next token, in nats; logits at position $i$ are about token $i+1$.
 # - **Sampling** methods are exact distributions; the token that crosses $p$ belongs to the nucleus.
-# - Under a causal mask keys and values never change, so they can be **cached**; only position and mask must know of the past.
+# - Under a causal mask keys and values never change, so they can be **cached**; only position and mask must know of
+#   the past.
 #
-# **Next:** chapter 02 keeps every activation of a run and asks which parts of that long sum made the model say what it said.
+# **Next:** chapter 02 keeps every activation of a run and asks which parts of that long sum made the model say what
+# it said.
 #
-# **Papers:** Vaswani et al. 2017, *Attention Is All You Need* (sections 3.1 to 3.5); Radford et al. 2018, *Improving Language Understanding by Generative Pre-Training* (section 3.1); Radford et al.
-# 2019, *Language Models are Unsupervised Multitask Learners* (section 2.3); Ba, Kiros and Hinton 2016, *Layer Normalization* (section 3); Hendrycks and Gimpel 2016, *Gaussian Error Linear Units*
-# (section 2); He et al. 2016, *Identity Mappings in Deep Residual Networks*; Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*; Elhage et al. 2021, *A Mathematical
-# Framework for Transformer Circuits*; Geva et al. 2021, *Transformer Feed-Forward Layers Are Key-Value Memories*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3);
-# Shazeer 2019, *Fast Transformer Decoding* (section 2.4).
+# **Papers:** Vaswani et al. 2017, *Attention Is All You Need* (sections 3.1 to 3.5); Radford et al. 2018, *Improving
+# Language Understanding by Generative Pre-Training* (section 3.1); Radford et al. 2019, *Language Models are
+# Unsupervised Multitask Learners* (section 2.3); Ba, Kiros and Hinton 2016, *Layer Normalization* (section 3);
+# Hendrycks and Gimpel 2016, *Gaussian Error Linear Units* (section 2); He et al. 2016, *Identity Mappings in Deep
+# Residual Networks*; Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*; Elhage et al. 2021,
+# *A Mathematical Framework for Transformer Circuits*; Geva et al. 2021, *Transformer Feed-Forward Layers Are
+# Key-Value Memories*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3); Shazeer 2019,
+# *Fast Transformer Decoding* (section 2.4).
