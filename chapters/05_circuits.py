@@ -204,9 +204,12 @@ plots.line(
 
 # %%
 used = (S / S[..., :1] > 0.1).sum(-1).flatten().tolist()
+drop = S[..., 0] / S[..., 1]
+steepest = tuple(divmod(drop.argmax().item(), cfg.n_heads))
 say(
-    f"Between {min(used)} and {max(used)} of the {cfg.d_head} directions are above a tenth of the largest: these heads move "
-    "many things at once. The curve of a head that moves a single fact would fall at once."
+    f"Between {min(used)} and {max(used)} of the {cfg.d_head} directions are above a tenth of the largest: these heads move many things "
+    "at once, as a head that copies any of a thousand tokens must. A steep first step would mean one direction that dominates; the steepest "
+    f"is that of {head_name(steepest)}, whose first singular value is {drop[steepest]:.1f} times its second."
 )
 
 # %% [markdown]
@@ -393,7 +396,7 @@ stripe = pattern_of(model, *prev_head, ln_scale)
 blurred = pattern_of(model, *prev_head, 1.0)
 plots.heatmap(
     stripe[:40, :40],
-    title=f"{head_name(prev_head)}: the attention pattern that its weights give to positions alone (the first 40)",
+    title=f"{head_name(prev_head)}: pattern from positions alone (first 40)",
     x_label="key position",
     y_label="query position",
     zero_centred=False,
@@ -578,9 +581,7 @@ k_scores = torch.tensor(
 )
 pairs = [f"L0H{first} → L1H{second}" for first in range(cfg.n_heads) for second in range(cfg.n_heads)]
 low, high = (baseline.mean() - 2 * baseline.std()).item(), (baseline.mean() + 2 * baseline.std()).item()
-figure = plots.bar(
-    k_scores, pairs, "K-composition scores; the band is what random circuits of the same rank give", "score"
-)
+figure = plots.bar(k_scores, pairs, "K-composition scores; band: random circuits of rank d_head", "score")
 figure.add_hrect(y0=low, y1=high, fillcolor="orange", opacity=0.6, line_width=0)
 
 # %%
@@ -593,7 +594,7 @@ say(
 )
 
 # %% [markdown]
-# Look at the other bars too. Many are outside the band although section 8 shows no circuit through them. The baseline answers one
+# Look at the other bars too. Many are outside the band although section 8 shows little or no circuit through them. The baseline answers one
 # question only, *"could independent random directions do this?"*, and the directions of a trained model are not independent: all heads
 # share the few dimensions in which the embeddings live. So a score is a reason to look at a pair, by its circuit as in section 8 or by
 # an intervention as in chapter 06, and not yet a finding. All three kinds side by side:
