@@ -114,7 +114,7 @@ def test_gpt2_on_each_held_out_template(template):
 def test_gpt2_does_induction_on_random_tokens(n, prefix):
     (first, second), _, induction = repeats(GPT2, n, prefix)
     assert first > 6.7
-    assert second < 0.4
+    assert second < 0.5  # short repeats after other tokens are the hardest; 0.06 on long ones
     assert induction.max() > 0.9
 
 
@@ -130,6 +130,9 @@ def test_gpt2_circuit_is_legible():
     lost = measure.ablation(model, data, mean=True)
     indirect = (lost < -0.15 * total) & (heads.abs() < 0.05 * total)
     assert indirect.any()
+    # Those that write it look from the last token at the second mention of the subject.
+    writers = heads.flatten().topk(4).indices
+    assert measure.ioi_attention(model, data)["end to S2"].flatten()[writers].min() > 0.7
     # Patching one head at a time finds some that undo the corruption, and most that do nothing.
     patched = measure.head_patching(model, data).flatten()
     assert patched.max() > 0.2
