@@ -73,7 +73,7 @@ def test_the_library_knows_nothing_of_the_learners_files() -> None:
 def test_heavy_packages_have_one_door() -> None:
     """transformers in loading, tokenization and parity; plotting in plots; never at module level."""
     doors = {
-        "transformers": {"loading", "tokenization", "parity", "training", "benchmarks"},
+        "transformers": {"loading", "tokenization", "parity", "training", "benchmarks", "course"},
         "plotly": {"plots", "course"},
         "circuitsvis": {"plots", "course"},
     }

@@ -1,6 +1,7 @@
 """Trained weights into a HookedTransformer, from the package, a directory, the hub, or a model in memory."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,14 @@ def load_pretrained(
     cfg: HookedTransformerConfig = family.config(fields)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
+    learned_positions = cfg.n_ctx
     if first_n_layers is not None:
-        cfg.n_layers = min(cfg.n_layers, first_n_layers)
+        if first_n_layers < 1:
+            raise ValueError(f"first_n_layers = {first_n_layers}; it must be at least 1")
+        cfg = replace(cfg, n_layers=min(cfg.n_layers, first_n_layers))
     if n_ctx is not None:
-        if n_ctx > cfg.n_ctx:
-            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {cfg.n_ctx} positions")
+        if n_ctx > learned_positions:
+            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {learned_positions} positions")
         cfg.n_ctx = n_ctx
     if default_prepend_bos is not None:
         cfg.default_prepend_bos = default_prepend_bos
@@ -125,7 +129,7 @@ def load_pretrained(
         cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
     )
     tied = fields.get("tie_word_embeddings", True)
-    _fill(model, tensors, family, tied, source)
+    _fill(model, tensors, family, tied, learned_positions, source)
     process_weights_(
         model,
         fold_ln=fold_ln,
@@ -161,6 +165,7 @@ def _fill(
     tensors: Iterable[tuple[str, Tensor]],
     family: Any,
     tied: bool,
+    learned_positions: int,
     source: str,
 ) -> None:
     """Copy each tensor to its place, cast to the model's type, and check that every place got one."""
@@ -183,7 +188,7 @@ def _fill(
                     f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
                 )
             place = parameters[name]
-            if name == "pos_embed.W_pos":
+            if name == "pos_embed.W_pos" and len(value) == learned_positions:
                 value = value[: model.cfg.n_ctx]
             if value.shape != place.shape:
                 raise ValueError(

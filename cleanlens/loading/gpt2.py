@@ -41,6 +41,8 @@ def config(hf: dict[str, Any]) -> HookedTransformerConfig:
     if hf.get("add_cross_attention"):
         raise ValueError("config.json: add_cross_attention is true; cleanlens has no cross-attention")
     heads, width = hf.get("n_head", 12), hf.get("n_embd", 768)
+    if width % heads:
+        raise ValueError(f"config.json: n_embd = {width} is not a multiple of n_head = {heads}")
     return HookedTransformerConfig(
         n_layers=hf.get("n_layer", 12),
         d_model=width,
