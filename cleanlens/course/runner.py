@@ -23,7 +23,8 @@ from .answers import Answer, Answers, find_root
 from .catalog import Entry
 from .result import Result, Status
 
-START_SECONDS = 120.0  # for Python and torch to come up, on a busy machine
+PATIENCE = 6  # a limit is meant in seconds of work; on a busy machine, or asleep, this many times longer
+START_SECONDS = 60.0  # for Python and torch to come up, on a busy machine
 STATEMENT_SECONDS = 20.0  # for one top-level statement of a learner's file
 MAX_CHILDREN_WITHOUT_PROGRESS = 5
 MAX_RESULT_BYTES = 600 * 2**20
@@ -127,13 +128,13 @@ class _Run:
 
     def _watch(self, child: subprocess.Popen, progress: BinaryIO) -> tuple[list[str], str]:
         """Wait for the child; returns what it was last busy with, and why it stopped."""
-        last, since = ["begin"], time.monotonic()
+        last, since, worked = ["begin"], time.monotonic(), 0.0
         limits = {a.entry.id: float(a.entry.details.get("seconds") or 10.0) for a in self.waiting}
         while True:
             ended = child.poll()
             said = _tail(progress, 500).rstrip("\n").splitlines()
             if said and said[-1].split() != last:
-                last, since = said[-1].split() or last, time.monotonic()
+                last, since, worked = said[-1].split() or last, time.monotonic(), _cpu_seconds(child.pid)
             if ended is not None:
                 return last, _exit_words(ended)
             match last:
@@ -145,7 +146,10 @@ class _Run:
                     limit = 5.0
                 case _:
                     limit = START_SECONDS
-            if time.monotonic() - since > limit:
+            waited = time.monotonic() - since
+            if waited > PATIENCE * limit or (
+                waited > limit and _cpu_seconds(child.pid) - worked >= 0.9 * limit
+            ):
                 return last, f"it was still running after {limit:g} seconds: is there a loop that never ends?"
             time.sleep(0.01)
 
@@ -212,6 +216,15 @@ def _end(child: subprocess.Popen) -> None:
     with suppress(OSError):
         child.kill()
     child.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """The seconds of work a process has done; where the system does not tell, the clock stands in."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.monotonic()
 
 
 def _exit_words(code: int) -> str:
