@@ -133,6 +133,12 @@ def test_gpt2_circuit_is_legible():
     # Those that write it look from the last token at the second mention of the subject.
     writers = heads.flatten().topk(4).indices
     assert measure.ioi_attention(model, data)["end to S2"].flatten()[writers].min() > 0.7
+    # They do it by writing against the subject; layer 1 has written both names alike.
+    (to_io, _), (to_s, _) = measure.direct_to_names(model, data)
+    assert to_s.flatten()[writers].max() < -0.5
+    assert to_io.flatten()[writers].abs().max() < 0.3
+    assert min(to_io[1].sum(), to_s[1].sum()) > 8
+    assert (to_io[1].sum() - to_s[1].sum()).abs() < 1
     # Patching one head at a time finds some that undo the corruption, and most that do nothing.
     patched = measure.head_patching(model, data).flatten()
     assert patched.max() > 0.2

@@ -220,12 +220,15 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
 
     data = ioi_prompts(200, seed=5, aligned=True)
     direct, mlps = measure.direct_attribution(model, data)
+    (to_io, _), (to_s, _) = measure.direct_to_names(model, data)
     total = measure.ioi_accuracy(model, data)["logit_diff"]
-    order = direct.flatten().argsort(descending=True)[:4].tolist()
-    writers = ", ".join(f"L{i // cfg.n_heads}H{i % cfg.n_heads}" for i in order)
-    share = direct.flatten()[order].sum().item() / total
+    top = direct.flatten().argsort(descending=True)[:4].tolist()
+    writers = ", ".join(f"L{i // cfg.n_heads}H{i % cfg.n_heads}" for i in top)
+    share = direct.flatten()[top].sum().item() / total
     circuit = {
         "direct": direct,
+        "to IO": to_io,
+        "to S": to_s,
         "zero-ablated": measure.ablation(model, data, mean=False),
         "mean-ablated": measure.ablation(model, data, mean=True),
         "patched": measure.head_patching(model, data),
@@ -301,7 +304,7 @@ not in it; `novel`: phrasings of which neither part is. In the last two no pair 
 ### The circuit, head by head
 On 200 held-out prompts of one shape; the mean logit difference is {
         total:.2f}. `direct`: what the head itself adds to
-it, through the final LayerNorm. `zero-ablated` and `mean-ablated`: by how much it changes when the head's output is set
+it, through the final LayerNorm; `to IO` and `to S`: to each of the two logits. `zero-ablated` and `mean-ablated`: by how much it changes when the head's output is set
 to zero, or to its mean over prompts with three different names. `patched`: how much of the way from the flipped
 prompts' logit difference to the clean ones' it goes when this one head's output is the clean one.
 
@@ -312,6 +315,11 @@ prompts' logit difference to the clean ones' it goes when this one head's output
         cfg.n_layers - 1
     }). A head that matters when
 it is ablated and writes nothing itself works through others.
+
+How to read it: at the last token the heads of layer 1 copy both names alike, the first one or the second one by where
+it stands. The heads of layers 2 and 3 look at the second mention of the subject and write against that name. What they
+need to know is made at that position, by heads of layers 0 and 1, which is why patching those matters although they
+write nothing to the difference.
 
 Where the heads look (mean attention), on the same prompts ("When A and B went to the park, S2 gave a ball to", where
 "to" is `end`; `S1` is the first mention of S2, `IO` the other name), and on {25} random tokens repeated once:

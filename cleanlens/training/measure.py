@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training.corpus import IOIDataset
 from cleanlens.training.data import BOS, seeded
 
@@ -26,10 +27,12 @@ def repeated_prompt(
     return torch.cat([torch.full((batch, 1), BOS), start, half, half], dim=1)
 
 
-def patterns(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch head query key"]:
+def patterns(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "layer batch head query key"]:
     """The attention patterns of every layer."""
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
-    return torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
+    return torch.stack([cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(model.cfg.n_layers)])
 
 
 def previous_token_scores(
@@ -49,7 +52,9 @@ def induction_scores(
     return pattern.diagonal(-(n - 1), -2, -1)[..., prefix + 2 :].mean((1, 3))
 
 
-def repeat_losses(model, tokens: Int[Tensor, "batch pos"], n: int, prefix: int = 0) -> tuple[float, float]:
+def repeat_losses(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"], n: int, prefix: int = 0
+) -> tuple[float, float]:
     """Mean loss in nats on the first repeat and on the second one.
 
     The first token of the second repeat cannot be foreseen, so it counts in neither.
@@ -61,7 +66,7 @@ def repeat_losses(model, tokens: Int[Tensor, "batch pos"], n: int, prefix: int =
 # ---------------------------------------------------------------------- indirect object identification
 
 
-def ioi_tokens(model, prompts: list[str]) -> Int[Tensor, "batch pos"]:
+def ioi_tokens(model: HookedTransformer, prompts: list[str]) -> Int[Tensor, "batch pos"]:
     """Tokens with BOS; the prompts must have one length, so that nothing is padded."""
     lengths = {len(model.to_tokens(prompt)[0]) for prompt in prompts}
     if len(lengths) > 1:
@@ -69,7 +74,7 @@ def ioi_tokens(model, prompts: list[str]) -> Int[Tensor, "batch pos"]:
     return model.to_tokens(prompts)
 
 
-def answer_tokens(model, data: IOIDataset) -> Int[Tensor, "batch 2"]:
+def answer_tokens(model: HookedTransformer, data: IOIDataset) -> Int[Tensor, "batch 2"]:
     """The indirect object's token and the subject's."""
     single = model.to_single_token
     return torch.tensor([[single(f" {io}"), single(f" {s}")] for io, s in zip(data.io, data.s)])
@@ -85,7 +90,7 @@ def logit_diffs(
 
 @torch.no_grad()
 def ioi_accuracy(
-    model, data: IOIDataset, encode: Callable[[str], list[int]] | None = None
+    model: HookedTransformer, data: IOIDataset, encode: Callable[[str], list[int]] | None = None
 ) -> dict[str, float]:
     """`accuracy` (indirect object above subject), `top1` (above every token), mean `logit_diff`.
 
@@ -102,8 +107,8 @@ def ioi_accuracy(
         by_length.setdefault(len(tokens), []).append((tokens, right, wrong))
     diffs, top = [], []
     for group in by_length.values():
-        tokens, right, wrong = (torch.tensor(column) for column in zip(*group))
-        logits = model(tokens)[:, -1].cpu()
+        rows, right, wrong = (torch.tensor(column) for column in zip(*group))
+        logits = model(rows)[:, -1].cpu()
         diffs.append(logit_diffs(logits, torch.stack([right, wrong], dim=1)))
         top.append(logits.argmax(-1) == right)
     diff = torch.cat(diffs)
@@ -115,7 +120,9 @@ def ioi_accuracy(
 
 
 @torch.no_grad()
-def repeat_summary(model, lengths=(12, 25, 50), batch: int = 16, seed: int = 0) -> dict[str, float]:
+def repeat_summary(
+    model: HookedTransformer, lengths=(12, 25, 50), batch: int = 16, seed: int = 0
+) -> dict[str, float]:
     """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`."""
     total = torch.zeros(4)
     for n in lengths:
@@ -131,30 +138,46 @@ def repeat_summary(model, lengths=(12, 25, 50), batch: int = 16, seed: int = 0) 
 
 
 @torch.no_grad()
-def direct_attribution(
-    model, data: IOIDataset
+def direct_to(
+    model: HookedTransformer, data: IOIDataset, direction: Float[Tensor, "d_model batch"]
 ) -> tuple[Float[Tensor, "layer head"], Float[Tensor, " layer"]]:
-    """What each head, and each MLP, adds to the logit difference by itself, through the final LayerNorm's scale.
+    """What each head, and each MLP, writes along `direction` at the last token, through the final LayerNorm's scale.
 
     Expects a model whose `ln_final` is folded and whose unembedding is centred, as `from_pretrained` gives.
     """
-    answers = answer_tokens(model, data)
-    _logits, cache = model.run_with_cache(ioi_tokens(model, data.prompts))
-    direction = model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]  # [d_model, batch]
+    _, cache = model.run_with_cache(ioi_tokens(model, data.prompts))
     scale = cache["ln_final.hook_scale"][:, -1]  # [batch, 1]
     heads, mlps = [], []
     for layer, W_O in enumerate(model.W_O):
-        written = torch.einsum("bhe,hed->hbd", cache["z", layer][:, -1], W_O) / scale
+        written = torch.einsum("bhe,hed->hbd", cache[f"blocks.{layer}.attn.hook_z"][:, -1], W_O) / scale
         heads.append(torch.einsum("hbd,db->h", written, direction) / len(data))
         if not model.cfg.attn_only:
             mlps.append(
-                torch.einsum("bd,db->", cache["mlp_out", layer][:, -1] / scale, direction) / len(data)
+                torch.einsum("bd,db->", cache[f"blocks.{layer}.hook_mlp_out"][:, -1] / scale, direction)
+                / len(data)
             )
     return torch.stack(heads), torch.stack(mlps) if mlps else torch.zeros(0)
 
 
 @torch.no_grad()
-def each_head(model, run: Callable[[int, int], float]) -> Float[Tensor, "layer head"]:
+def direct_attribution(
+    model: HookedTransformer, data: IOIDataset
+) -> tuple[Float[Tensor, "layer head"], Float[Tensor, " layer"]]:
+    """What each head, and each MLP, adds by itself to the logit difference."""
+    io, s = direct_to_names(model, data)
+    return io[0] - s[0], io[1] - s[1]
+
+
+def direct_to_names(
+    model: HookedTransformer, data: IOIDataset
+) -> list[tuple[Float[Tensor, "layer head"], Float[Tensor, " layer"]]]:
+    """The same for the indirect object's logit and for the subject's: two pairs of (heads, MLPs)."""
+    answers = answer_tokens(model, data)
+    return [direct_to(model, data, model.W_U[:, answers[:, column]]) for column in (0, 1)]
+
+
+@torch.no_grad()
+def each_head(model: HookedTransformer, run: Callable[[int, int], float]) -> Float[Tensor, "layer head"]:
     """`run(layer, head)` for every head."""
     return torch.tensor(
         [[run(layer, head) for head in range(model.cfg.n_heads)] for layer in range(model.cfg.n_layers)]
@@ -163,7 +186,11 @@ def each_head(model, run: Callable[[int, int], float]) -> Float[Tensor, "layer h
 
 @torch.no_grad()
 def with_head(
-    model, tokens: Int[Tensor, "batch pos"], layer: int, head: int, z: Float[Tensor, "#batch #pos d_head"]
+    model: HookedTransformer,
+    tokens: Int[Tensor, "batch pos"],
+    layer: int,
+    head: int,
+    z: Float[Tensor, "#batch #pos d_head"],
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """Logits when one head's output (before W_O) is replaced by `z` at every position."""
 
@@ -176,7 +203,7 @@ def with_head(
 
 
 @torch.no_grad()
-def ablation(model, data: IOIDataset, mean: bool) -> Float[Tensor, "layer head"]:
+def ablation(model: HookedTransformer, data: IOIDataset, mean: bool) -> Float[Tensor, "layer head"]:
     """Change of the mean logit difference when one head is ablated: to zero, or to its mean on ABC prompts.
 
     The mean is taken position by position over `data.abc()`, so it keeps everything but who is who.
@@ -188,14 +215,18 @@ def ablation(model, data: IOIDataset, mean: bool) -> Float[Tensor, "layer head"]
     )
 
     def run(layer: int, head: int) -> float:
-        z = abc["z", layer][:, :, head].mean(0, keepdim=True) if mean else torch.zeros(1, 1, model.cfg.d_head)
+        z = (
+            abc[f"blocks.{layer}.attn.hook_z"][:, :, head].mean(0, keepdim=True)
+            if mean
+            else torch.zeros(1, 1, model.cfg.d_head)
+        )
         return (logit_diffs(with_head(model, tokens, layer, head, z)[:, -1], answers).mean() - clean).item()
 
     return each_head(model, run)
 
 
 @torch.no_grad()
-def head_patching(model, data: IOIDataset) -> Float[Tensor, "layer head"]:
+def head_patching(model: HookedTransformer, data: IOIDataset) -> Float[Tensor, "layer head"]:
     """Denoising: one head's clean output put into the flipped run, 0 = still flipped, 1 = clean again."""
     clean_tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
     flipped_tokens = ioi_tokens(model, data.flipped().prompts)
@@ -204,14 +235,16 @@ def head_patching(model, data: IOIDataset) -> Float[Tensor, "layer head"]:
     flipped = logit_diffs(model(flipped_tokens)[:, -1], answers).mean()
 
     def run(layer: int, head: int) -> float:
-        patched = with_head(model, flipped_tokens, layer, head, cache["z", layer][:, :, head])
+        patched = with_head(
+            model, flipped_tokens, layer, head, cache[f"blocks.{layer}.attn.hook_z"][:, :, head]
+        )
         return ((logit_diffs(patched[:, -1], answers).mean() - flipped) / (clean - flipped)).item()
 
     return each_head(model, run)
 
 
 @torch.no_grad()
-def ioi_attention(model, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
+def ioi_attention(model: HookedTransformer, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
     """Mean attention between the positions that matter, head by head.
 
     `end` is the last token, `A` and `B` the names in the order they are introduced, `IO`, `S1` and `S2` the same

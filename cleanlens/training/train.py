@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -95,7 +95,9 @@ def train(
     return model
 
 
-def save_state(folder: Path, trained: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
+def save_state(
+    folder: Path, trained: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, step: int
+) -> None:
     """Weights and Adam's two moments as safetensors, the step as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
@@ -109,7 +111,7 @@ def save_state(folder: Path, trained: dict[str, Tensor], optimizer: torch.optim.
     (folder / "state.json").write_text(json.dumps({"step": step}))
 
 
-def load_state(folder: Path, trained: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+def load_state(folder: Path, trained: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
     """Restore what `save_state` wrote; the step to go on with, 0 when there is nothing to resume."""
     if not (folder / "state.json").exists():
         return 0
