@@ -8,7 +8,9 @@ its own; the work goes round from one to the next, so that a slow moment of the 
 table shows medians, and for each ratio the median over rounds of the ratio within a round.
 """
 
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -76,6 +78,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
 
     def do(self, name: str) -> dict[str, Any]:
@@ -86,7 +89,8 @@ class Worker:
             return {"seconds": time.perf_counter() - start, "megabytes": 0.0}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(name, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print(name, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         return json.loads(answer) if answer else {"error": "its process has ended"}
 
@@ -98,6 +102,9 @@ def make_model(folder: Path) -> None:
 
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["n_ctx"] = config["n_positions"]  # its older name, which TransformerLens still reads
+    (folder / "config.json").write_text(json.dumps(config))
     for name in ("tokenizer.json", "tokenizer_config.json"):  # some library insists on one
         (folder / name).write_bytes((MODELS / "gpt2-demo" / name).read_bytes())
 
@@ -167,7 +174,7 @@ def main(
         raise typer.BadParameter(f"no work named like {only!r}; there are {[work.name for work in WORK]}")
     results: dict[tuple[str, str], list[dict]] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) / "gpt2"
         make_model(folder)
         workers = {library: Worker(library, python, folder) for library, python in pythons.items()}
         with Progress(console=console) as progress:

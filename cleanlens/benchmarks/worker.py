@@ -192,6 +192,12 @@ class Cleanlens(Hooked):
 class TransformerLens(Hooked):
     library = "transformer_lens"
 
+    def make(self):
+        # It knows models by name only; a folder of that name, where it is asked for, stands for the model.
+        os.chdir(Path(self.folder).parent)
+        lens = importlib.import_module(self.library)
+        return lens.HookedTransformer.from_pretrained(Path(self.folder).name, device=self.device)
+
 
 SIDES = {"cleanlens": Cleanlens, "hugging_face": HuggingFace, "transformer_lens": TransformerLens}
 
