@@ -2305,6 +2305,36 @@ def prompts_that_end(seed):
     raise RuntimeError(f"no model found for seed {seed}")
 
 
+@functools.cache
+def texts_that_vary(seed):
+    """A model and prompts, short and longer than n_ctx, after which it does not write the same token again and again.
+
+    Nor does it write the same when it forgets the past, reads it twice, or listens to the first position.
+    """
+    for attempt in range(500):
+        number = 1000 * seed + attempt
+        model = transformer(number)
+        text, long = tokens_of(number, 2, 6, below=17), tokens_of(number, 2, 14, below=17)
+        prompt = text[:, :4]
+        with torch.no_grad():
+            logits, right = model(prompt), written(model, prompt, 5)
+            forgetful, twice, read = right[:, :5], right[:, :5], prompt
+            for _ in range(4):
+                forgetful = torch.cat([forgetful, model(forgetful[:, -1:]).argmax(-1)], dim=1)
+                read = torch.cat([read, twice], dim=1)
+                twice = torch.cat([twice, model(read[:, -12:])[:, -1:].argmax(-1)], dim=1)
+            after_long = written(model, long, 3)[:, 14:]
+        if (
+            all(len(set(row)) >= 3 for row in right[:, 4:].tolist())
+            and any(len(set(row)) >= 2 for row in after_long.tolist())
+            and not forgetful.equal(right)
+            and not twice.equal(right)
+            and not logits[:, 0].argmax(-1).equal(logits[:, -1].argmax(-1))
+        ):
+            return number, text, long
+    raise RuntimeError(f"no model found for seed {seed}")
+
+
 def written(model, tokens, n):
     """The text continued greedily, by reading all of it anew for every token."""
     n_ctx = model.pos_embed.W_pos.shape[0]
@@ -2317,21 +2347,21 @@ def written(model, tokens, n):
 @ex.inputs
 def _(seed):
     number, lift, prompt, ends = prompts_that_end(seed)
+    lively, text, long = texts_that_vary(seed)
 
     def call(function, tokens, **more):
         return {
             "function": function,
-            "weights": (seed, 0.0),
+            "weights": (lively, 0.0),
             "tokens": tokens,
             "n": None,
             "eos": None,
             "chunks": None,
         } | more
 
-    text = tokens_of(seed, 2, 6, below=17)
     return [
         call("generate", text[:, :4], n=5),
-        call("generate", tokens_of(seed, 2, 14, below=17), n=3),  # longer than n_ctx
+        call("generate", long, n=3),  # longer than n_ctx
         call("generate", prompt, n=6, eos=0, weights=(number, float(lift))),
         call("generate", prompt[ends : ends + 1], n=6, eos=0, weights=(number, float(lift))),
         call("forward_with_cache", text, chunks=[3, 1, 2]),
