@@ -408,7 +408,7 @@ plots.line(
 # least as much. Hold on to that; section 5 comes back to it.
 #
 # And look at the left half. The first curves lie on top of each other there, as they should: nothing can be copied, so nothing is
-# lost. But "without any induction head" is too high already on the first repeat, above the $\ln 1024 \approx 6.9$ nats of somebody who
+# lost. But in the attention-only model "without any induction head" is too high already on the first repeat, well above the $\ln 1024 \approx 6.9$ nats of somebody who
 # knows nothing. To lose *copying* cannot cost anything there. We have taken away something else as well. What?
 #
 # ## 4. Zero is a value like any other
@@ -535,8 +535,8 @@ for name, model in models.items():
 # %% [markdown]
 # A head that has found nothing must still look somewhere (a softmax sums to one), and often rests on BOS. What it fetches there is a
 # constant, its *resting message*, and it can be a loud one. When $\bar z$ holds it, mean ablation does not fall silent: it says "no repeat
-# here" on a prompt with a repeat. If the entropy at the mean comes close to that on prompts without any repeat, the model has believed
-# it, while with the same head at *zero* the other heads still get their word in. So neither ablation is the right one. They answer two
+# here" on a prompt with a repeat. The closer the entropy at the mean comes to that on prompts without any repeat, the more the model
+# has believed it, while with the same head at *zero* the other heads still get their word in. So neither ablation is the right one. They answer two
 # questions: "what if this head did not exist?" and "what if it behaved as on other prompts?". State which one you asked. (A third
 # choice, *resample ablation*, takes one other prompt's value instead of a mean, so that the replacement is one that really occurs: Chan
 # et al. 2022. Zhang and Nanda 2023 show how such choices change conclusions.)

