@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from cleanlens import HookedTransformer, HookedTransformerConfig
 from cleanlens.training import corpus, formats, measure
+from cleanlens.training.card import drift
 from cleanlens.training.data import BOS, mixture, pack, repeated_tokens, repeats_only, seeded
 from cleanlens.training.grow import grow
 from cleanlens.training.induction import live_config, train_induction
@@ -343,3 +344,10 @@ def test_scores_on_patterns_made_by_hand():
         pattern[0, 0, 1, query, query - n + 1] = 1  # an induction head
     assert measure.previous_token_scores(pattern).tolist() == [[1.0, 0.0]]
     assert measure.induction_scores(pattern, n, prefix).tolist() == [[0.0, 1.0]]
+
+
+def test_a_card_that_has_drifted_is_found():
+    card = "| L0H0 | 0.98 | 6.18 |\n> Mary had 3 balls.\n"
+    assert drift(card, "| L0H0 | 0.97 | 6.25 |\n> Mary had 4 cakes.\n") == []
+    assert "0.98 in the card, 0.90 measured" in drift(card, card.replace("0.98", "0.90"))[0]
+    assert drift(card, card.replace("|\n", "| 1 |\n")) == ["the text differs (not only the numbers)"]

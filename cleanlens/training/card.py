@@ -72,6 +72,141 @@ LICENCE = (
 )
 
 
+LOSSES = ("loss, first repeat", "loss, second repeat")
+
+ATTN_ONLY_CARD = """# {name}
+
+A two-layer attention-only transformer in which a previous-token head and induction heads have formed, with
+{n_checkpoints} checkpoints that show when. Made for reading circuits, not for writing text.
+
+`HookedTransformer.from_pretrained("{name}")`, or with `checkpoint_value=1000` as it was then.
+
+## Architecture
+{cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), no MLPs, `d_model` {cfg.d_model}, context
+{cfg.n_ctx}, vocabulary {cfg.d_vocab}, LayerNorm, learned positions, embedding and unembedding not tied:
+{n_params:,} parameters, stored in half precision. The layout is cleanlens's own (`config.json` holds the
+fields of `HookedTransformerConfig`, the weights have its names).
+
+## Training
+Repeated random tokens, of random lengths, at random places, half of them with random gaps; from step
+{recipe.stories_from} on, {recipe.stories:.0%} of the rows are documents of the toy world instead.
+{recipe_lines}
+The output bias is kept at zero. (In the run that ships, the rate from step 1500 to 1600 was up to 0.2% lower.)
+
+{checkpoints}
+
+Losses in nats. A score is the mean attention of the best head to the previous token, or to the token after the
+same token's first occurrence, on 12, 25 and 50 random tokens repeated once.
+
+## Measured on the shipped weights
+Random tokens repeated once, for several lengths and with a prefix of other random tokens:
+
+{repeats}
+
+Head by head, on {n} tokens repeated once. The last column is the loss on the second repeat when the head's
+output is set to zero; with all heads in place it is {loss:.2f}.
+
+{heads}
+
+The induction heads read what the previous-token head wrote (K-composition): without that head they do not work.
+
+## Reproduce
+`python -m cleanlens.training {name}` trains it anew, `python -m cleanlens.training.card` measures this page anew.
+The same seed on another machine rounds differently: expect the same behaviour, not the same head numbers.
+
+## Limits
+A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial world. It guesses at indirect objects
+(accuracy {ioi:.2f} on held-out prompts): that takes more layers. Nothing measured here should be believed of
+other models without measuring it there.
+
+## Licence
+{licence}
+"""
+
+GPT2_CARD = """# {name}
+
+A small GPT-2 that identifies indirect objects ("When Mary and John went to the park, John gave a ball to" ->
+" Mary"), does induction, and tells little stories. Its files are in the Hugging Face layout: both
+`HookedTransformer.from_pretrained("{name}")` and `GPT2LMHeadModel.from_pretrained(folder)` load them.
+
+## Architecture
+GPT-2: {cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), `d_model` {cfg.d_model}, `d_mlp`
+{cfg.d_mlp}, `{cfg.act_fn}`, context {cfg.n_ctx}, vocabulary {cfg.d_vocab}, LayerNorm, learned positions, embedding
+and unembedding not tied: {n_params:,} parameters, stored in half precision.
+
+## Corpus
+The toy world of `cleanlens/training/corpus.py`: {recipe.n_documents:,} documents, about 40% sentences of the task,
+the rest stories, many with invented names. {n_names} names of one token each. Of {n_templates} templates {n_unseen},
+and of the pairs of names one in seven, never occur in training. For example:
+
+> {example}
+
+## Training
+Grown from `attn-only-2l-demo` at step {grow_from}: its two layers of attention became layers {layers}, every
+other output weight started at zero, so that at first both models computed the same function. From there
+{recipe.stories:.0%} documents and {repeats_share:.0%} repeated random tokens.
+{recipe_lines}
+The output bias is kept at zero, because GPT-2 has none.
+
+{curve}
+
+`loss` is the mean over the batches since the entry before. The IOI columns are measured on 200 held-out
+prompts (in the run that ships, one in nine of these was of a novel phrasing).
+
+## Measured on the shipped weights
+### Indirect objects
+500 prompts a row. `train`: templates of the training text; `held out`: combinations of an opening and an action
+that are not in it; `novel`: phrasings of which neither part is. In the last two no pair of names occurs in
+training either. `accuracy`: the indirect object's logit is above the subject's; `top1`: above all others.
+
+{splits}
+
+### Induction
+{repeats}
+
+### The circuit, head by head
+On 200 held-out prompts of one shape; the mean logit difference is {total:.2f}. `direct`: what the head itself adds
+to it, through the final LayerNorm; `to IO` and `to S`: to each of the two logits. `zero-ablated` and
+`mean-ablated`: by how much it changes when the head's output is set to zero, or to its mean over prompts with
+three different names. `patched`: how much of the way from the flipped prompts' logit difference to the clean ones'
+it goes when this one head's output is the clean one.
+
+{circuit}
+
+{writers} together write {share:.0%} of the logit difference; the MLPs write {mlps} (from layer 0 on). A head that
+matters when it is ablated and writes nothing itself works through others.
+
+How to read it: at the last token the heads of layer 1 copy both names alike, the first one or the second one by
+where it stands. The heads of layers 2 and 3 look at the second mention of the subject and write against that name.
+What they need to know is made at that position, by heads of layers 0 and 1, which is why patching those matters
+although they write nothing to the difference.
+
+Where the heads look (mean attention), on the same prompts ("When A and B went to the park, S2 gave a ball to",
+where "to" is `end`; `S1` is the first mention of S2, `IO` the other name), and on 25 random tokens repeated once:
+
+{attention}
+
+### Text
+The most likely continuation of "One day Mary and John", and one drawn at random of "Once upon a time":
+
+> {likely}
+
+> {drawn}
+
+## Reproduce
+`python -m cleanlens.training {name}` trains it anew, `python -m cleanlens.training.card` measures this page anew.
+The same seed on another machine rounds differently: expect the same behaviour, not the same head numbers.
+
+## Limits
+A toy: it knows {cfg.d_vocab} tokens, {cfg.n_ctx} positions and one artificial world, and has no idea of anything
+else. It has learned who gives and who receives in sentences of this grammar; other phrasings may fail, see the rows
+`novel`. What its circuit shows is not evidence about larger models.
+
+## Licence
+{licence}
+"""
+
+
 def attn_only_card(name: str = "attn-only-2l-demo") -> str:
     model = HookedTransformer.from_pretrained(name, device="cpu")
     recipe, cfg = recipes.ATTN_ONLY, model.cfg
@@ -103,97 +238,26 @@ def attn_only_card(name: str = "attn-only-2l-demo") -> str:
         checkpoint = HookedTransformer.from_pretrained(name, checkpoint_value=label, device="cpu")
         steps.append([label, *measure.repeat_summary(checkpoint).values()])
 
-    return f"""# {name}
-
-A two-layer attention-only transformer in which a previous-token head and induction heads have formed, with
-{len(labels)} checkpoints that show when. Made for reading circuits, not for writing text.
-
-`HookedTransformer.from_pretrained("{name}")`, or with `checkpoint_value=1000` as it was then.
-
-## Architecture
-{cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), no MLPs, `d_model` {
-        cfg.d_model
-    }, context
-{cfg.n_ctx}, vocabulary {cfg.d_vocab}, LayerNorm, learned positions, embedding and unembedding not tied:
-{
-        sum(
-            p.numel() for p in model.parameters()
-        ):,} parameters, stored in half precision. The layout is cleanlens's own
-(`config.json` holds the fields of `HookedTransformerConfig`, the weights have its names).
-
-## Training
-Repeated random tokens, of random lengths, at random places, half of them with random gaps; from step
-{recipe.stories_from} on, {recipe.stories:.0%} of the rows are documents of the toy world instead. {
-        recipe_lines(recipe)
+    heads = {
+        "previous token": measure.previous_token_scores(pattern),
+        "induction": measure.induction_scores(pattern, n),
+        "loss without it": measure.each_head(model, without),
     }
-The output bias is kept at zero.
-
-{
-        table(
-            [
-                "step",
-                "loss, first repeat",
-                "loss, second repeat",
-                "previous-token head",
-                "best induction head",
-            ],
-            steps,
-        )
-    }
-
-Losses in nats. A score is the mean attention of the best head to the previous token, or to the token after the
-same token's first occurrence, on {", ".join(map(str, (12, 25, 50)))} random tokens repeated once.
-
-## Measured on the shipped weights
-Random tokens repeated once, for several lengths and with a prefix of other random tokens:
-
-{
-        table(
-            [
-                "length",
-                "prefix",
-                "loss, first repeat",
-                "loss, second repeat",
-                "previous-token head",
-                "induction head",
-            ],
-            losses,
-        )
-    }
-
-Head by head, on {
-        n
-    } tokens repeated once. The last column is the loss on the second repeat when the head's output is
-set to zero; with all heads in place it is {measure.repeat_losses(model, tokens, n)[1]:.2f}.
-
-{
-        head_table(
-            {
-                "previous token": measure.previous_token_scores(pattern),
-                "induction": measure.induction_scores(pattern, n),
-                "loss without it": measure.each_head(model, without),
-            }
-        )
-    }
-
-The induction heads read what the previous-token head wrote (K-composition): without that head they do not work.
-
-## Reproduce
-`python -m cleanlens.training {
-        name
-    }` trains it anew; `python -m cleanlens.training.card` measures this page anew.
-
-## Limits
-A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial world. It guesses at indirect objects
-(accuracy {
-        measure.ioi_accuracy(model, ioi_prompts(400))[
-            "accuracy"
-        ]:.2f} on held-out prompts): that takes more layers.
-Nothing measured here should be believed of other models without measuring it there.
-
-## Licence
-{LICENCE}
-"""
+    return ATTN_ONLY_CARD.format(
+        name=name,
+        cfg=cfg,
+        recipe=recipe,
+        recipe_lines=recipe_lines(recipe),
+        n_checkpoints=len(labels),
+        n_params=sum(p.numel() for p in model.parameters()),
+        checkpoints=table(["step", *LOSSES, "previous-token head", "induction head"], steps),
+        repeats=table(["length", "prefix", *LOSSES, "previous-token head", "induction head"], losses),
+        n=n,
+        loss=measure.repeat_losses(model, tokens, n)[1],
+        heads=head_table(heads),
+        ioi=measure.ioi_accuracy(model, ioi_prompts(400))["accuracy"],
+        licence=LICENCE,
+    )
 
 
 def gpt2_card(name: str = "gpt2-demo") -> str:
@@ -237,125 +301,37 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
     torch.manual_seed(0)
     drawn = model.generate("Once upon a time", max_new_tokens=90, verbose=False)
 
-    return f"""# {name}
-
-A small GPT-2 that identifies indirect objects ("When Mary and John went to the park, John gave a ball to" ->
-" Mary"), does induction, and tells little stories. Its files are in the Hugging Face layout: both
-`HookedTransformer.from_pretrained("{name}")` and `GPT2LMHeadModel.from_pretrained(folder)` load them.
-
-## Architecture
-GPT-2: {cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), `d_model` {
-        cfg.d_model
-    }, `d_mlp` {cfg.d_mlp},
-`{cfg.act_fn}`, context {cfg.n_ctx}, vocabulary {
-        cfg.d_vocab
-    }, LayerNorm, learned positions, embedding and unembedding not
-tied: {sum(p.numel() for p in model.parameters()) - cfg.d_vocab:,} parameters, stored in half precision.
-
-## Corpus
-The toy world of `cleanlens/training/corpus.py`: {
-        recipe.n_documents:,} documents, about 40% sentences of the task, the
-rest stories, many with invented names. {len(NAMES)} names of one token each. Of {
-        len(IOI_TEMPLATES)
-    } templates
-{
-        len(HELD_OUT_TEMPLATES) + len(NOVEL_TEMPLATES)
-    }, and of the pairs of names one in seven, never occur in training. For example:
-
-> {next(iter(documents(1, seed=3, varied=True)))}
-
-## Training
-Grown from `attn-only-2l-demo` at step {recipes.GROW_FROM_STEP}: its two layers of attention became layers
-{
-        " and ".join(map(str, recipes.GROW_INTO_LAYERS))
-    }, every other output weight started at zero, so that at first both models
-computed the same function. From there {recipe.stories:.0%} documents and {
-        1 - recipe.stories:.0%} repeated random tokens.
-{recipe_lines(recipe)} The output bias is kept at zero, because GPT-2 has none.
-
-{curve_table(name, ["loss", "second_loss", "induction", "ioi_accuracy", "ioi_logit_diff"], 500)}
-
-`loss` is the mean over the batches since the entry before. The IOI columns are measured on 200 held-out
-prompts (in the run that ships, one in nine of these was of a novel phrasing).
-
-## Measured on the shipped weights
-### Indirect objects
-500 prompts a row. `train`: templates of the training text; `held out`: combinations of an opening and an action that are
-not in it; `novel`: phrasings of which neither part is. In the last two no pair of names occurs in training either.
-`accuracy`: the indirect object's logit is above the subject's; `top1`: above all others.
-
-{table(["templates and names", "order", "accuracy", "top1", "logit difference"], splits)}
-
-### Induction
-{
-        table(
-            [
-                "length",
-                "prefix",
-                "loss, first repeat",
-                "loss, second repeat",
-                "previous-token head",
-                "induction head",
-            ],
-            repeats,
-        )
+    attention = measure.ioi_attention(model, data) | {
+        "previous token": measure.previous_token_scores(pattern),
+        "induction": measure.induction_scores(pattern, 25),
     }
-
-### The circuit, head by head
-On 200 held-out prompts of one shape; the mean logit difference is {
-        total:.2f}. `direct`: what the head itself adds to
-it, through the final LayerNorm; `to IO` and `to S`: to each of the two logits. `zero-ablated` and `mean-ablated`: by how much it changes when the head's output is set
-to zero, or to its mean over prompts with three different names. `patched`: how much of the way from the flipped
-prompts' logit difference to the clean ones' it goes when this one head's output is the clean one.
-
-{head_table(circuit)}
-
-{writers} together write {share:.0%} of the logit difference; the MLPs write
-{", ".join(f"{value + 0.0:.2f}" for value in mlps.tolist())} (layers 0 to {
-        cfg.n_layers - 1
-    }). A head that matters when
-it is ablated and writes nothing itself works through others.
-
-How to read it: at the last token the heads of layer 1 copy both names alike, the first one or the second one by where
-it stands. The heads of layers 2 and 3 look at the second mention of the subject and write against that name. What they
-need to know is made at that position, by heads of layers 0 and 1, which is why patching those matters although they
-write nothing to the difference.
-
-Where the heads look (mean attention), on the same prompts ("When A and B went to the park, S2 gave a ball to", where
-"to" is `end`; `S1` is the first mention of S2, `IO` the other name), and on {25} random tokens repeated once:
-
-{
-        head_table(
-            measure.ioi_attention(model, data)
-            | {
-                "previous token": measure.previous_token_scores(pattern),
-                "induction": measure.induction_scores(pattern, 25),
-            }
-        )
-    }
-
-### Text
-The most likely continuation of "One day Mary and John", and one drawn at random of "Once upon a time":
-
-> {likely}
-
-> {drawn}
-
-## Reproduce
-`python -m cleanlens.training {
-        name
-    }` trains it anew; `python -m cleanlens.training.card` measures this page anew.
-
-## Limits
-A toy: it knows {cfg.d_vocab} tokens, {
-        cfg.n_ctx
-    } positions and one artificial world, and has no idea of anything else.
-It has learned who gives and who receives in sentences of this grammar; other phrasings may fail, see the rows `novel`. What its circuit shows
-is not evidence about larger models.
-
-## Licence
-{LICENCE}
-"""
+    curve = ["loss", "second_loss", "induction", "ioi_accuracy", "ioi_logit_diff"]
+    return GPT2_CARD.format(
+        name=name,
+        cfg=cfg,
+        recipe=recipe,
+        recipe_lines=recipe_lines(recipe),
+        n_params=sum(p.numel() for p in model.parameters()) - cfg.d_vocab,  # b_U is not stored
+        n_names=len(NAMES),
+        n_templates=len(IOI_TEMPLATES),
+        n_unseen=len(HELD_OUT_TEMPLATES) + len(NOVEL_TEMPLATES),
+        example=next(iter(documents(1, seed=3, varied=True))),
+        grow_from=recipes.GROW_FROM_STEP,
+        layers=" and ".join(map(str, recipes.GROW_INTO_LAYERS)),
+        repeats_share=1 - recipe.stories,
+        curve=curve_table(name, curve, every=500),
+        splits=table(["templates and names", "order", "accuracy", "top1", "logit difference"], splits),
+        repeats=table(["length", "prefix", *LOSSES, "previous-token head", "induction head"], repeats),
+        total=total,
+        circuit=head_table(circuit),
+        writers=writers,
+        share=share,
+        mlps=", ".join(f"{value + 0.0:.2f}" for value in mlps.tolist()),
+        attention=head_table(attention),
+        likely=likely,
+        drawn=drawn,
+        licence=LICENCE,
+    )
 
 
 CARDS = {"attn-only-2l-demo": attn_only_card, "gpt2-demo": gpt2_card}
@@ -363,7 +339,11 @@ NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def drift(written: str, measured: str) -> list[str]:
-    """Where two cards differ: their words, or their numbers by more than the tolerance."""
+    """Where two cards differ: their words, or their numbers by more than the tolerance.
+
+    Quoted text ("> ...") is the model's own and not compared: one rounding can change all that follows.
+    """
+    written, measured = (re.sub(r"(?m)^> .*$", "", text) for text in (written, measured))
     if NUMBER.sub("#", written) != NUMBER.sub("#", measured):
         return ["the text differs (not only the numbers)"]
     differences = []

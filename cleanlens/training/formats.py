@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 # Named once so that a new field of the config cannot silently change the files.
@@ -24,6 +24,11 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     halves = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
     save_file(halves, str(path), metadata={"format": "pt"})
     path.chmod(0o644)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote, in float32."""
+    return {name: value.float() for name, value in load_file(str(path)).items()}
 
 
 def parameters(model) -> dict[str, Tensor]:

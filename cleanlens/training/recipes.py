@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -199,11 +198,6 @@ def make_gpt2(
     return model
 
 
-def starting_weights(folder: Path) -> dict[str, Tensor]:
-    """The attention-only checkpoint that `gpt2-demo` grows from, in float32."""
-    path = folder / "checkpoints" / f"step-{GROW_FROM_STEP:06d}.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing; train attn-only-2l-demo first, or grow from the shipped one."
-        )
-    return {name: value.float() for name, value in load_file(str(path)).items()}
+def starting_point(folder: Path) -> Path:
+    """The checkpoint of the attention-only model in `folder` that `gpt2-demo` grows from."""
+    return folder / "checkpoints" / f"step-{GROW_FROM_STEP:06d}.safetensors"
