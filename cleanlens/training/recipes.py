@@ -62,7 +62,8 @@ GPT2 = Recipe(
 # The checkpoints that ship with the attention-only model: close together where induction appears. The last is
 # the finished model.
 CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
-# The four-layer model is grown from the two-layer one as it was just before it saw any document.
+# The four-layer model is grown from the two-layer one as it was just before it saw any document. Its new layers
+# all come after the induction heads, so that there is room for heads that read what those have found.
 GROW_FROM_STEP = 1500
 GROW_INTO_LAYERS = (0, 1)
 
