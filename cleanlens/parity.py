@@ -73,6 +73,9 @@ def parity(
 ) -> list[Agreement]:
     """`compare` for a model by name: embedded, an alias, a Hugging Face id, or a local directory.
 
+    The tokens are the model's `own_text`. On tokens drawn at random a trained model is in states it never
+    learned, where float32 alone, in transformers as well, costs more than the bound.
+
     Raises:
         ValueError: no such model, or one that `transformers` does not have.
         ConnectionError: the model is not on this machine and the hub cannot be reached.
@@ -85,11 +88,13 @@ def parity(
             f"{model_name!r} is not in the GPT-2 layout, so transformers has no such model to compare with"
         )
     theirs: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
-    rows = []
+    rows, tokens = [], None
     for dtype in dtypes:
         with contextlib.redirect_stdout(io.StringIO()):
             ours = HookedTransformer.from_pretrained_no_processing(model_name, dtype=dtype, device="cpu")
-        rows += compare(theirs, ours)
+        if tokens is None:
+            tokens = own_text(ours)
+        rows += compare(theirs, ours, tokens=tokens)
     return rows
 
 
@@ -134,6 +139,16 @@ def random_tokens(model: HookedTransformer, batch: int = 3, length: int = 64) ->
     """Tokens drawn evenly from the vocabulary, always the same ones."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(model.cfg.d_vocab, (batch, min(length, model.cfg.n_ctx)), generator=generator)
+
+
+def own_text(model: HookedTransformer, batch: int = 3, length: int = 64) -> Tensor:
+    """Tokens that the model itself writes: text as it is used to, always the same."""
+    bos = getattr(model.tokenizer, "bos_token_id", 0)
+    length = min(length, model.cfg.n_ctx)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        start = torch.full((batch, 1), bos, device=model.cfg.device)
+        return model.generate(start, max_new_tokens=length - 1, stop_at_eos=False, verbose=False)
 
 
 # ---------------------------------------------------------------- the two sides

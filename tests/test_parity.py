@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers import load, random_gpt2
 from torch import Tensor
+from transformers import GPT2LMHeadModel
 
 from cleanlens import HookedTransformer
 from cleanlens.loading import embedded_models
@@ -142,6 +143,11 @@ def test_the_embedded_model() -> None:
     rows = parity("gpt2-demo")
     assert {row.dtype for row in rows} == {torch.float64, torch.float32}
     assert_all_ok(rows)
+
+
+def test_the_embedded_model_on_random_tokens() -> None:
+    hf_model = GPT2LMHeadModel.from_pretrained(MODELS / "gpt2-demo", attn_implementation="eager")
+    assert_all_ok(compare(hf_model, load("gpt2-demo")))
 
 
 # ---------------------------------------------------------------- the command
