@@ -1,23 +1,43 @@
-"""cleanlens: a hooked transformer you can read in an afternoon, and a course on opening it up."""
+"""cleanlens: a hooked transformer you can read in an afternoon, and a course on opening it up.
+
+Every name is loaded when it is first used, so that the course's terminal commands start without torch.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cleanlens import utils
-from cleanlens.activation_cache import ActivationCache
-from cleanlens.config import HookedTransformerConfig
-from cleanlens.factored_matrix import FactoredMatrix
-from cleanlens.hook_points import HookedRootModule, HookPoint
-from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.key_value_cache import HookedTransformerKeyValueCache
-
 if TYPE_CHECKING:
-    from cleanlens import components, evals, head_detector, loading_from_pretrained, patching, plots
+    from cleanlens import components, evals, head_detector, loading_from_pretrained, patching, plots, utils
+    from cleanlens.activation_cache import ActivationCache
+    from cleanlens.config import HookedTransformerConfig
+    from cleanlens.factored_matrix import FactoredMatrix
+    from cleanlens.hook_points import HookedRootModule, HookPoint
+    from cleanlens.hooked_transformer import HookedTransformer
+    from cleanlens.key_value_cache import HookedTransformerKeyValueCache
 
 __version__ = "0.1.0"
 
-# Loaded when they are first used.
-LAZY = ("components", "evals", "head_detector", "loading_from_pretrained", "patching", "plots")
+HOMES = {
+    "ActivationCache": "activation_cache",
+    "FactoredMatrix": "factored_matrix",
+    "HookPoint": "hook_points",
+    "HookedRootModule": "hook_points",
+    "HookedTransformer": "hooked_transformer",
+    "HookedTransformerConfig": "config",
+    "HookedTransformerKeyValueCache": "key_value_cache",
+}
+"""The module each public class lives in."""
+
+MODULES = (
+    "components",
+    "evals",
+    "head_detector",
+    "loading",
+    "loading_from_pretrained",
+    "patching",
+    "plots",
+    "utils",
+)
 
 __all__ = [
     "ActivationCache",
@@ -38,6 +58,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in LAZY:
+    if name in HOMES:
+        return getattr(importlib.import_module(f"cleanlens.{HOMES[name]}"), name)
+    if name in MODULES or name in HOMES.values():
         return importlib.import_module(f"cleanlens.{name}")
     raise AttributeError(f"module 'cleanlens' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,12 +9,15 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from . import sources
 from .catalog import ChapterEntry, Entry
 
 FILE, NOTEBOOK = "file", "notebook"
+WORKSPACE = ".cleanlens/workspace.json"
+"""What `cleanlens init` leaves in a workspace: which version it is from."""
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -28,10 +31,10 @@ def find_root(start: Path | None = None) -> Path:
     else:
         candidates = [here, *here.parents, Path(__file__).parents[2]]
     for folder in candidates:
-        if any((folder / "exercises").glob("ch*.py")):
+        if any((folder / "exercises").glob("ch*.py")) or (folder / WORKSPACE).is_file():
             return folder
     raise FileNotFoundError(
-        f"no folder with exercises/ch*.py at or above {here}. Go to your copy of the course, or set CLEANLENS_COURSE to it."
+        f"no folder with exercises/ch*.py at or above {here}. Go to your copy of the course, or make one with `cleanlens init DIR`; CLEANLENS_COURSE may name it."
     )
 
 
@@ -67,7 +70,9 @@ class Source:
                 if broken.name == name.partition(".")[0]:
                     return True, self.path.name
             for part in reversed(self.parts):
-                found = sources.find(ast.parse(part.text), name)
+                if name.partition(".")[0] not in part.text:
+                    continue
+                found = sources.find(_parsed(part.text), name)
                 if found is not None and found.attempted:
                     return True, f"{part.name}, line {found.line}"
                 if found is not None:
@@ -156,9 +161,14 @@ def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
     return "", [Broken("", f"{shown} has a syntax error: {error.msg}\n{line}")]
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def _syntax_error(text: str) -> SyntaxError | None:
     try:
-        compile(text, "answer", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        _parsed(text)
     except SyntaxError as error:
         return error
     except (ValueError, RecursionError, MemoryError) as error:

@@ -1,7 +1,9 @@
 """Finding chapters and exercises, with torch (`chapters`, `find`) and without it (`outline`)."""
 
 import ast
+import difflib
 import importlib
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,7 @@ class Entry:
     names: tuple[str, ...]
     details: dict[str, Any]
     chapter: "ChapterEntry" = field(repr=False)
+    n_mistakes: int = 0  # how many documented mistakes its check can name
 
     @property
     def title(self) -> str:
@@ -67,20 +70,33 @@ def outline() -> tuple[ChapterEntry, ...]:
 
 
 def _read_outline(path: Path) -> ChapterEntry:
+    text = path.read_text(encoding="utf-8")
     chapter: ChapterEntry | None = None
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+    for match in _PIECE.finditer(text):
+        if match["mistake"]:
+            if chapter is not None and chapter.exercises:
+                chapter.exercises[-1].n_mistakes += 1
             continue
-        call, function = node.value, ast.unparse(node.value.func)
-        if function == "Chapter":
+        call = ast.parse(match["call"], mode="eval").body
+        assert isinstance(call, ast.Call)
+        if chapter is None:
             chapter = ChapterEntry(*(ast.literal_eval(arg) for arg in call.args))
-        elif function == "chapter.exercise" and chapter is not None:
+        else:
             id, *names = (ast.literal_eval(arg) for arg in call.args)
             details = {k.arg: _literal(k.value) for k in call.keywords if k.arg}
             chapter.exercises.append(Entry(id, tuple(names), details, chapter))
     if chapter is None:
         raise ValueError(f'{path.name} must hold chapter = Chapter("NN", "slug", "Title") at its top level')
     return chapter
+
+
+# The calls that an outline is made of, at the start of a line, as the formatter leaves them. Parsing only these
+# instead of whole files keeps `cleanlens` fast.
+_PIECE = re.compile(
+    r"^(?:(?P<mistake>@\w+\.mistake\(|\w+\.slip\()"
+    r"|\w+ = (?P<call>(?:Chapter|chapter\.exercise)\((?:.*\)$|.*\n(?:[ \t].*\n|\n)*\))))",
+    re.MULTILINE,
+)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -105,8 +121,14 @@ def entries(which: str | None = None) -> list[Entry]:
     found = [e for e in everything if key.zfill(2) == e.chapter.id or key == e.chapter.slug] or exact
     if not found:
         chapters = ", ".join(f"{c.id} ({c.slug})" for c in outline())
+        known = {n: e for e in everything for n in (e.id, *e.names, *(n.rpartition(".")[2] for n in e.names))}
+        close = dict.fromkeys(
+            known[name].id for name in difflib.get_close_matches(key, known, n=5, cutoff=0.6)
+        )
+        closest = ", ".join(f"{e.id} {e.names[0]}" for e in everything if e.id in close)
         raise KeyError(
             f"no exercise or chapter {which!r}. The chapters are {chapters}; `cleanlens list` shows all."
+            + (f" The closest exercises: {closest}." if closest else "")
         )
     return found
 
