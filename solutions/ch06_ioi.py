@@ -1,0 +1,317 @@
+"""Chapter 06, Indirect object identification: from a behaviour to the circuit that makes it.
+
+Everywhere: a *metric* takes logits `[b, s, v]` and returns one number as a tensor. Activations are called
+`get_act_name("z", layer)` and so on; a model must come back with no hook left on it and caches as they were.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cleanlens import ActivationCache, HookedTransformer
+from cleanlens.utils import get_act_name
+
+Metric = Callable[[Float[Tensor, "b s v"]], Float[Tensor, ""]]
+
+TEMPLATE = "When {A} and {B} went to the park, {S} gave a ball to"
+
+
+# exercise 06.1
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    """`n` pairs of a clean and a corrupted prompt, and the answers that both are scored with.
+
+    Everything is drawn from `seed`. Only names that `tokenizer.encode` turns into one token, with a space
+    before them, are used. Every prompt is TEMPLATE with two different people A and B, a new pair each time;
+    in even rows B gives (ABBA), in odd rows A (BABA). In the corrupted prompt the other one gives.
+
+    Returns:
+        {"clean": [text], "corrupted": [text], "answers": [(" IO", " S")]}, IO being the one who does not give
+        in the clean prompt and S the one who does.
+    """
+    rng = random.Random(seed)
+    names = [name for name in names if len(tokenizer.encode(" " + name)) == 1]
+    data: dict[str, list] = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        A, B = rng.sample(names, 2)
+        io, s = (A, B) if i % 2 == 0 else (B, A)
+        data["clean"].append(TEMPLATE.format(A=A, B=B, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=A, B=B, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# exercise 06.2
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    """For each prompt: the logit of answers[:, 0] minus that of answers[:, 1], at its position `end`."""
+    at_end = logits[torch.arange(len(logits)), end]
+    right, wrong = at_end.gather(1, answers).unbind(1)
+    return right - wrong
+
+
+# exercise 06.3
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    """The mean of x on the scale where the mean of `corrupted` is 0 and that of `clean` is 1.
+
+    A tensor through which x can be differentiated.
+    """
+    return (x.mean() - corrupted.mean()) / (clean.mean() - corrupted.mean())
+
+
+# exercise 06.4
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    """The direction in the residual stream that raises the logit difference of answers[:, 0] and answers[:, 1]."""
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+# exercise 06.4
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    """What each head writes at the last position, through the final LayerNorm's scale, along each prompt's direction.
+
+    Averaged over prompts; biases belong to no head. The model is one as `from_pretrained` leaves it: nothing
+    is written along the mean of the stream, and the LayerNorm's gain and bias are folded away.
+    """
+    z = torch.stack([cache["z", layer][:, -1] for layer in range(model.cfg.n_layers)])  # [l b h e]
+    written = torch.einsum("lbhe,lhed->lbhd", z, model.W_O)
+    scale = cache["ln_final.hook_scale"][:, -1]  # [b 1]
+    return torch.einsum("lbhd,bd->lbh", written, directions / scale).mean(1)
+
+
+# exercise 06.5
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    """The metric of the corrupted run when resid_pre of one layer, at one position, is the clean run's."""
+    n_pos = corrupted_tokens.shape[1]
+    result = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        for pos in range(n_pos):
+
+            def patch(resid, hook, pos=pos):
+                resid[:, pos] = clean_cache[hook.name][:, pos]
+                return resid
+
+            hooks = [(get_act_name("resid_pre", layer), patch)]
+            result[layer, pos] = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks))
+    return result
+
+
+# exercise 06.6
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    """The metric of the corrupted run when one head's output (z, all positions) is the clean run's."""
+    result = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+
+            def patch(z, hook, head=head):
+                z[:, :, head] = clean_cache[hook.name][:, :, head]
+                return z
+
+            hooks = [(get_act_name("z", layer), patch)]
+            result[layer, head] = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks))
+    return result
+
+
+# exercise 06.7
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    """The same for one part of each head, "q", "k", "v" or "pattern", at all positions."""
+    result = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            place = (slice(None), head) if part == "pattern" else (slice(None), slice(None), head)
+
+            def patch(x, hook, place=place):
+                x[place] = clean_cache[hook.name][place]
+                return x
+
+            hooks = [(get_act_name(part, layer), patch)]
+            result[layer, head] = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks))
+    return result
+
+
+# exercise 06.8
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    """The metric on `tokens` when one head has the z of `new_cache` and all other heads are held at `cache`.
+
+    Args:
+        cache: all activations of the run on `tokens`.
+        new_cache: those of the other run.
+        freeze_mlps: hold the MLPs' outputs at `cache` too; otherwise they run, and pass the change on.
+    """
+    layers = range(model.cfg.n_layers)
+    result = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in layers:
+        for head in range(model.cfg.n_heads):
+
+            def send(z, hook, layer=layer, head=head):
+                held = cache[hook.name].clone()
+                if hook.layer() == layer:
+                    held[:, :, head] = new_cache[hook.name][:, :, head]
+                return held
+
+            hooks: list = [(get_act_name("z", i), send) for i in layers]
+            if freeze_mlps:
+                hooks += [(get_act_name("mlp_out", i), lambda x, hook: cache[hook.name]) for i in layers]
+            result[layer, head] = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return result
+
+
+# exercise 06.9
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    """The metric on `tokens` when one head sends what it has in `new_cache` to the receivers' `part` only.
+
+    Args:
+        receivers: heads as (layer, head).
+        part: "q", "k" or "v".
+
+    Run 2: all heads held at `cache` but the sender (MLPs run); what then arrives at the receivers is kept.
+    Run 3: on `tokens`, with nothing changed but that part of the receivers.
+    """
+    layers = range(model.cfg.n_layers)
+    names = sorted({get_act_name(part, layer) for layer, _ in receivers})
+    result = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in layers:
+        for head in range(model.cfg.n_heads):
+
+            def send(z, hook, layer=layer, head=head):
+                held = cache[hook.name].clone()
+                if hook.layer() == layer:
+                    held[:, :, head] = new_cache[hook.name][:, :, head]
+                return held
+
+            with model.hooks(fwd_hooks=[(get_act_name("z", i), send) for i in layers]):
+                _, arrived = model.run_with_cache(tokens, names_filter=names)
+
+            def receive(x, hook, arrived=arrived):
+                for to_layer, to_head in receivers:
+                    if hook.layer() == to_layer:
+                        x[:, :, to_head] = arrived[hook.name][:, :, to_head]
+                return x
+
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(name, receive) for name in names])
+            result[layer, head] = metric(logits)
+    return result
+
+
+# exercise 06.10
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    """In each prompt's row: the mean of z over all prompts of the same template."""
+    means = torch.zeros_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        means[rows] = z[rows].mean(0)
+    return means
+
+
+# solution only
+def kept_places(
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    layer: int,
+    shape: list[int],
+) -> Bool[Tensor, "b s h"]:
+    """Where a layer's heads are left alone: one position per prompt for each role."""
+    mask = torch.zeros(shape, dtype=torch.bool)
+    for role, heads in circuit.items():
+        for _, head in (place for place in heads if place[0] == layer):
+            mask[torch.arange(shape[0]), positions[role], head] = True
+    return mask
+
+
+# exercise 06.10
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    """The metric of the circuit alone, as a share of the whole model's.
+
+    Outside the circuit every head's z is its mean over the ABC prompts of the same template, position by
+    position. MLPs run.
+
+    Args:
+        circuit: the heads (layer, head) of each role.
+        positions: where the heads of each role are left alone, one position per prompt.
+    """
+    _, abc = model.run_with_cache(abc_tokens)
+
+    def ablate(z, hook):
+        means = template_means(abc[hook.name], templates)
+        kept = kept_places(circuit, positions, hook.layer(), list(z.shape[:3]))
+        return torch.where(kept[..., None], z, means)
+
+    hooks = [(get_act_name("z", layer), ablate) for layer in range(model.cfg.n_layers)]
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# exercise 06.11
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    """For each head, an estimate of how much the metric changes when its clean z is put into the corrupted run.
+
+    The sum of (clean z - corrupted z) times the metric's gradient at the corrupted run. Works where gradients
+    are switched off; the result is not part of a graph.
+    """
+    names = [get_act_name("z", layer) for layer in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        _, clean = model.run_with_cache(clean_tokens, names_filter=names)
+    corrupted: dict[str, Tensor] = {}
+
+    def keep(z, hook):
+        corrupted[hook.name] = z
+
+    with torch.enable_grad():
+        value = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, keep) for name in names]))
+        gradients = torch.autograd.grad(value, [corrupted[name] for name in names])
+    return torch.stack(
+        [
+            ((clean[name] - corrupted[name].detach()) * gradient).sum((0, 1, 3))
+            for name, gradient in zip(names, gradients)
+        ]
+    )
