@@ -51,8 +51,8 @@ def detect_head(
             exclude_current_token=exclude_current_token,
             error_measure=error_measure,
         )
-        scores = [detect_head(model, text, detection_pattern, heads, **options) for text in seq]  # type: ignore[arg-type]
-        return torch.stack(scores).mean(dim=0)
+        each = [detect_head(model, text, detection_pattern, heads, **options) for text in seq]  # type: ignore[arg-type]
+        return torch.stack(each).mean(dim=0)
 
     tokens = model.to_tokens(seq)
     n_pos = tokens.shape[1]

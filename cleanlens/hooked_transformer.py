@@ -256,7 +256,7 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         return_cache_object: bool = True,
         remove_batch_dim: bool = False,
         **kwargs: Any,
-    ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
+    ) -> tuple[Any, Any]:
         """Run the model and keep its activations; see `HookedRootModule.run_with_cache` for the options.
 
         With `return_type=None` the run ends after the last layer that a wanted activation is in.

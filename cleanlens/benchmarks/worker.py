@@ -61,7 +61,7 @@ def peak_memory(device):
     """The most memory held above the start: of the device, else of this process (resident set)."""
     import torch
 
-    result = {}
+    result: dict[str, float] = {}
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -104,6 +104,10 @@ class Shared:
         self.other = torch.randint(0, 50257, (1, 15), device=device)
         self.model = self.make()
         self.forward_1x32()  # warm up
+
+    def make(self):
+        """The model, on the device, ready to run."""
+        raise NotImplementedError
 
     def load(self):
         self.loaded = self.make()

@@ -195,7 +195,7 @@ def induction_heads(models: Models) -> Section:
     )
     words = model.to_tokens(" Mary has a red ball and Tom", prepend_bos=False)[0]
     short = torch.cat([torch.tensor([model.tokenizer.bos_token_id]), words, words])
-    labels = model.to_str_tokens(short)
+    labels = [str(token) for token in model.to_str_tokens(short)]
     _, cache = model.run_with_cache(short, remove_batch_dim=True)
     heads = [f"L{l}H{h}" for l in range(2) for h in range(model.cfg.n_heads)]
     both = torch.cat([cache["pattern", 0], cache["pattern", 1]])
@@ -260,7 +260,8 @@ def patched_open(models: Models) -> Section:
     sweep = (model, models.corrupted_tokens, clean, models.ioi_metric)
     resid = patching.get_act_patch_resid_pre(*sweep)
     heads = patching.get_act_patch_attn_head_out_all_pos(*sweep)
-    tokens = model.to_str_tokens(measure.ioi_tokens(model, models.ioi.prompts[:1])[0])
+    first = measure.ioi_tokens(model, models.ioi.prompts[:1])[0]
+    tokens = [str(token) for token in model.to_str_tokens(first)]
     starts, ends = _largest(resid[:1])[1], _largest(resid[-1:])[1]
     section = Section(
         "Patched open",
@@ -438,7 +439,8 @@ def run(out: Path | None = None) -> int:
     """Take the tour, print the findings, write the page. 0 when every finding holds, else 1."""
     out = Path("tour.html") if out is None else out
     out.parent.mkdir(parents=True, exist_ok=True)  # before the work, so that a bad path costs nothing
-    console, started, done = Console(), time.time(), []
+    console, started = Console(), time.time()
+    done: list[Section] = []
     bar = Progress(
         BarColumn(20), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
     )
