@@ -371,7 +371,7 @@ class HookedRootModule(nn.Module):
         """
         cache = {} if cache is None else cache
         if pos_slice is not None:
-            pos_slice = Slice([pos_slice] if isinstance(pos_slice, int) else pos_slice)
+            pos_slice = Slice.unwrap([pos_slice] if isinstance(pos_slice, int) else pos_slice)
         options = (device, remove_batch_dim, pos_slice)
         names = self._names(names_filter)
         fwd: list[NamedHook] = [(name, CachingHook(self, cache, "", *options)) for name in names]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import torch
 from jaxtyping import config as jaxtyping_config
 from jaxtyping import install_import_hook
 
@@ -58,3 +59,10 @@ def shapes_unchecked() -> Iterator[None]:
     jaxtyping_config.update("jaxtyping_disable", True)
     yield
     jaxtyping_config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def gradients() -> Iterator[None]:
+    """Each file starts with gradients on, also after a notebook that switched them off for good."""
+    with torch.enable_grad():
+        yield
