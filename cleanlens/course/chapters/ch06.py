@@ -370,13 +370,11 @@ ex = chapter.exercise(
 @ex.inputs
 def _(seed):
     g = torch.Generator().manual_seed(seed)
-    answers = torch.stack([torch.randperm(7, generator=g)[:2] for _ in range(4)])
-    ends = torch.tensor([5, 4, 3])[torch.randperm(3, generator=g)]
-    return {
-        "logits": torch.randn(4, 6, 7, generator=g) * 2,
-        "answers": answers,
-        "end": torch.cat([torch.tensor([2]), ends]),
-    }
+    answers = torch.stack([torch.randperm(7, generator=g)[:3] for _ in range(4)])
+    end = torch.cat([torch.tensor([2]), torch.tensor([5, 4, 3])[torch.randperm(3, generator=g)]])
+    logits = torch.randn(4, 6, 7, generator=g) * 2
+    logits[torch.arange(4), end, answers[:, 2]] += 9  # a third token is above both
+    return {"logits": logits, "answers": answers[:, :2].clone(), "end": end}
 
 
 @ex.oracle
