@@ -1,10 +1,15 @@
 """Figures for language models: heatmaps, lines, scatters (plotly), attention and token views (CircuitsVis).
 
-Every function returns something that a notebook displays and `to_html` turns into a piece of a page. All
-scripts are local: a figure asks nothing of the network.
+Every function returns something that a notebook displays, `to_html` turns into a piece of a page, and `save`
+writes to a file. All scripts are local: a figure asks nothing of the network. Figures have a light ground of
+their own, so they read the same in light and dark themes; `describe` says in words what a screen reader reads.
 """
 
+import base64
+import gzip
 import html
+import importlib.util
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,11 +18,17 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io
 from plotly.offline import get_plotlyjs
 
 from cleanlens.utils import to_numpy
 
 DIVERGING, SEQUENTIAL = "RdBu", "Blues"  # both are told apart by people who see few colours
+
+# JupyterLab, Jupyter Notebook and VS Code draw plotly's own output type with a script they have; older plotly
+# adds an HTML copy that fetches MathJax from a host.
+if plotly.io.renderers.default == "plotly_mimetype+notebook":
+    plotly.io.renderers.default = "plotly_mimetype"
 
 
 # ---------------------------------------------------------------- plotly
@@ -38,7 +49,7 @@ def heatmap(
     Labels may repeat, as the tokens of a text do.
     """
     matrix = _matrix(values, "heatmap", 2)
-    limit = float(np.nanmax(np.abs(matrix))) or 1.0
+    limit = float(np.nan_to_num(np.abs(matrix), posinf=0).max()) or 1.0
     figure = go.Figure(
         go.Heatmap(
             z=matrix,
@@ -185,27 +196,33 @@ def _finish(
 
 
 class View:
-    """A CircuitsVis element. In a notebook it brings its script along; a page includes the script once."""
+    """A CircuitsVis element. In a notebook each output brings the script along; a page includes it once.
 
-    def __init__(self, element: str, **properties: Any):
-        self.element, self.properties = element, properties
+    So a cell that is run again and a notebook that was saved still draw. The script is compressed, and only the
+    first output on a page unpacks it; every view waits until it is there.
+    """
+
+    def __init__(self, element: str, description: str, **properties: Any):
+        self.element, self.description, self.properties = element, description, properties
 
     def body(self) -> str:
-        """HTML that expects the script to be on the page already."""
-        from circuitsvis.utils.convert_props import convert_props
-
-        # A token may hold "</script>", which would end the script it stands in.
-        properties = convert_props(self.properties).replace("</", "<\\/")
-        place = f"cleanlens-{uuid.uuid4()}"
+        """HTML for a page that has the script, or gets it from another piece."""
+        # A token may hold "</script>" or "<!--", which would end or hide the script it stands in.
+        properties = json.dumps(self.properties).replace("<", "\\u003c")
+        place, text = f"cleanlens-{uuid.uuid4()}", html.escape(self.description)
         return (
-            f'<div id="{place}" class="cleanlens-view" role="img" aria-label="{self.element}" '
-            'style="background:#fff;color:#222;padding:8px;overflow-x:auto"></div>\n'
-            f'<script>CircuitsVis.render("{place}", CircuitsVis.{self.element}, '
-            f"{properties})</script>"
+            f'<div id="{place}" class="cleanlens-view" role="figure" aria-label="{text}" style="background:#fff;'
+            f'color:#222;color-scheme:light;padding:8px;overflow-x:auto">{text}</div>\n'
+            f'<script>(function draw(tries) {{ if (window.CircuitsVis && document.getElementById("{place}")) '
+            f'CircuitsVis.render("{place}", CircuitsVis.{self.element}, {properties}); '
+            "else if (tries) setTimeout(draw, 50, tries - 1) })(400)</script>"
         )
 
     def _repr_html_(self) -> str:
-        return f"{circuitsvis_script()}\n{self.body()}"
+        return f"{_packed_script()}\n{self.body()}"
+
+    def __repr__(self) -> str:
+        return f"<{self.description}>"
 
 
 def attention(tokens: Sequence[str], patterns: Any, head_names: Sequence[str] | None = None) -> View:
@@ -219,39 +236,132 @@ def attention(tokens: Sequence[str], patterns: Any, head_names: Sequence[str] | 
         )
     names = [f"head {i}" for i in range(len(matrix))] if head_names is None else list(head_names)
     rounded = np.round(matrix.astype(float), 3).tolist()  # a page needs no more digits
-    return View("AttentionHeads", attention=rounded, tokens=list(tokens), attentionHeadNames=names)
+    if len(names) != len(matrix):
+        raise ValueError(f"attention: {len(matrix)} heads but {len(names)} names")
+    text = f"Attention patterns of {', '.join(names)} over the {len(tokens)} tokens {_excerpt(tokens)}"
+    return View("AttentionHeads", text, attention=rounded, tokens=list(tokens), attentionHeadNames=names)
 
 
 def tokens(tokens: Sequence[str], values: Any, title: str = "") -> View:
-    """A text with each token coloured by its value: blue above zero, red below."""
+    """A text with each token coloured by its value: blue above zero, red below. `title` is for screen readers."""
     numbers = to_numpy(values).ravel().astype(float)
     if len(numbers) != len(tokens):
         raise ValueError(f"tokens: {len(tokens)} tokens but {len(numbers)} values")
-    return View("ColoredTokens", tokens=list(tokens), values=np.round(numbers, 4).tolist())
+    if not len(numbers):
+        raise ValueError("tokens: there is no token to show")
+    low, high = int(numbers.argmin()), int(numbers.argmax())
+    text = (
+        f"{title or 'Tokens coloured by value'}: {_excerpt(tokens)}; lowest {numbers[low]:.3g} at "
+        f"{tokens[low]!r}, highest {numbers[high]:.3g} at {tokens[high]!r}"
+    )
+    return View("ColoredTokens", text, tokens=list(tokens), values=np.round(numbers, 4).tolist())
+
+
+def _excerpt(tokens: Sequence[str], most: int = 30) -> str:
+    return repr("".join(tokens[:most])) + (" …" if len(tokens) > most else "")
 
 
 @cache
-def circuitsvis_script() -> str:
-    """The script that draws views, from the installed package; does nothing where it is loaded already."""
+def _circuitsvis() -> str:
+    """The source of the installed CircuitsVis, which defines the global name CircuitsVis."""
     import circuitsvis
 
     source = (Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js").read_text(encoding="utf-8")
-    source = source.replace("</script>", "<\\/script>")
-    return f"<script>if (!window.CircuitsVis) {{ {source}\n; window.CircuitsVis = CircuitsVis }}</script>"
+    return source.partition("//# sourceMappingURL")[0].replace("</script>", "<\\/script>")
+
+
+@cache
+def _packed_script() -> str:
+    """The script of the views for a notebook's output; it does nothing where a page has it already."""
+    packed = base64.b64encode(gzip.compress(_circuitsvis().encode(), mtime=0)).decode()
+    return f"""<script class="cleanlens-script">
+if (!window.CircuitsVis && !window.cleanlensUnpacks) {{
+  window.cleanlensUnpacks = true;
+  const bytes = Uint8Array.from(atob("{packed}"), c => c.charCodeAt(0));
+  new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text().then(source => {{
+    const script = document.createElement("script");
+    script.textContent = source;
+    document.head.append(script);
+  }});
+}}
+</script>"""
 
 
 # ---------------------------------------------------------------- pages
 
 
+def describe(figure: Any) -> str:
+    """What a figure shows, in a sentence: kind, title, axes, size, and the range of its values."""
+    if isinstance(figure, View):
+        return figure.description
+    found = []
+    for trace in figure.data:
+        values = trace.z if trace.type == "heatmap" else trace.y
+        numbers = np.asarray([] if values is None else values)
+        numbers = numbers if numbers.dtype.kind in "biuf" else np.asarray([])
+        size = " by ".join(str(n) for n in numbers.shape)
+        span = (
+            f" from {np.nanmin(numbers):.3g} to {np.nanmax(numbers):.3g}"
+            if np.isfinite(numbers).any()
+            else ""
+        )
+        kind = trace.type
+        if kind == "scatter":
+            kind = "curve" if "lines" in (trace.mode or "lines") else "points"
+        found.append(f"{kind} {trace.name or ''}".strip() + f" ({size} values{span})")
+    layout = figure.layout
+    axes = [text for text in (layout.yaxis.title.text, layout.xaxis.title.text) if text]
+    parts = [layout.title.text, ", ".join(found), " against ".join(axes)]
+    return ". ".join(part for part in parts if part)
+
+
 def to_html(figure: Any) -> str:
-    """A figure or view as a piece of HTML for a page that includes `page_scripts()`."""
+    """A figure or view as a piece of HTML for a page that includes `page_scripts()`; anything else as text."""
     if isinstance(figure, View):
         return figure.body()
     if isinstance(figure, go.Figure):
-        return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        drawn = figure.to_html(
+            full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
+        )
+        return f'<div class="cleanlens-plot" role="figure" aria-label="{html.escape(describe(figure))}">{drawn}</div>'
     return f"<pre>{html.escape(str(figure))}</pre>"
+
+
+def scripts() -> dict[str, str]:
+    """File name -> source of what a page needs to draw its figures."""
+    return {"plotly.min.js": get_plotlyjs(), "circuitsvis.js": _circuitsvis()}
 
 
 def page_scripts() -> str:
     """What a page needs once, in its head, to draw all its figures with no network."""
-    return f"<script>{get_plotlyjs()}</script>\n{circuitsvis_script()}"
+    return "\n".join(f"<script>{source}</script>" for source in scripts().values())
+
+
+def save(figure: Any, path: str | Path) -> Path:
+    """Write a figure to a file: .html is a page of its own that needs no network, .png, .svg and .pdf are pictures.
+
+    Pictures need kaleido, and exist of plotly's figures only. Raises ValueError for another ending or a view as a
+    picture, ImportError without kaleido.
+    """
+    path = Path(path)
+    if path.suffix == ".html":
+        title = html.escape(describe(figure))
+        head = (
+            f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+        )
+        page = f'<!doctype html><html lang="en"><head>{head}{page_scripts()}</head><body>{to_html(figure)}</body></html>'
+        path.write_text(page, encoding="utf-8")
+        return path
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"plots.save: {path.name} should end in .html, .png, .svg or .pdf")
+    if not isinstance(figure, go.Figure):
+        raise ValueError(
+            f"plots.save: a view is drawn by a browser; save it as {path.with_suffix('.html').name}"
+        )
+    if importlib.util.find_spec("kaleido") is None:
+        raise ImportError(
+            f"plots.save: {path.suffix} pictures need kaleido (and Chrome): pip install kaleido. "
+            f"{path.with_suffix('.html').name} would need nothing more."
+        )
+    figure.write_image(path)
+    return path
