@@ -636,7 +636,7 @@ def test_the_terminal_says_what_the_notebook_says(tmp_path: Path) -> None:
     assert "✓ 00.1 build_vocab: right" in done.stdout
     assert "✗ 00.2 encode: not right yet" in done.stdout
     assert "5 right, 1 not right yet" in done.stdout
-    assert "begun" in terminal.invoke(cli.app, ["list", "00"]).stdout
+    assert "00.2 encode: not right yet" in terminal.invoke(cli.app, ["list", "00"]).stdout
 
 
 def test_the_terminal_shows_hints_and_solutions(monkeypatch) -> None:

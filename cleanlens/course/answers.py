@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +79,22 @@ class Source:
                 if found is not None:
                     break
         return False, ""
+
+    def text(self, entry: Entry) -> str:
+        """What was written for this exercise: its definitions, without their outer indentation."""
+        pieces = []
+        for name in entry.names:
+            owner = name.partition(".")[0]
+            pieces += [broken.message for broken in self.broken if broken.name == owner]
+            for part in reversed([part for part in self.parts if owner in part.text]):
+                try:
+                    node = sources.definition(_parsed(part.text), name)
+                except KeyError:
+                    continue
+                lines = part.text.splitlines()[sources.first_line(node) - 1 : node.end_lineno]
+                pieces.append(textwrap.dedent("\n".join(lines)))
+                break
+        return "\n\n\n".join(pieces)
 
     def syntax_error(self, entry: Entry) -> str:
         """The syntax error that keeps this exercise's answer from being read, or ''."""
@@ -201,6 +218,11 @@ class Answers:
             return Answer(entry, NOTEBOOK, cell)
         nothing_readable = not self.file.parts or not self.file.parts[0].text
         return Answer(entry, None, note=self.file.note() if nothing_readable else "")
+
+    def text(self, entry: Entry) -> str:
+        """The text of the answer that counts, or ''."""
+        origin = self.of(entry).origin
+        return self.source(origin).text(entry) if origin else ""
 
     def source(self, origin: str) -> Source:
         return self.file if origin == FILE else self.notebook

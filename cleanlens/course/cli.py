@@ -1,31 +1,44 @@
 """The `cleanlens` command. Nothing here imports torch before a check needs it."""
 
+import difflib
+import json
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.syntax import Syntax
-from rich.table import Table
 
-from . import report
+from . import progress, report, workspace
 from .answers import Answers, find_root
-from .catalog import Entry, entries, outline
+from .catalog import ChapterEntry, Entry, entries, outline
 from .result import Result, Status
 
 app = typer.Typer(
     help="Rebuild a transformer, take it apart, and be told which mistake you made.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog="Examples: cleanlens init my-course · cleanlens check 00.1 · cleanlens watch · cleanlens hint 00.1",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Which = Annotated[
     str | None, typer.Argument(help="An exercise (00.1, build_vocab) or a chapter (00, tokens).")
 ]
+One = Annotated[str, typer.Argument(metavar="ID", help="An exercise: 00.1, or build_vocab.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Your copy of the course, if you are not in it.")]
 COLOURS = {Status.RIGHT: "green", Status.WRONG: "red", Status.ERROR: "red", Status.NOT_ATTEMPTED: "dim"}
+SIGNS = report.SIGNS | {progress.UNCHECKED: "?"}
+WORDS = report.WORDS | {progress.UNCHECKED: "not checked yet"}
+ASCII = str.maketrans(
+    {"✓": "+", "✗": "x", "·": "-", "…": "...", "−": "-", "×": "x", "“": '"', "”": '"', "→": "->"}
+)
+settings = {"plain": False}
 
 
 class Problem(Exception):
@@ -33,12 +46,69 @@ class Problem(Exception):
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. Exit statuses: 0 fine, 1 an answer is not right, 2 a problem, 130 interrupted."""
+    if "--plain" in sys.argv[2:]:  # it may stand anywhere
+        sys.argv = [sys.argv[0], "--plain", *(a for a in sys.argv[1:] if a != "--plain")]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except Problem as problem:
-        Console(stderr=True).print(escape(str(problem)), style="red", highlight=False)
+        Console(stderr=True).print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `cleanlens list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        Console(stderr=True).print(
+            escape(f"{error.filename or 'a file'}: {error.strerror or error}."), style="red", highlight=False
+        )
+        sys.exit(2)
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    plain: Annotated[bool, typer.Option("--plain", help="No colour, ASCII only.")] = False,
+    root: Root = None,
+) -> None:
+    """Without a command: where you are, and what is next."""
+    settings["plain"] = plain
+    if context.invoked_subcommand is None:
+        status(root)
+
+
+# ---- what is shown ------------------------------------------------------------------------------------
+
+
+def say(text: str = "", style: str = "", wrap: bool = True) -> None:
+    """Print a text as it is, in ASCII where the terminal knows no more."""
+    console = Console(no_color=True if settings["plain"] else None, highlight=False)
+    if settings["plain"]:
+        style = ""
+    try:
+        "✓✗·…".encode("ascii" if settings["plain"] else console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        text = text.translate(ASCII).encode("ascii", "replace").decode()
+    console.print(text, style=style, markup=False, soft_wrap=not wrap or not console.is_terminal)
+
+
+def show(result: Result) -> None:
+    first, *rest = report.text(result).splitlines()
+    say(first, f"bold {COLOURS[result.status]}")
+    for line in rest:
+        say(line, wrap=False)
+
+
+def summary(results: list[Result]) -> None:
+    counts = [(status, sum(r.status is status for r in results)) for status in Status]
+    say(", ".join(f"{n} {report.WORDS[status]}" for status, n in counts if n))
+
+
+# ---- finding things -----------------------------------------------------------------------------------
 
 
 def chosen(which: str | None) -> list[Entry]:
@@ -48,94 +118,366 @@ def chosen(which: str | None) -> list[Entry]:
         raise Problem(error.args[0]) from None
 
 
+def one(which: str) -> Entry:
+    """The one exercise that is meant."""
+    found = chosen(which)
+    if len(found) > 1:
+        ids = ", ".join(f"{e.id} {e.names[0]}" for e in found[:12]) + (" …" if len(found) > 12 else "")
+        raise Problem(f"{which!r} means {len(found)} exercises; give one of them: {ids}")
+    return found[0]
+
+
 def folder(root: Path | None) -> Path:
     try:
+        if root is not None and not root.is_dir():
+            raise Problem(f"{root} is no folder. --dir takes your copy of the course.")
         return root.resolve() if root else find_root()
     except FileNotFoundError as error:
         raise Problem(str(error)) from None
 
 
-@app.command()
+def here(place: Path) -> list[ChapterEntry]:
+    """The chapters there are to work on: those that are shipped, or stand in this folder."""
+    known = {chapter.id for chapter in workspace.chapters()}
+    return [c for c in outline() if c.id in known or (place / c.answers).is_file()]
+
+
+def following(place: Path, states: dict[str, str] | None = None, after: str = "") -> Entry | None:
+    """The first exercise that is not right, from `after` on if there is one."""
+    states = states or progress.states(place, here(place))
+    order = [e for c in here(place) for e in c.exercises]
+    rest = [e for e in order if states[e.id] != Status.RIGHT]
+    ids = [e.id for e in order]
+    later = [e for e in rest if after in ids and ids.index(e.id) > ids.index(after)]
+    return next(iter(later or rest), None)
+
+
+def place_of(entry: Entry, place: Path) -> str:
+    """`exercises/ch00_tokens.py, line 20`, as seen from here."""
+    answers = Answers.read(entry.chapter, place)
+    answer = answers.of(entry)
+    if answer.origin:
+        return answer.where
+    for part in answers.file.parts:
+        for number, line in enumerate(part.text.splitlines(), 1):
+            if line.strip() == f"# exercise {entry.id}":
+                return f"{part.name}, line {number + 1}"
+    if answers.file.parts:
+        return f"{entry.chapter.answers} (it is not in there: define {', '.join(entry.names)})"
+    return f"{entry.chapter.answers} (missing: `cleanlens update` brings it back)"
+
+
+def introduce(entry: Entry, place: Path, word: str = "Next") -> None:
+    minutes = entry.details.get("minutes")
+    say(f"{word}: {entry.id} {', '.join(entry.names)}: {entry.title} ({minutes} minutes)", "bold")
+    say(f"  {place_of(entry, place)}", wrap=False)
+    say(f"  {entry.details.get('objective', '')}")
+
+
+# ---- the commands -------------------------------------------------------------------------------------
+
+
+def status(root: Path | None = None) -> None:
+    """Where you are: progress per chapter, the next exercise, one command to try."""
+    place = folder(root)
+    states = progress.states(place, here(place))
+    right = sum(state == Status.RIGHT for state in states.values())
+    say(f"{right} of {len(states)} exercises right", "bold")
+    for chapter in here(place):
+        mine = [states[e.id] for e in chapter.exercises]
+        done, open_ = (
+            mine.count(Status.RIGHT),
+            [s for s in mine if s not in (Status.RIGHT, Status.NOT_ATTEMPTED)],
+        )
+        complete = done == len(mine)
+        sign = SIGNS[Status.RIGHT if complete else Status.NOT_ATTEMPTED]
+        begun = f", {len(open_)} begun" if open_ else ""
+        say(f"{sign} {chapter.id} {chapter.title}: {done}/{len(mine)}{begun}", "green" if complete else "")
+    entry = following(place, states)
+    if entry is None:
+        say("Everything is right. `cleanlens check` checks it all once more.")
+        return
+    say()
+    introduce(entry, place)
+    state = states[entry.id]
+    if state == Status.NOT_ATTEMPTED:
+        say("Try: cleanlens watch")
+    else:
+        say(f"  {SIGNS[state]} {WORDS[state]}")
+        say(f"Try: cleanlens check {entry.id}")
+
+
+@app.command(epilog="Examples: cleanlens check 00.1 · cleanlens check tokens · cleanlens check")
 def check(which: Which = None, root: Root = None) -> None:
-    """Check one exercise, a chapter, or everything. The exit status is 1 when an attempted answer is not right."""
+    """Check one exercise, a chapter, or everything. The exit status is 1 when an attempted answer is not right.
+
+    It is 1 also when the one exercise asked for is not attempted.
+    """
     from .runner import grade
 
-    console, results = Console(), []
-    selected = chosen(which)
-    for result in grade(selected, folder(root)):
+    place, results, selected = folder(root), list[Result](), chosen(which)
+    for result in grade(selected, place):
         results.append(result)
+        progress.record(place, [result])
         if len(selected) > 3 and result.status is Status.NOT_ATTEMPTED:
             continue
-        show(console, result)
+        show(result)
     if len(results) > 1:
-        summary(console, results)
-    sys.exit(any(r.status in (Status.WRONG, Status.ERROR) for r in results))
+        summary(results)
+    alone = len(results) == 1 and not results[0].passed
+    sys.exit(alone or any(r.status in (Status.WRONG, Status.ERROR) for r in results))
 
 
-def show(console: Console, result: Result) -> None:
-    first, *rest = report.text(result).splitlines()
-    console.print(first, style=f"bold {COLOURS[result.status]}", highlight=False, markup=False)
-    for line in rest:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+@app.command(epilog="Examples: cleanlens watch · cleanlens watch 03.2")
+def watch(which: Which = None, root: Root = None) -> None:
+    """Check again on every save, show what is wrong, and move on when it is right. Ctrl-C ends it."""
+    from .watch import saves
+
+    place = folder(root)
+    entry = chosen(which)[0] if which else following(place)
+    if entry is None:
+        say("Everything is right already.")
+        return
+    introduce(entry, place, "Now")
+    say("Save the file to have it checked; Ctrl-C ends.", "dim")
+    before = texts(place)
+    try:
+        if before[entry.id]:
+            entry = judged([entry], entry, place)
+        for changed in saves(place):
+            now = texts(place)
+            edited = [e for e in entries() if now.get(e.id) and now[e.id] != before.get(e.id)]
+            if not edited and {entry.chapter.answers, entry.chapter.notebook} & changed and now[entry.id]:
+                edited = [entry]  # something around it
+            before = now
+            if edited:
+                entry = judged(edited, entry, place)
+            if entry is None:
+                return
+    except KeyboardInterrupt:
+        say("\nStopped. `cleanlens` says where you are.")
 
 
-def summary(console: Console, results: list[Result]) -> None:
-    counts = [(status, sum(r.status is status for r in results)) for status in Status]
-    console.print(", ".join(f"{n} {report.WORDS[status]}" for status, n in counts if n), highlight=False)
+def texts(place: Path) -> dict[str, str]:
+    """What is written for every exercise, to see which one an edit was about."""
+    read = [(chapter, Answers.read(chapter, place)) for chapter in outline()]
+    return {e.id: answers.text(e) for chapter, answers in read for e in chapter.exercises}
 
 
-@app.command()
-def hint(
-    which: str, level: Annotated[int, typer.Option(help="1 points, the last nearly tells.")] = 1
+def judged(edited: list[Entry], current: Entry, place: Path) -> Entry | None:
+    """Check what was edited; the exercise to go on with (None: all are right)."""
+    from .runner import grade
+
+    say(f"Checking {', '.join(e.id for e in edited)} …", "dim")
+    results = list(grade(edited, place))
+    progress.record(place, results)
+    for result in results:
+        show(result)
+    failed = [e for e, result in zip(edited, results) if not result.passed]
+    if failed:
+        return current if current in failed else failed[0]
+    entry = following(place, after=edited[-1].id)
+    if entry is None:
+        say("Everything is right.", "bold green")
+    elif entry != current or current in edited:
+        say()
+        introduce(entry, place)
+    return entry
+
+
+@app.command("next")
+def next_exercise(root: Root = None) -> None:
+    """Show the next exercise: what it asks for, and where it is written. The exit status is 1 when none is left."""
+    place = folder(root)
+    entry = following(place)
+    if entry is None:
+        say("Everything is right.")
+        sys.exit(1)
+    introduce(entry, place)
+
+
+@app.command("list", epilog="Examples: cleanlens list 03 · cleanlens list --json")
+def list_exercises(
+    which: Which = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    root: Root = None,
 ) -> None:
-    """Show a hint."""
-    for entry in chosen(which)[:1]:
-        try:
-            Console().print(report.hint_text(entry, level), highlight=False, markup=False)
-        except ValueError as error:
-            raise Problem(str(error)) from None
+    """List the exercises: status, minutes, and how many mistakes their checks can name."""
+    place, chapter = folder(root), ""
+    selected = [e for e in chosen(which) if e.chapter in here(place)]
+    states = progress.states(place, unique(e.chapter for e in selected))
+    if as_json:
+        rows = [
+            {
+                "id": e.id,
+                "chapter": e.chapter.id,
+                "name": e.names[0],
+                "names": e.names,
+                "title": e.title,
+                "status": states[e.id],
+                "mistakes": e.n_mistakes,
+                "minutes": e.details.get("minutes"),
+                "difficulty": e.details.get("difficulty"),
+                "importance": e.details.get("importance"),
+            }
+            for e in selected
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    for e in selected:
+        if e.chapter.id != chapter:
+            chapter = e.chapter.id
+            say(f"{chapter} {e.chapter.title}", "bold")
+        state = states[e.id]
+        say(
+            f"  {SIGNS[state]} {e.id} {', '.join(e.names)}: {WORDS[state]}, "
+            f"{e.details.get('minutes')} min, {e.n_mistakes} mistakes",
+            COLOURS.get(Status(state), "") if state in list(Status) else "yellow",
+        )
 
 
-@app.command()
-def solution(which: str, root: Root = None) -> None:
+def unique(chapters: Iterable[ChapterEntry]) -> list[ChapterEntry]:
+    return list({chapter.id: chapter for chapter in chapters}.values())
+
+
+@app.command(epilog="Examples: cleanlens hint 00.1 · cleanlens hint 00.1 --level 3")
+def hint(
+    which: One,
+    level: Annotated[
+        int | None, typer.Option(help="1 points, the last nearly tells. Default: the next one.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Show the next hint, or the one with this number."""
+    entry = one(which)
+    if level is None:
+        place = folder(root)
+        level = min(progress.read(place)["hints"].get(entry.id, 0) + 1, len(entry.hints))
+        seen = level
+        progress.change(place, lambda book: book["hints"].update({entry.id: seen}))
+    try:
+        say(report.hint_text(entry, level))
+    except ValueError as error:
+        raise Problem(str(error)) from None
+
+
+@app.command(epilog="Examples: cleanlens solution 00.1 · cleanlens solution 00.1 --diff")
+def solution(
+    which: One,
+    diff: Annotated[bool, typer.Option("--diff", help="Only what differs from your answer.")] = False,
+    root: Root = None,
+) -> None:
     """Show a solution, and why it is so."""
     from .solution import solution_text
 
-    console = Console()
-    for entry in chosen(which)[:1]:
-        try:
-            text = solution_text(entry, folder(root))
-        except FileNotFoundError as error:
-            raise Problem(str(error)) from None
-        console.print(Syntax(text, "python", background_color="default") if console.is_terminal else text)
-        console.print(f"\nWhy: {entry.details['why']}", highlight=False, markup=False)
+    entry, place = one(which), folder(root)
+    try:
+        text = solution_text(entry, place)
+    except FileNotFoundError as error:
+        raise Problem(str(error)) from None
+    if diff:
+        yours = Answers.read(entry.chapter, place).text(entry)
+        if not yours:
+            raise Problem(f"{entry.id} is not attempted, so there is nothing to compare.")
+        lines = difflib.unified_diff(yours.splitlines(), text.splitlines(), "yours", "solution", lineterm="")
+        colours = {"+": "green", "-": "red", "@": "cyan"}
+        for line in lines:
+            say(line, colours.get(line[:1], ""), wrap=False)
+    elif sys.stdout.isatty() and not settings["plain"]:
+        from rich.syntax import Syntax
+
+        Console().print(Syntax(text, "python", background_color="default", word_wrap=True))
+    else:
+        say(text, wrap=False)
+    say(f"\nWhy: {entry.details['why']}")
 
 
-@app.command("list")
-def list_exercises(which: Which = None, root: Root = None) -> None:
-    """List the exercises: what they ask for, how hard they are, and which you have begun."""
-    console = Console()
+@app.command(epilog="Examples: cleanlens reset 00.1 · cleanlens reset 00")
+def reset(
+    which: Annotated[str, typer.Argument(metavar="ID", help="An exercise (00.1) or a whole chapter (00).")],
+    root: Root = None,
+) -> None:
+    """Make an exercise, or a whole chapter, as it was; a copy of your file is kept."""
+    place, found = folder(root), chosen(which)
+    chapter = found[0].chapter
+    if len(found) > 1 and {e.id for e in found} != {e.id for e in chapter.exercises}:
+        one(which)
+    try:
+        whole = len(found) > 1
+        kept = workspace.reset_chapter(place, chapter) if whole else workspace.reset(place, found[0])
+    except ValueError as error:
+        raise Problem(str(error)) from None
+    progress.forget(place, [e.id for e in found])
+    say(f"{chapter.title if len(found) > 1 else found[0].id} is as it was.")
+    for path in kept:
+        say(f"  your version: {path.relative_to(place)}", wrap=False)
+
+
+@app.command(epilog="Example: cleanlens init my-course")
+def init(
+    where: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    solutions: Annotated[bool, typer.Option("--solutions", help="With the solutions' files.")] = False,
+) -> None:
+    """Make a folder to work in: exercises, notebooks, and a test that grades them."""
+    try:
+        count = workspace.init(where.resolve(), solutions)
+    except FileExistsError as error:
+        raise Problem(str(error)) from None
+    say(f"{count} files in {where}. Now: cd {where}, then cleanlens", wrap=False)
+
+
+@app.command()
+def update(root: Root = None) -> None:
+    """Bring your folder to the installed version of the course. Files you edited stay, the new one beside them."""
     place = folder(root)
-    selected = {entry.id for entry in chosen(which)}
-    for chapter in outline():
-        here = [entry for entry in chapter.exercises if entry.id in selected]
-        if not here:
-            continue
-        answers = Answers.read(chapter, place)
-        table = Table(
-            "",
-            "exercise",
-            "write",
-            "minutes",
-            "difficulty",
-            "importance",
-            title=f"{chapter.id} {chapter.title}",
+    if workspace.is_checkout(place):
+        raise Problem(f"{place} is the course's own repository: `git pull` brings it up to date.")
+    done = workspace.update(place)
+    for what, name in done:
+        say(f"{name}: {what}", wrap=False)
+    if not done:
+        say("Everything is up to date.")
+
+
+@app.command(epilog="Examples: cleanlens lab · cleanlens lab 03")
+def lab(which: Which = None, root: Root = None) -> None:
+    """Open JupyterLab on a chapter."""
+    place = folder(root)
+    entry = chosen(which)[0] if which else following(place) or entries()[0]
+    notebook = place / entry.chapter.notebook
+    if not notebook.is_file():
+        raise Problem(f"{notebook} is missing; `cleanlens update` brings it back.")
+    if find_spec("jupyterlab") is None:
+        raise Problem(
+            "JupyterLab is not installed: pip install 'cleanlens[notebooks]'. "
+            f"Any other program for notebooks opens {notebook} as well."
         )
-        for entry in here:
-            begun = "begun" if answers.of(entry).origin else ""
-            numbers = [str(entry.details[key]) for key in ("minutes", "difficulty", "importance")]
-            table.add_row(entry.id, f"{entry.title} [dim]{begun}[/dim]", ", ".join(entry.names), *numbers)
-        console.print(table)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks before it ends
+    try:
+        command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+        ended = subprocess.Popen(
+            command, cwd=place, preexec_fn=_listen if os.name == "posix" else None
+        ).wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    sys.exit(ended)
+
+
+def _listen() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@app.command()
+def doctor(root: Root = None) -> None:
+    """Show versions, models, the Hugging Face cache, and what works offline. Exit status 1: something is missing."""
+    from .doctor import examine
+
+    words = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "yellow")}
+    findings = list(examine(root))
+    for fine, text in findings:
+        sign, colour = words[fine]
+        say(f"{sign} {text}", "" if fine else colour, wrap=False)
+    sys.exit(any(fine is False for fine, _ in findings))
 
 
 @app.command()
@@ -144,6 +486,18 @@ def tour(out: Annotated[Path | None, typer.Option(help="Where to write the page.
     from . import tour as tour_module  # written against the library, imported only here
 
     sys.exit(tour_module.run(out))
+
+
+@app.command(epilog="Examples: cleanlens site · cleanlens site --out pages")
+def site(
+    out: Annotated[Path | None, typer.Option(help="The folder to write. Default: site")] = None,
+) -> None:
+    """Write the solved chapters as web pages to read; runs them first, which takes minutes."""
+    if find_spec("nbclient") is None:
+        raise Problem("This runs the notebooks, which needs more: pip install 'cleanlens[notebooks]'.")
+    from . import site as site_module
+
+    sys.exit(site_module.run(out))
 
 
 if __name__ == "__main__":

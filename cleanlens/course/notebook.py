@@ -30,7 +30,9 @@ def check(which: Any) -> None:
     found = _entries(which)
     names = _namespace(which)
     for entry in found:
-        _show(_grade(entry, names))
+        result = _grade(entry, names)
+        _show(result)
+        _remember(result)
 
 
 def grade(which: Any, names: Mapping[str, Any] | None = None) -> Result:
@@ -143,6 +145,18 @@ def _namespace(which: Any) -> dict[str, Any]:
     if not isinstance(which, str):
         names[which.__name__] = which
     return names
+
+
+def _remember(result: Result) -> None:
+    """Progress, shared with the terminal; a notebook on its own has none."""
+    from . import progress
+
+    try:
+        root = find_root()
+    except FileNotFoundError:
+        return
+    with _guard.pristine():
+        progress.record(root, [result])
 
 
 def _root() -> Path:

@@ -4,18 +4,16 @@ from pathlib import Path
 
 from . import sources
 from .catalog import Entry
+from .workspace import home
 
 
 def solution_text(entry: Entry, root: Path) -> str:
     """The solution's definitions, the helpers written for them included. Raises FileNotFoundError without the file."""
-    path = next((p for p in [root / entry.chapter.solutions, _shipped(entry)] if p.is_file()), None)
+    path = next(
+        (p for p in [root / entry.chapter.solutions, home() / entry.chapter.solutions] if p.is_file()), None
+    )
     if path is None:
         raise FileNotFoundError(
             f"{entry.chapter.solutions} is not here; your copy of the course has no solutions"
         )
     return sources.cell_text(path.read_text(encoding="utf-8"), entry.id, helpers=True)
-
-
-def _shipped(entry: Entry) -> Path:
-    """Where an installed package carries its solutions."""
-    return Path(__file__).parent / "data" / entry.chapter.solutions

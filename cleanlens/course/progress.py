@@ -1,0 +1,171 @@
+"""What was checked and how it came out: `.cleanlens/progress.json` in the learner's folder. Torch-free.
+
+    {"format": 1, "exercises": {"00.1": {"version": 1, "status": "right", "answer": "3f2a...", "where": "..."}},
+     "hints": {"00.2": 1}}
+
+A record holds for the answer that was checked (a hash of its text) and for the checker's version. The notebook, the
+terminal and pytest write the same file: under a lock, into a file beside it that then takes its place, so a process
+killed at any moment leaves a whole file. One that cannot be read is set aside, and said so.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .answers import Answers
+from .catalog import ChapterEntry, Entry, entries
+from .result import Result, Status
+
+FORMAT = 1
+UNCHECKED = "unchecked"
+"""Something was written, and not checked since."""
+LIVE = "the notebook"
+"""Where an answer stood that was checked in a running notebook: it need not be in any file."""
+
+
+def path_in(root: Path) -> Path:
+    return root / ".cleanlens" / "progress.json"
+
+
+def read(root: Path) -> dict[str, dict[str, Any]]:
+    """The records: {"exercises": {id: record}, "hints": {id: level}}. A file that is none is set aside."""
+    path = path_in(root)
+    try:
+        return _checked(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return _checked({})
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
+        aside = path.with_name(f"progress.unreadable-{time.time_ns()}.json")
+        try:
+            os.replace(path, aside)
+            done = f"It was set aside as {aside.name}; progress starts afresh, your answers are untouched."
+        except OSError:
+            done = "It is left where it is; nothing is remembered."
+        _tell(f"{path} cannot be read as this version's progress ({error}). {done}")
+        return _checked({})
+
+
+def _checked(book: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if book.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"its format is {book['format']!r}, not {FORMAT}")
+    records, hints = dict(book.get("exercises", {})), dict(book.get("hints", {}))
+    if not all(isinstance(r, dict) and r.get("status") in list(Status) for r in records.values()):
+        raise ValueError("a record without a status")
+    if not all(isinstance(level, int) for level in hints.values()):
+        raise ValueError("a hint's level is not a number")
+    return {"exercises": records, "hints": hints}
+
+
+def change(root: Path, edit: Callable[[dict[str, dict[str, Any]]], None]) -> bool:
+    """Let `edit` change the records, alone. False, with a message, where they cannot be written."""
+    from filelock import FileLock, Timeout
+
+    path = path_in(root)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(path.with_suffix(".lock"), timeout=10):
+            for left in path.parent.glob("progress-*.tmp"):
+                left.unlink(missing_ok=True)  # by a process that was killed
+            book = read(root)
+            edit(book)
+            write_whole(path, json.dumps({"format": FORMAT, **book}, indent=1) + "\n")
+        return True
+    except (OSError, Timeout) as error:
+        _tell(f"Progress is not remembered: {path} cannot be written ({error}).")
+        return False
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that at every moment it is either the old one or the new one, whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(name, path.stat().st_mode & 0o777)
+        else:
+            os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def record(root: Path, results: Iterable[Result]) -> None:
+    """Remember verdicts. What was not attempted leaves no record."""
+    judged = [result for result in results if result.status is not Status.NOT_ATTEMPTED]
+    if not judged:
+        return
+    known, read_already = {entry.id: entry for entry in entries()}, dict[str, Answers]()
+    records = {}
+    for result in judged:
+        entry = known[result.id]
+        if entry.chapter.id not in read_already:
+            read_already[entry.chapter.id] = Answers.read(entry.chapter, root)
+        answers = read_already[entry.chapter.id]
+        text = "" if result.where == LIVE else answers.text(entry)
+        records[result.id] = {
+            "version": version(entry),
+            "status": str(result.status),
+            "answer": fingerprint(text) if text else "",
+            "where": result.where,
+        } | ({"mistake": result.mistake} if result.mistake else {})
+    change(root, lambda book: book["exercises"].update(records))
+
+
+def forget(root: Path, ids: Iterable[str]) -> None:
+    """Drop what is known of some exercises."""
+    chosen = set(ids)
+    if path_in(root).exists():
+
+        def edit(book: dict[str, dict[str, Any]]) -> None:
+            for part in book.values():
+                for id in chosen & part.keys():
+                    del part[id]
+
+        change(root, edit)
+
+
+def states(root: Path, chapters: Iterable[ChapterEntry]) -> dict[str, str]:
+    """id -> a Status, or UNCHECKED, of every exercise of these chapters."""
+    records, found = read(root)["exercises"], dict[str, str]()
+    for chapter in chapters:
+        answers = Answers.read(chapter, root)
+        for entry in chapter.exercises:
+            found[entry.id] = _state(entry, answers, records.get(entry.id))
+    return found
+
+
+def _state(entry: Entry, answers: Answers, known: dict[str, Any] | None) -> str:
+    answer = answers.of(entry)
+    if known is not None and known.get("version") != version(entry):
+        known = None
+    if answer.origin is None and (known is None or known.get("where") != LIVE):
+        return str(Status.NOT_ATTEMPTED)
+    if known is None:
+        return UNCHECKED
+    if answer.origin and known.get("answer") and known["answer"] != fingerprint(answers.text(entry)):
+        return UNCHECKED
+    return str(known["status"])
+
+
+def version(entry: Entry) -> int:
+    return int(entry.details.get("version") or 1)
+
+
+def fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
