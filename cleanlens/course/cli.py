@@ -53,7 +53,10 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        if len(sys.argv) > 1:
+            app()
+        else:
+            status()  # without typer's machinery, for speed
     except Problem as problem:
         Console(stderr=True).print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
         sys.exit(2)
