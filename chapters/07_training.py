@@ -211,7 +211,7 @@ formed = (ind_curves[-1] > 0.5).nonzero().tolist()
 assert prev_head[0] < ind_head[0]
 say(
     f"Nothing for a long time, then everything at once. At the end {len(formed)} heads do induction: {', '.join(f'L{layer}H{head}' for layer, head in formed)}. "
-    "They rise together, because each of them needs the same thing, the one previous-token head, and none can begin before it is there."
+    "They rise together, and there is a reason why they would: all of them need the same thing, the one previous-token head."
 )
 
 # %% [markdown]
@@ -321,12 +321,14 @@ assert damage_curve[-1] > 2
 say(
     f"In order: {', '.join(f'{name} ({halves[name]:.0f})' for name in order)}. One might have expected the previous-token head to be finished first, since induction is built on it. But "
     f"when the induction score passes a half the previous-token head attends with {prev_curve[int((ind_curve > 0.5).int().argmax())]:.2f} of its attention. "
-    "**The circuit does not grow from the bottom up; its halves grow together.** A weak previous-token head is enough to be found, because the next softmax can amplify a small difference; "
-    "being found makes it useful; and only then is there a gradient that makes it stronger. Each half waits for the other, which is why nothing happens for so long, and why it is then so quick. "
-    "The weights' composition score comes in more slowly."
+    "**The circuit does not grow from the bottom up; its halves grow together.**"
 )
 
 # %% [markdown]
+# Why would it be so? A plausible reading: a weak previous-token head is enough to be found, because the next softmax amplifies a small difference of scores; being found makes it useful; and what is useful gets a gradient that makes
+# it stronger. While both halves are near zero, each half's gradient is multiplied by the other's smallness, as for a product $L(ab)$, where $\partial L/\partial a = L' b$: a long wait, then a run. That explains the shape; it is an explanation, though, and not something that this
+# section has measured.
+#
 # ## 3 What happens before
 #
 # Until the phase change the induction scores say "nothing". But the loss on the second repeat has come down before it, by half a nat or more. Something *is* learned. What?
@@ -377,7 +379,7 @@ say(
 # the test loss only marks the last.
 #
 # Is our phase change grokking? No. Grokking is a gap between *training* and *test* data. Here every batch is new, so there is nothing to memorise, and the training loss is a test loss. What the two share is the lesson: *sudden in the loss* does not mean *sudden in the
-# weights*. A measure made for the mechanism sees further than the loss. Our composition score above, and the bag, moved on another clock than the induction score did.
+# weights*. A measure made for the mechanism sees further than the loss; the bag above moved on another clock than the induction score did.
 #
 # ## 4 Data that ask for induction
 #
@@ -626,11 +628,11 @@ plots.line(
 )
 
 # %%
-ioi_change = find_change(grown_steps, grown["ioi_logit_diff"])
+ioi_change = find_change(grown_steps, grown["ioi_logit_diff"], 3)
 assert grown["induction"].min() > 0.5  # there from the start, and kept
 assert grown["ioi_accuracy"][0] < 0.7 < grown["ioi_accuracy"][-1]
 say(
-    f"Induction is there from step 0 ({grown['induction'][0]:.2f}) and stays (never below {grown['induction'].min():.2f}). Finding the indirect object is new, and comes with a phase change of its own: by our rule the logit difference rises fastest at step {ioi_change:.0f}, from an "
+    f"Induction is there from step 0 ({grown['induction'][0]:.2f}) and stays (never below {grown['induction'].min():.2f}). Finding the indirect object is new, and comes with a phase change of its own: by our rule the logit difference, smoothed over 3, rises fastest at step {ioi_change:.0f} (unsmoothed: {find_change(grown_steps, grown['ioi_logit_diff']):.0f}; late in log time the intervals are short, and noise weighs more), from an "
     f"accuracy of {grown['ioi_accuracy'][0]:.2f} at the start to {grown['ioi_accuracy'][-1]:.2f}. A circuit is a foundation for the next: the heads of chapter 06 read what these two layers write."
 )
 
