@@ -121,16 +121,25 @@ class Guard:
         found = []
         for owner, saved in self.saved:
             now = vars(owner)
-            found += [
-                (owner, k, now.get(k, Guard), v) for k, v in saved.items() if now.get(k, Guard) is not v
-            ]
+            # What a class inherits is replaced by adding a name; modules gain names by importing.
+            names = saved.keys() | now.keys() if isinstance(owner, type) else saved.keys()
+            pairs = [(name, now.get(name, Guard), saved.get(name, Guard)) for name in names]
+            found += [(owner, name, is_now, then) for name, is_now, then in pairs if is_now is not then]
         return found
+
+    @staticmethod
+    def put(owner: Any, name: str, value: Any) -> None:
+        """Set a name, or take it away where it was not there (`Guard` stands for that)."""
+        if value is Guard:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
 
     def restore(self) -> None:
         """Put everything back for good: between two exercises of a child process."""
         for owner, name, _, then in self.changed():
             with contextlib.suppress(Exception):
-                setattr(owner, name, then)
+                self.put(owner, name, then)
         self.torch.set_default_dtype(self.torch.float32)
         self.torch.set_default_device(None)
         self.torch.set_grad_enabled(True)
@@ -141,7 +150,7 @@ class Guard:
         """Put everything back for the time of judging: in a notebook, where the learner's changes stay theirs."""
         changed, dtype = self.changed(), self.torch.get_default_dtype()
         for owner, name, _, then in changed:
-            setattr(owner, name, then)
+            self.put(owner, name, then)
         self.torch.set_default_dtype(self.torch.float32)
         try:
             with self.torch.enable_grad():
@@ -149,4 +158,4 @@ class Guard:
         finally:
             self.torch.set_default_dtype(dtype)
             for owner, name, now, _ in changed:
-                setattr(owner, name, now) if now is not Guard else delattr(owner, name)
+                self.put(owner, name, now)
