@@ -182,6 +182,7 @@ def _finish(
         margin={"l": 60, "r": 20, "t": 60 if title else 20, "b": 60},
         height=400,
         font={"size": 13},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},  # leaves a phone room
     )
     figure.update_xaxes(title={"text": x_label})
     figure.update_yaxes(title={"text": y_label})
@@ -239,7 +240,7 @@ def attention(tokens: Sequence[str], patterns: Any, head_names: Sequence[str] | 
     if len(names) != len(matrix):
         raise ValueError(f"attention: {len(matrix)} heads but {len(names)} names")
     text = f"Attention patterns of {', '.join(names)} over the {len(tokens)} tokens {_excerpt(tokens)}"
-    return View("AttentionHeads", text, attention=rounded, tokens=list(tokens), attentionHeadNames=names)
+    return View("AttentionHeads", text, attention=rounded, tokens=_shown(tokens), attentionHeadNames=names)
 
 
 def tokens(tokens: Sequence[str], values: Any, title: str = "") -> View:
@@ -254,7 +255,12 @@ def tokens(tokens: Sequence[str], values: Any, title: str = "") -> View:
         f"{title or 'Tokens coloured by value'}: {_excerpt(tokens)}; lowest {numbers[low]:.3g} at "
         f"{tokens[low]!r}, highest {numbers[high]:.3g} at {tokens[high]!r}"
     )
-    return View("ColoredTokens", text, tokens=list(tokens), values=np.round(numbers, 4).tolist())
+    return View("ColoredTokens", text, tokens=_shown(tokens), values=np.round(numbers, 4).tolist())
+
+
+def _shown(tokens: Sequence[str]) -> list[str]:
+    """CircuitsVis puts a token on the page as HTML, where "<bos>" would vanish: brackets that mean nothing there."""
+    return [str(token).replace("<", "‹").replace(">", "›") for token in tokens]
 
 
 def _excerpt(tokens: Sequence[str], most: int = 30) -> str:
@@ -320,10 +326,14 @@ def to_html(figure: Any) -> str:
     if isinstance(figure, View):
         return figure.body()
     if isinstance(figure, go.Figure):
-        drawn = figure.to_html(
+        title = figure.layout.title.text  # as text of the page, which breaks lines where a phone needs it
+        untitled = go.Figure(figure).update_layout(title=None, margin_t=36)
+        drawn = untitled.to_html(
             full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
         )
-        return f'<div class="cleanlens-plot" role="figure" aria-label="{html.escape(describe(figure))}">{drawn}</div>'
+        heading = f'<p style="margin:.6em 0 0;text-align:center">{html.escape(title)}</p>' if title else ""
+        label = html.escape(describe(figure))
+        return f'<div class="cleanlens-plot" role="figure" aria-label="{label}">{heading}{drawn}</div>'
     return f"<pre>{html.escape(str(figure))}</pre>"
 
 

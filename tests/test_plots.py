@@ -89,6 +89,7 @@ def test_attention_holds_its_patterns_and_survives_any_token() -> None:
     script = view.body().partition("<script>")[2]
     assert script.count("</script>") == 1
     assert "<!--" not in view.body()
+    assert view.properties["tokens"] == ["‹/script›", "‹!--"]  # CircuitsVis would take them for HTML
 
 
 def every_figure() -> list[object]:

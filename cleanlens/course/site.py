@@ -69,7 +69,7 @@ def _formula(latex: str, options: dict[str, Any]) -> str:
     """LaTeX as MathML, which browsers draw by themselves."""
     from latex2mathml.converter import convert
 
-    latex = re.sub(r"\\text\{[^{}]*\}", lambda text: text[0].replace(r"\_", "_"), latex)  # it would show the \\
+    latex = re.sub(r"\\text\{[^{}]*\}", lambda text: text[0].replace(r"\_", "_"), latex)
     return convert(latex, display="block" if options.get("display_mode") else "inline")
 
 
@@ -185,7 +185,7 @@ pre { background: #f4f6f9; padding: .8rem 1rem; border-radius: 5px; font-size: .
 pre.code { border-left: 3px solid #b9c4d6; }
 code { font-size: .9em; background: #f1f3f7; padding: .1em .25em; border-radius: 3px; } pre code { padding: 0; font-size: 1em; }
 .output { margin: .6rem 0 1.4rem; } .output pre { background: #fff; border: 1px solid #e1e6ee; }
-table { border-collapse: collapse; font-size: .92rem; margin: .8rem 0; }
+table { border-collapse: collapse; font-size: .92rem; margin: .8rem 0; overflow-wrap: normal; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid #e1e6ee; text-align: left; vertical-align: top; }
 .exercise { border: 1px solid #c9d3e2; border-left: 5px solid #1a56a8; border-radius: 5px; padding: .2rem 1rem; margin: 1.4rem 0; }
 summary { cursor: pointer; padding: .5rem 0; color: #1a56a8; }

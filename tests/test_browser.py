@@ -1,0 +1,201 @@
+"""In a real browser, with no network: every figure is drawn, figures react to hovering, nothing is fetched.
+
+Needs Chromium or Chrome, its driver, and selenium (in the dev extra); skipped without them.
+"""
+
+import importlib.util
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cleanlens import plots
+from cleanlens.course import catalog, site, tour
+
+ROOT = Path(__file__).parents[1]
+BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+DRIVER = shutil.which("chromedriver")
+MISSING = [
+    name
+    for name, found in {
+        "chromium": BROWSER,
+        "chromedriver": DRIVER,
+        "selenium": importlib.util.find_spec("selenium"),
+    }.items()
+    if not found
+]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+]
+TOKENS = ["<bos>", "When", " Mary", " and", " John", " went", " to", " the"]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless Chromium that keeps its console and the list of what it asked for, and reaches no host."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    flags += "disable-component-update disable-sync disable-dev-shm-usage window-size=1200,1000"
+    for flag in [*flags.split(), f"user-data-dir={tmp_path_factory.mktemp('browser')}"]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+    )
+    yield driver
+    driver.quit()
+
+
+def until(browser: Any, script: str, seconds: float = 30) -> Any:
+    """The value of a script as soon as it is true."""
+    stop = time.monotonic() + seconds
+    while not (value := browser.execute_script(f"return {script}")):
+        assert time.monotonic() < stop, f"waited {seconds} s for {script}"
+        time.sleep(0.1)
+    return value
+
+
+def visit(browser: Any, page: Path) -> None:
+    """Open a page and wait until every figure on it is drawn."""
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.get(page.as_uri())
+    until(browser, "document.readyState === 'complete'")
+    until(
+        browser,
+        "[...document.querySelectorAll('.cleanlens-plot')].every(e => e.querySelector('.mlayer > *')) && "
+        "[...document.querySelectorAll('.cleanlens-view')].every(e => e.children.length > 0)",
+    )
+
+
+def assert_quiet(browser: Any) -> None:
+    """The console shows no error, and nothing but the page's own files was asked for."""
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not errors, errors
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert asked, "the browser reports no request, not even for the page"
+    outside = [url[:100] for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+    assert not outside, outside
+
+
+def hover(browser: Any, selector: str) -> None:
+    """Move the mouse over the middle of the first element that fits."""
+    from selenium.webdriver import ActionChains
+
+    place = until(browser, f"document.querySelector({selector!r})")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    ActionChains(browser).move_to_element(place).pause(0.3).move_by_offset(3, 3).perform()
+
+
+def count(browser: Any, selector: str) -> int:
+    return browser.execute_script(f"return document.querySelectorAll({selector!r}).length")
+
+
+def fits(browser: Any, width: int) -> bool:
+    """Whether nothing sticks out of the page at this width."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    time.sleep(0.5)
+    found = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return found[0] <= found[1]
+
+
+@pytest.fixture(scope="module")
+def tour_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tour of two sections."""
+    section = tour.Section("Figures", "Of two kinds.")
+    section.finds("a finding", True)
+    section.figures = [
+        ("a heatmap", plots.patching_map(torch.eye(8), TOKENS, title="A heatmap")),
+        ("curves", plots.line({"one": [1, 2], "two": [2, 1]}, title="Curves")),
+    ]
+    views = tour.Section("Views", "Attention and tokens.")
+    views.figures = [
+        ("attention", plots.attention(TOKENS, torch.eye(8).expand(4, 8, 8))),
+        ("tokens", plots.tokens(TOKENS, list(range(8)))),
+        ("text", "a < b"),
+    ]
+    path = tmp_path_factory.mktemp("tour") / "tour.html"
+    path.write_text(tour.page([section, views]), encoding="utf-8")
+    return path
+
+
+def test_the_tour_draws_and_reacts(browser: Any, tour_page: Path) -> None:
+    visit(browser, tour_page)
+    assert (count(browser, ".cleanlens-plot"), count(browser, ".cleanlens-view")) == (2, 2)
+    hover(browser, ".cleanlens-plot .nsewdrag")
+    until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
+    head = "document.querySelector('.cleanlens-view')"
+    assert "head 2 Zoomed" not in browser.execute_script(f"return {head}.innerText")
+    hover_head(browser, 2)
+    until(browser, f"{head}.innerText.includes('head 2 Zoomed')")
+    assert_quiet(browser)
+
+
+def hover_head(browser: Any, head: int) -> None:
+    """Move the mouse over a head's small picture in the first attention view."""
+    from selenium.webdriver import ActionChains
+
+    place = until(
+        browser,
+        "[...document.querySelectorAll('.cleanlens-view *')]"
+        f".find(e => e.children.length === 0 && e.textContent === 'head {head}')",
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    ActionChains(browser).move_to_element(place).pause(0.3).perform()
+
+
+def test_the_tour_fits_a_phone(browser: Any, tour_page: Path) -> None:
+    visit(browser, tour_page)
+    assert fits(browser, 390)
+
+
+def test_notebook_outputs_draw_on_their_own(browser: Any, tmp_path: Path) -> None:
+    """Each output brings the script, packed; a page of several unpacks it once, and each is enough alone."""
+    for n in (1, 3):
+        page = tmp_path / f"{n}.html"
+        outputs = "".join(plots.attention(TOKENS, torch.eye(8))._repr_html_() for _ in range(n))
+        page.write_text(f'<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">{outputs}')
+        visit(browser, page)
+        until(browser, "document.querySelector('.cleanlens-view').innerText.includes('Zoomed')")
+        assert_quiet(browser)
+
+
+def test_what_this_file_asserts_would_fail_on_a_page_that_fetches(browser: Any, tmp_path: Path) -> None:
+    page = tmp_path / "outside.html"
+    page.write_text('<script src="https://example.org/x.js"></script>')
+    visit(browser, page)
+    with pytest.raises(AssertionError):
+        assert_quiet(browser)
+
+
+def test_a_chapter_draws_and_fits(browser: Any, tmp_path: Path) -> None:
+    [chapter] = [c for c in catalog.outline() if c.id == "02"]
+    (tmp_path / "scripts").mkdir()
+    for name, source in plots.scripts().items():
+        (tmp_path / "scripts" / name).write_text(source, encoding="utf-8")
+    path = tmp_path / "chapter.html"
+    body = site.chapter_body(chapter, site.executed(chapter, ROOT))
+    path.write_text(site.page(chapter.title, body), encoding="utf-8")
+    visit(browser, path)
+    assert count(browser, ".cleanlens-plot") > 3
+    assert count(browser, ".cleanlens-view") >= 1
+    assert count(browser, "math") > 10
+    hover(browser, ".cleanlens-plot .nsewdrag")
+    until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
+    assert fits(browser, 390)
+    assert_quiet(browser)
