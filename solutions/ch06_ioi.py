@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens import ActivationCache, HookedTransformer
@@ -241,21 +241,6 @@ def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) ->
     return means
 
 
-# solution only
-def kept_places(
-    circuit: dict[str, list[tuple[int, int]]],
-    positions: dict[str, Int[Tensor, " b"]],
-    layer: int,
-    shape: list[int],
-) -> Bool[Tensor, "b s h"]:
-    """Where a layer's heads are left alone: one position per prompt for each role."""
-    mask = torch.zeros(shape, dtype=torch.bool)
-    for role, heads in circuit.items():
-        for _, head in (place for place in heads if place[0] == layer):
-            mask[torch.arange(shape[0]), positions[role], head] = True
-    return mask
-
-
 # exercise 06.10
 def circuit_faithfulness(
     model: HookedTransformer,
@@ -276,11 +261,14 @@ def circuit_faithfulness(
         positions: where the heads of each role are left alone, one position per prompt.
     """
     _, abc = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    kept = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, 1, dtype=torch.bool)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            kept[layer, torch.arange(b), positions[role], head] = True  # one position per prompt
 
     def ablate(z, hook):
-        means = template_means(abc[hook.name], templates)
-        kept = kept_places(circuit, positions, hook.layer(), list(z.shape[:3]))
-        return torch.where(kept[..., None], z, means)
+        return torch.where(kept[hook.layer()], z, template_means(abc[hook.name], templates))
 
     hooks = [(get_act_name("z", layer), ablate) for layer in range(model.cfg.n_layers)]
     return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))

@@ -1261,6 +1261,7 @@ ex = chapter.exercise(
     importance=4,
     source="Wang et al. 2022, section 3.1 and the appendix on path patching; Goldowsky-Dill et al. 2023. Identity: with all heads held, "
     "the stream changes by (z_new - z) @ W_O[head], and only MLPs pass it on.",
+    seeds=2,
     atol=1e-4,
     hints=[
         "Hook z in every layer with one function: start from cache[hook.name].clone(), which holds all heads at their values.",
@@ -1436,6 +1437,7 @@ ex = chapter.exercise(
     importance=4,
     source="Wang et al. 2022, section 3.1, figure on path patching: three runs. Checked against cleanlens.patching.path_patch, which has "
     "tests of its own.",
+    seeds=1,
     atol=1e-4,
     hints=[
         "Run 1 is done already: cache and new_cache. Run 2: as in 06.8 (freeze all heads, send, MLPs run), and keep what arrives at the "
