@@ -28,7 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Which = Annotated[
-    str | None, typer.Argument(help="An exercise (00.1, build_vocab) or a chapter (00, tokens).")
+    str | None,
+    typer.Argument(metavar="[ID]", help="An exercise (00.1, build_vocab) or a chapter (00, tokens)."),
 ]
 One = Annotated[str, typer.Argument(metavar="ID", help="An exercise: 00.1, or build_vocab.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Your copy of the course, if you are not in it.")]
@@ -76,10 +77,16 @@ def main() -> None:
 def start(
     context: typer.Context,
     plain: Annotated[bool, typer.Option("--plain", help="No colour, ASCII only.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     root: Root = None,
 ) -> None:
     """Without a command: where you are, and what is next."""
     settings["plain"] = plain
+    if version:
+        from cleanlens import __version__
+
+        say(f"cleanlens {__version__}")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         status(root)
 
@@ -237,16 +244,17 @@ def watch(which: Which = None, root: Root = None) -> None:
     from .watch import saves
 
     place = folder(root)
-    entry = chosen(which)[0] if which else following(place)
-    if entry is None:
+    first = chosen(which)[0] if which else following(place)
+    if first is None:
         say("Everything is right already.")
         return
+    entry = first
     introduce(entry, place, "Now")
     say("Save the file to have it checked; Ctrl-C ends.", "dim")
     before = texts(place)
     try:
         if before[entry.id]:
-            entry = judged([entry], entry, place)
+            entry = judged([entry], entry, place) or entry
         for changed in saves(place):
             now = texts(place)
             edited = [e for e in entries() if now.get(e.id) and now[e.id] != before.get(e.id)]
@@ -254,9 +262,10 @@ def watch(which: Which = None, root: Root = None) -> None:
                 edited = [entry]  # something around it
             before = now
             if edited:
-                entry = judged(edited, entry, place)
-            if entry is None:
-                return
+                following_one = judged(edited, entry, place)
+                if following_one is None:
+                    return
+                entry = following_one
     except KeyboardInterrupt:
         say("\nStopped. `cleanlens` says where you are.")
 
