@@ -66,3 +66,12 @@ def gradients() -> Iterator[None]:
     """Each file starts with gradients on, also after a notebook that switched them off for good."""
     with torch.enable_grad():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobodys_progress(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A chapter that a test runs is not the learner's: it leaves no progress behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name.startswith("test_chapter_"):
+            patch.setenv("CLEANLENS_PROGRESS", "off")
+        yield

@@ -5,6 +5,7 @@ rule (the file, else the notebook); it is called first, what it gave is turned i
 expected value computed.
 """
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -148,9 +149,11 @@ def _namespace(which: Any) -> dict[str, Any]:
 
 
 def _remember(result: Result) -> None:
-    """Progress, shared with the terminal; a notebook on its own has none."""
+    """Progress, shared with the terminal; a notebook on its own has none, nor one that a test runs."""
     from . import progress
 
+    if os.environ.get("CLEANLENS_PROGRESS") == "off":
+        return
     try:
         root = find_root()
     except FileNotFoundError:
