@@ -226,7 +226,7 @@ say(
 # $$ \text{slope}_i = \frac{s_{i+1} - s_i}{\log(1 + t_{i+1}) - \log(1 + t_i)} . $$
 #
 # *With numbers.* Steps $10, 20, 1000, 4000$ with scores $0,\ 0.5,\ 1,\ 4$. Per step, the first interval is the steepest ($0.05$ against $0.0005$ and $0.001$). In log time the slopes are
-# $0.5 / \log\frac{21}{11} = 0.77$, then $0.13$, then $3 / \log\frac{4001}{1001} = 2.17$: the last. Multiplying the training by four has changed more there than doubling it did at the start.
+# $0.5 / \log\frac{21}{11} = 0.77$, then $0.13$, then $3 / \log\frac{4001}{1001} = 2.17$: the last. For each doubling of the training, more changes there than anywhere before.
 #
 # **Where is a slope?** It belongs to an interval, not to one of its ends. Its place is the middle, in the time in which the slope was taken: the geometric mean
 #
@@ -463,7 +463,7 @@ check("07.4")
 # %% [markdown]
 # ### Live
 #
-# A two-layer attention-only transformer with two heads per layer, trained from random weights in front of your eyes: about two minutes on two free cores. Every 25 steps it is scored on prompts of lengths that it is *not* tuned to. (For a quick pass through the notebook set the environment variable
+# A two-layer attention-only transformer with two heads per layer, trained from random weights in front of your eyes: about two minutes on two free cores. Segments have any length from 4 to 60, so most offsets in the context occur. Every 25 steps it is scored on prompts of three lengths. (For a quick pass through the notebook set the environment variable
 # `CLEANLENS_LIVE_STEPS` to a small number; the phase change then lies beyond the end, and the text below says so.)
 
 # %%
@@ -488,13 +488,13 @@ def train_live(min_len: int, max_len: int, total: int, test_lengths: list[int], 
         bar.set_postfix(loss=f"{history[-1]['second_loss']:.2f}", induction=f"{history[-1]['induction']:.2f}")
         return history[-1]["second_loss"]
 
-    at, _ = train_loop(model, next_batch, total, score, 25, 3e-3)
+    at, _ = train_loop(model, next_batch, total, score, 25, 2e-3)
     bar.close()
     return model, torch.tensor(at), {name: torch.tensor([h[name] for h in history]) for name in history[0]}
 
 
 started = time.perf_counter()
-live_model, live_steps, live_history = train_live(4, 20, LIVE_STEPS, [7, 15, 25])
+live_model, live_steps, live_history = train_live(4, 60, LIVE_STEPS, [7, 15, 25])
 minutes = (time.perf_counter() - started) / 60
 
 # %%
@@ -527,12 +527,15 @@ else:
     )
 
 # %% [markdown]
+# Worth trying: `train_live(4, 20, ...)`. In a trial of ours with segments of at most 20 tokens the loss on the second repeat came down as well, to about 1.5 after 1300 steps, but no head's induction score rose above 0.2. Short segments leave room for something less clean, and what it is you could find out
+# with chapters 04 and 05. It is the lesson of section 4 again: the range of lengths belongs to the question that the data ask.
+#
 # ### The wrong data, live
 #
 # The same loop, a shorter run, and all segments of length 16. Judge it by its own length and by others.
 
 # %%
-FIXED_STEPS = max(1, LIVE_STEPS // 4)
+FIXED_STEPS = max(1, LIVE_STEPS // 3)
 fixed_model, fixed_steps, fixed_history = train_live(16, 16, FIXED_STEPS, [16])
 
 
@@ -548,7 +551,7 @@ fixed_losses, free_losses = second_losses(fixed_model, lengths), second_losses(l
 plots.line(
     {
         "trained on length 16 only": list(fixed_losses.values()),
-        "trained on lengths 4 to 20": list(free_losses.values()),
+        "trained on lengths 4 to 60": list(free_losses.values()),
     },
     lengths,
     "Loss on the second repeat, by the length of the test",
@@ -561,7 +564,7 @@ at_home, abroad = fixed_losses[16], sum(fixed_losses[length] for length in (12, 
 learned_offset = at_home < 1.5
 if learned_offset:
     say(
-        f"After {FIXED_STEPS} steps the model on one length has a loss of **{at_home:.2f}** on length 16, sooner than induction comes. On lengths 12, 14, 18 and 20 it is **{abroad:.2f}**, where knowing nothing gives "
+        f"After {FIXED_STEPS} steps the model on one length has a loss of **{at_home:.2f}** on length 16, and it learned that sooner than induction comes. On lengths 12, 14, 18 and 20 it is **{abroad:.2f}**, where knowing nothing gives "
         f"{math.log(live.d_vocab - 1):.2f}. It has learned an offset; where the offset points at a wrong token it is confidently wrong. A training curve alone would have called it the better model."
     )
 else:
