@@ -2,22 +2,25 @@
 # %% [markdown]
 # # 07 Training dynamics
 #
-# Chapters 03 and 05 took an induction circuit apart that was already there. Where did it come from? Nobody put it in. At the start the
-# weights are random numbers; then the same dull rule, *change every weight a little so that the loss falls*, is applied a few
-# thousand times; and at the end two layers of heads cooperate. A circuit has a history, and the history says things about it that the
-# finished weights do not: which piece came first, what the model did before, how much of a sharp change in the loss was prepared
-# unseen.
+# Chapters 03 and 05 took an induction circuit apart that was already there. Where did it come from? Nobody put it in.
+# At the start the weights are random numbers; then the same dull rule, *change every weight a little so that the loss
+# falls*, is applied a few thousand times; and at the end two layers of heads cooperate. A circuit has a history, and
+# the history says things about it that the finished weights do not: which piece came first, what the model did
+# before, how much of a sharp change in the loss was prepared unseen.
 #
 # In this chapter you
 #
 # 1. put the same question to every checkpoint of a training run (07.1);
-# 2. find the moment of a *phase change* by a rule rather than by eye (07.2), and see what grows around it, and what before it;
-# 3. make training data that leave induction as the only good rule, and see what the model learns from data that do not (07.3);
+# 2. find the moment of a *phase change* by a rule rather than by eye (07.2), and see what grows around it, and what
+#    before it;
+# 3. make training data that leave induction as the only good rule, and see what the model learns from data that do
+#    not (07.3);
 # 4. write the training loop and watch induction appear live, in about two minutes (07.4);
-# 5. grow the two-layer model into the four-layer `gpt2-demo` without changing what it computes, to the last digit (07.5).
+# 5. grow the two-layer model into the four-layer `gpt2-demo` without changing what it computes, to the last digit
+#    (07.5).
 #
-# The story of the phase change is that of Olsson et al. 2022, *In-context Learning and Induction Heads*; we name its headings where we follow
-# it. You need the scores of chapter 03; a look at chapter 05 helps.
+# The story of the phase change is that of Olsson et al. 2022, *In-context Learning and Induction Heads*; we name its
+# headings where we follow it. You need the scores of chapter 03; a look at chapter 05 helps.
 
 # %%
 import json
@@ -60,8 +63,9 @@ def own(id: str, name: str):
 # %% [markdown]
 # ## 1 Checkpoints
 #
-# While `attn-only-2l-demo` was trained, its weights were kept now and then: not every hundred steps, but close together where much
-# happens. `get_checkpoint_labels` says when, and `from_pretrained(..., checkpoint_value=step)` loads the model as it was then.
+# While `attn-only-2l-demo` was trained, its weights were kept now and then: not every hundred steps, but close
+# together where much happens. `get_checkpoint_labels` says when, and `from_pretrained(..., checkpoint_value=step)`
+# loads the model as it was then.
 
 # %%
 labels, label_type = get_checkpoint_labels("attn-only-2l-demo")
@@ -73,11 +77,11 @@ cfg = checkpoints[labels[-1]].cfg
 print(f"{len(labels)} checkpoints, counted in {label_type}s: {labels}")
 
 # %% [markdown]
-# A score on one checkpoint is a number. A *curve* of scores claims more: that what changes from point to point is the model and nothing else. So
-# everything else must be held still. The prompts are drawn **once**: with new random tokens for each checkpoint, part of every rise is luck. The
-# model is in **eval mode**, in which dropout and batch statistics, where a model has them, are switched off. And the points are in order of
-# **time**. That last one sounds too simple to go wrong, but labels often come as text, from file names, and as text
-# `"1000" < "200"`.
+# A score on one checkpoint is a number. A *curve* of scores claims more: that what changes from point to point is the
+# model and nothing else. So everything else must be held still. The prompts are drawn **once**: with new random
+# tokens for each checkpoint, part of every rise is luck. The model is in **eval mode**, in which dropout and batch
+# statistics, where a model has them, are switched off. And the points are in order of **time**. That last one sounds
+# too simple to go wrong, but labels often come as text, from file names, and as text `"1000" < "200"`.
 #
 # How much luck is there in a random prompt? Score one checkpoint on ten different draws:
 
@@ -103,8 +107,9 @@ say(
 )
 
 # %% [markdown]
-# One more trap. Models are big, so a loader often writes each checkpoint into *one* model and hands that back. Collect the models in a list first and score
-# them afterwards, and you have scored the last checkpoint as often as there are labels.
+# One more trap. Models are big, so a loader often writes each checkpoint into *one* model and hands that back.
+# Collect the models in a list first and score them afterwards, and you have scored the last checkpoint as often as
+# there are labels.
 
 # %%
 # exercise 07.1
@@ -113,8 +118,8 @@ say(
 check("07.1")
 
 # %% [markdown]
-# What you wrote, or the course's version of it, on the real run. The prompts are 16 rows of 25 random tokens, repeated once; for each checkpoint we take
-# the loss on both repeats and every head's scores.
+# What you wrote, or the course's version of it, on the real run. The prompts are 16 rows of 25 random tokens,
+# repeated once; for each checkpoint we take the loss on both repeats and every head's scores.
 
 # %%
 n = 25
@@ -174,10 +179,12 @@ say(
 )
 
 # %% [markdown]
-# Olsson et al. saw the same bump in the loss curves of language models from two layers up, and not in those of one layer ("Argument 1: Transformer language models undergo a 'phase change' ..."). Why the
-# depth matters you know from chapter 05: the circuit needs a head that reads what another head wrote.
+# Olsson et al. saw the same bump in the loss curves of language models from two layers up, and not in those of one
+# layer ("Argument 1: Transformer language models undergo a 'phase change' ..."). Why the depth matters you know from
+# chapter 05: the circuit needs a head that reads what another head wrote.
 #
-# The heads over the same time. Each line is one head; the brighter the panel below, the more of an induction head it is.
+# The heads over the same time. Each line is one head; the brighter the panel below, the more of an induction head it
+# is.
 
 # %%
 names = checkpoints[labels[-1]].all_head_labels()
@@ -217,23 +224,29 @@ say(
 # %% [markdown]
 # ## 2 When exactly?
 #
-# "At about step 950" is what an eye says. A rule is better: it can be applied to thirty runs, and it does not know what we hope for. A phase change is where a score
-# **rises fastest**, so look for the largest slope. Three decisions hide in this.
+# "At about step 950" is what an eye says. A rule is better: it can be applied to thirty runs, and it does not know
+# what we hope for. A phase change is where a score **rises fastest**, so look for the largest slope. Three decisions
+# hide in this.
 #
-# **Slope per what?** Checkpoints are unevenly spaced. A difference between neighbours must be divided by the time between them, or the widest interval wins for being wide. And time
-# itself: what training does at first in ten steps takes a thousand later on, so we measure in $x = \log(1 + t)$ (the $1$ lets step $0$ in):
+# **Slope per what?** Checkpoints are unevenly spaced. A difference between neighbours must be divided by the time
+# between them, or the widest interval wins for being wide. And time itself: what training does at first in ten steps
+# takes a thousand later on, so we measure in $x = \log(1 + t)$ (the $1$ lets step $0$ in):
 #
 # $$ \text{slope}_i = \frac{s_{i+1} - s_i}{\log(1 + t_{i+1}) - \log(1 + t_i)} . $$
 #
-# *With numbers.* Steps $10, 20, 1000, 4000$ with scores $0,\ 0.5,\ 1,\ 4$. Per step, the first interval is the steepest ($0.05$ against $0.0005$ and $0.001$). In log time the slopes are
-# $0.5 / \log\frac{21}{11} = 0.77$, then $0.13$, then $3 / \log\frac{4001}{1001} = 2.17$: the last. For each doubling of the training, more changes there than anywhere before.
+# *With numbers.* Steps $10, 20, 1000, 4000$ with scores $0,\ 0.5,\ 1,\ 4$. Per step, the first interval is the
+# steepest ($0.05$ against $0.0005$ and $0.001$). In log time the slopes are $0.5 / \log\frac{21}{11} = 0.77$, then
+# $0.13$, then $3 / \log\frac{4001}{1001} = 2.17$: the last. For each doubling of the training, more changes there
+# than anywhere before.
 #
-# **Where is a slope?** It belongs to an interval, not to one of its ends. Its place is the middle, in the time in which the slope was taken: the geometric mean
+# **Where is a slope?** It belongs to an interval, not to one of its ends. Its place is the middle, in the time in
+# which the slope was taken: the geometric mean
 #
 # $$ t^* = \sqrt{(1 + t_i)(1 + t_{i+1})} - 1, \qquad \text{above: } \sqrt{1001 \cdot 4001} - 1 \approx 2000. $$
 #
-# **And noise?** One lucky checkpoint makes a steep rise and a steep fall. Average neighbours first, *as many from the left as from the right*: an average that looks only back shows everything
-# later than it was. At the ends there are fewer neighbours; average those that exist. Zeros in their place would bend the curve.
+# **And noise?** One lucky checkpoint makes a steep rise and a steep fall. Average neighbours first, *as many from the
+# left as from the right*: an average that looks only back shows everything later than it was. At the ends there are
+# fewer neighbours; average those that exist. Zeros in their place would bend the curve.
 
 # %%
 # exercise 07.2
@@ -256,9 +269,10 @@ say("| rises fastest at step | as it is | smoothed over 3 |\n|---|---|---|\n" + 
 assert max(when.values()) < 1.5 * min(when.values())
 
 # %% [markdown]
-# The three changes are the same event, seen from three sides. Be careful with what this shows. That two curves move together is correlation; Olsson et al. call this evidence by
-# co-occurrence ("Argument 1") and add others: if the architecture is changed so that induction is easier, the change moves earlier ("Argument 2"), and when the heads are knocked out the ability goes
-# ("Argument 3"). The third we can have at every checkpoint, with one hook of chapter 04.
+# The three changes are the same event, seen from three sides. Be careful with what this shows. That two curves move
+# together is correlation; Olsson et al. call this evidence by co-occurrence ("Argument 1") and add others: if the
+# architecture is changed so that induction is easier, the change moves earlier ("Argument 2"), and when the heads are
+# knocked out the ability goes ("Argument 3"). The third we can have at every checkpoint, with one hook of chapter 04.
 
 
 # %%
@@ -292,7 +306,8 @@ plots.line(
 )
 
 # %% [markdown]
-# To put everything on one scale: at which step has each measure gone half of the way from its first value to its last (straight lines between checkpoints)?
+# To put everything on one scale: at which step has each measure gone half of the way from its first value to its last
+# (straight lines between checkpoints)?
 
 
 # %%
@@ -325,16 +340,20 @@ say(
 )
 
 # %% [markdown]
-# Why would it be so? A plausible reading: a weak previous-token head is enough to be found, because the next softmax amplifies a small difference of scores; being found makes it useful; and what is useful gets a gradient that makes
-# it stronger. While both halves are near zero, each half's gradient is multiplied by the other's smallness, as for a product $L(ab)$, where $\partial L/\partial a = L' b$: a long wait, then a run. That explains the shape; it is an explanation, though, and not something that this
-# section has measured.
+# Why would it be so? A plausible reading: a weak previous-token head is enough to be found, because the next softmax
+# amplifies a small difference of scores; being found makes it useful; and what is useful gets a gradient that makes
+# it stronger. While both halves are near zero, each half's gradient is multiplied by the other's smallness, as for a
+# product $L(ab)$, where $\partial L/\partial a = L' b$: a long wait, then a run. That explains the shape; it is an
+# explanation, though, and not something that this section has measured.
 #
 # ## 3 What happens before
 #
-# Until the phase change the induction scores say "nothing". But the loss on the second repeat has come down before it, by half a nat or more. Something *is* learned. What?
+# Until the phase change the induction scores say "nothing". But the loss on the second repeat has come down before
+# it, by half a nat or more. Something *is* learned. What?
 #
-# A guess: without knowing *which* token comes next, one can know *which tokens are around*. In a row with repeats, a token that has occurred is likelier than one that has not. So split the probability that the model gives, in the second
-# repeat, into two measures:
+# A guess: without knowing *which* token comes next, one can know *which tokens are around*. In a row with repeats, a
+# token that has occurred is likelier than one that has not. So split the probability that the model gives, in the
+# second repeat, into two measures:
 #
 # * the probability of **all tokens seen so far in the row**: the bag ($n$ tokens of the first repeat);
 # * the probability of **the right one** among them. If the model knows the bag and nothing more, it is bag$/n$.
@@ -374,23 +393,33 @@ say(
 )
 
 # %% [markdown]
-# That is a **progress measure**: a number that moves before the headline number does. Nanda et al. 2023, *Progress measures for grokking via mechanistic interpretability*, have the classical example. A network learns modular addition; for thousands of steps it gives only the training
-# examples right, then quite suddenly all others (the *grokking* of Power et al. 2022). Measured through the circuit (in the Fourier basis in which the network adds) there is no suddenness: three phases, memorisation, formation of the circuit, and cleanup, run smoothly, and the jump of
-# the test loss only marks the last.
+# That is a **progress measure**: a number that moves before the headline number does. Nanda et al. 2023, *Progress
+# measures for grokking via mechanistic interpretability*, have the classical example. A network learns modular
+# addition; for thousands of steps it gives only the training examples right, then quite suddenly all others (the
+# *grokking* of Power et al. 2022). Measured through the circuit (in the Fourier basis in which the network adds)
+# there is no suddenness: three phases, memorisation, formation of the circuit, and cleanup, run smoothly, and the
+# jump of the test loss only marks the last.
 #
-# Is our phase change grokking? No. Grokking is a gap between *training* and *test* data. Here every batch is new, so there is nothing to memorise, and the training loss is a test loss. What the two share is the lesson: *sudden in the loss* does not mean *sudden in the
-# weights*. A measure made for the mechanism sees further than the loss; the bag above moved on another clock than the induction score did.
+# Is our phase change grokking? No. Grokking is a gap between *training* and *test* data. Here every batch is new, so
+# there is nothing to memorise, and the training loss is a test loss. What the two share is the lesson: *sudden in the
+# loss* does not mean *sudden in the weights*. A measure made for the mechanism sees further than the loss; the bag
+# above moved on another clock than the induction score did.
 #
 # ## 4 Data that ask for induction
 #
-# Now your own model. What should it be trained on? Repeated random tokens: the second time round, everything can be known. But **a network learns the easiest rule that fits**, and there is an easier one. Suppose every segment has length $n = 16$. Then the right token always stands $n - 1 = 15$ positions back from where we
-# are, and a single head with the positional rule
+# Now your own model. What should it be trained on? Repeated random tokens: the second time round, everything can be
+# known. But **a network learns the easiest rule that fits**, and there is an easier one. Suppose every segment has
+# length $n = 16$. Then the right token always stands $n - 1 = 15$ positions back from where we are, and a single head
+# with the positional rule
 #
 # $$ \text{attend to position } t - 15 $$
 #
-# gets everything right: one layer, no matching, no composition. It is no induction head, and on a segment of length $17$ it fails completely. From the training loss one cannot tell the two apart. The mistake is in the data, and only data of another length show it.
+# gets everything right: one layer, no matching, no composition. It is no induction head, and on a segment of length
+# $17$ it fails completely. From the training loss one cannot tell the two apart. The mistake is in the data, and only
+# data of another length show it.
 #
-# So take the easier rule away: each segment's length is drawn anew, in each row and again within a row. Then no offset is right often, and *find what followed the last time* is the only rule left that always is.
+# So take the easier rule away: each segment's length is drawn anew, in each row and again within a row. Then no
+# offset is right often, and *find what followed the last time* is the only rule left that always is.
 #
 # A row for `min_len=2, max_len=4` and `n_ctx=14` might be (BOS is 0, the bars are only for reading)
 #
@@ -405,7 +434,8 @@ say(
 check("07.3")
 
 # %% [markdown]
-# The offsets in a batch, from each token back to the last time that it occurred in the row: all segments of one length, and as you draw them.
+# The offsets in a batch, from each token back to the last time that it occurred in the row: all segments of one
+# length, and as you draw them.
 
 # %%
 batches = own("07.3", "make_batch")
@@ -439,20 +469,28 @@ say(
 # %% [markdown]
 # ## 5 The training loop
 #
-# For each step $t$: draw a batch, compute the loss $L$, its gradient $g_t$, and change the weights. Four things around this are worth knowing by name.
+# For each step $t$: draw a batch, compute the loss $L$, its gradient $g_t$, and change the weights. Four things
+# around this are worth knowing by name.
 #
-# **AdamW** keeps two running averages, of the gradient, $m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t$, and of its square, $v_t = \beta_2 v_{t-1} + (1 - \beta_2) g_t^2$, and moves each weight by
+# **AdamW** keeps two running averages, of the gradient, $m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t$, and of its
+# square, $v_t = \beta_2 v_{t-1} + (1 - \beta_2) g_t^2$, and moves each weight by
 #
 # $$ w \leftarrow w - \eta_t\, \lambda\, w - \eta_t\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon}, \qquad \hat m_t = \frac{m_t}{1 - \beta_1^t}, \quad \hat v_t = \frac{v_t}{1 - \beta_2^t} . $$
 #
-# Every weight moves by about $\eta$, however small its gradient. At $t = 1$ the fraction is exactly $\pm 1$ (up to $\epsilon$): the first step is the largest there is, in a direction known from one batch. The averages are the optimizer's memory; make a new optimizer in each step and every step is a first step. The decay $\lambda$ is taken off the weights
-# directly (Loshchilov and Hutter 2019); put into the gradient, as in plain Adam, it would be divided away by $\sqrt{\hat v}$.
+# Every weight moves by about $\eta$, however small its gradient. At $t = 1$ the fraction is exactly $\pm 1$ (up to
+# $\epsilon$): the first step is the largest there is, in a direction known from one batch. The averages are the
+# optimizer's memory; make a new optimizer in each step and every step is a first step. The decay $\lambda$ is taken
+# off the weights directly (Loshchilov and Hutter 2019); put into the gradient, as in plain Adam, it would be divided
+# away by $\sqrt{\hat v}$.
 #
 # **Warm-up.** Therefore the rate begins small: $\eta_t = \eta \min(1, (t+1)/\text{warmup})$.
 #
-# **Clipping.** In a phase change gradients are large and one batch can throw the weights off. If the norm of all gradients *together* is above 1, divide them all by it: the direction stays. Clipping each weight alone would turn it.
+# **Clipping.** In a phase change gradients are large and one batch can throw the weights off. If the norm of all
+# gradients *together* is above 1, divide them all by it: the direction stays. Clipping each weight alone would turn
+# it.
 #
-# **Measuring.** A score at step $t$ belongs to the weights after exactly $t$ updates. So measure *before* update number $t$, and once more at the end.
+# **Measuring.** A score at step $t$ belongs to the weights after exactly $t$ updates. So measure *before* update
+# number $t$, and once more at the end.
 
 # %%
 # exercise 07.4
@@ -463,8 +501,11 @@ check("07.4")
 # %% [markdown]
 # ### Live
 #
-# A two-layer attention-only transformer with two heads per layer, trained from random weights in front of your eyes: about two minutes on two free cores. Segments have any length from 4 to 60, so most offsets in the context occur. Every 25 steps it is scored on prompts of three lengths. (For a quick pass through the notebook set the environment variable
-# `CLEANLENS_LIVE_STEPS` to a small number; the phase change then lies beyond the end, and the text below says so.)
+# A two-layer attention-only transformer with two heads per layer, trained from random weights in front of your eyes:
+# about two minutes on two free cores. Segments have any length from 4 to 60, so most offsets in the context occur.
+# Every 25 steps it is scored on prompts of three lengths. (For a quick pass through the notebook set the environment
+# variable `CLEANLENS_LIVE_STEPS` to a small number; the phase change then lies beyond the end, and the text below
+# says so.)
 
 # %%
 LIVE_STEPS = int(os.environ.get("CLEANLENS_LIVE_STEPS", "1300"))
@@ -527,8 +568,10 @@ else:
     )
 
 # %% [markdown]
-# Worth trying: `train_live(4, 20, ...)`. In a trial of ours with segments of at most 20 tokens the loss on the second repeat came down as well, to about 1.5 after 1300 steps, but no head's induction score rose above 0.2. Short segments leave room for something less clean, and what it is you could find out
-# with chapters 04 and 05. It is the lesson of section 4 again: the range of lengths belongs to the question that the data ask.
+# Worth trying: `train_live(4, 20, ...)`. In a trial of ours with segments of at most 20 tokens the loss on the second
+# repeat came down as well, to about 1.5 after 1300 steps, but no head's induction score rose above 0.2. Short
+# segments leave room for something less clean, and what it is you could find out with chapters 04 and 05. It is the
+# lesson of section 4 again: the range of lengths belongs to the question that the data ask.
 #
 # ### The wrong data, live
 #
@@ -575,19 +618,25 @@ else:
 # %% [markdown]
 # ## 6 Growing a model
 #
-# `gpt2-demo` has four layers and MLPs. Trained from nothing on its text, it would take far longer to form induction heads than two layers of attention do. So it was **grown**: the two-layer model, as it was at step 1500, was put inside it. How can a bigger model compute *the same function* as a small one? In a network of
-# plain layers that takes work (Chen, Goodfellow and Shlens 2016, *Net2Net*, insert identity matrices). In a residual stream it is almost free, since every layer is
+# `gpt2-demo` has four layers and MLPs. Trained from nothing on its text, it would take far longer to form induction
+# heads than two layers of attention do. So it was **grown**: the two-layer model, as it was at step 1500, was put
+# inside it. How can a bigger model compute *the same function* as a small one? In a network of plain layers that
+# takes work (Chen, Goodfellow and Shlens 2016, *Net2Net*, insert identity matrices). In a residual stream it is
+# almost free, since every layer is
 #
 # $$ x \leftarrow x + f(x) , $$
 #
 # and $f = 0$ is the identity. Not nearly: $x + 0 = x$ in floating point too, to the last digit.
 #
-# Which weights must be zero for $f = 0$? Only those that *write*: $W_O, b_O$ of each new head and $W_{out}, b_{out}$ of each MLP. What *reads*, $W_Q, W_K, W_V, W_{in}$, should keep its random start. Look at the gradient for one MLP, $f = \text{act}(xW_{in})W_{out}$:
+# Which weights must be zero for $f = 0$? Only those that *write*: $W_O, b_O$ of each new head and $W_{out}, b_{out}$
+# of each MLP. What *reads*, $W_Q, W_K, W_V, W_{in}$, should keep its random start. Look at the gradient for one MLP,
+# $f = \text{act}(xW_{in})W_{out}$:
 #
 # $$ \frac{\partial L}{\partial W_{out}} = \text{act}(xW_{in})^T \frac{\partial L}{\partial f}, \qquad
 #    \frac{\partial L}{\partial W_{in}} = x^T \left(\text{act}'(x W_{in}) \odot \frac{\partial L}{\partial f} W_{out}^T\right). $$
 #
-# With $W_{out} = 0$ and $W_{in}$ random the first is not zero: $W_{out}$ moves at the first step, and from the second on $W_{in}$ does too. With *both* zero, and $\text{act}(0) = 0$, both gradients are zero, for ever.
+# With $W_{out} = 0$ and $W_{in}$ random the first is not zero: $W_{out}$ moves at the first step, and from the second
+# on $W_{in}$ does too. With *both* zero, and $\text{act}(0) = 0$, both gradients are zero, for ever.
 
 # %%
 # exercise 07.5
@@ -612,7 +661,9 @@ say(
 )
 
 # %% [markdown]
-# From there `gpt2-demo` was trained on sentences in which somebody gives something to somebody (chapter 06), with some repeated random tokens so that it would not forget. Its training curve comes with it. The accuracy is on held-out prompts: is the indirect object likelier than the subject?
+# From there `gpt2-demo` was trained on sentences in which somebody gives something to somebody (chapter 06), with
+# some repeated random tokens so that it would not forget. Its training curve comes with it. The accuracy is on
+# held-out prompts: is the indirect object likelier than the subject?
 
 # %%
 folder = Path(cleanlens.__file__).parent / "models" / "gpt2-demo"
@@ -642,14 +693,23 @@ say(
 # %% [markdown]
 # ## 7 What you now know
 #
-# * A curve over checkpoints shows training only if the weights are all that changes: one draw of tokens, eval mode, steps in order of number, each checkpoint scored while it is loaded.
-# * A phase change is where the slope in *log* time is largest; it lies in the middle of an interval, and smoothing must look both ways.
-# * The induction circuit appears at once because its halves need each other. The loss, the heads and the damage done by removing one move together; the composition in the weights goes on growing.
-# * Before it, the model learns which tokens are in play. A measure built for the mechanism shows movement where the loss is flat: sudden in the loss is not sudden in the weights.
-# * A network learns the easiest rule that its data allow. Lengths must vary, or an offset is learned; only unseen lengths tell.
+# * A curve over checkpoints shows training only if the weights are all that changes: one draw of tokens, eval mode,
+#   steps in order of number, each checkpoint scored while it is loaded.
+# * A phase change is where the slope in *log* time is largest; it lies in the middle of an interval, and smoothing
+#   must look both ways.
+# * The induction circuit appears at once because its halves need each other. The loss, the heads and the damage done
+#   by removing one move together; the composition in the weights goes on growing.
+# * Before it, the model learns which tokens are in play. A measure built for the mechanism shows movement where the
+#   loss is flat: sudden in the loss is not sudden in the weights.
+# * A network learns the easiest rule that its data allow. Lengths must vary, or an offset is learned; only unseen
+#   lengths tell.
 # * AdamW, warm-up, clipping and the place of the measurement in the loop each have their reason, and a test.
 # * A residual layer that writes zero is invisible. Zero what writes, keep what reads, and a model can grow.
 #
-# **References.** Olsson et al. 2022, *In-context Learning and Induction Heads* ("Key Concepts"; "Argument 1" on the phase change, "Argument 2" on architectures, "Argument 3" on ablations). Nanda et al. 2023, *Progress measures for grokking via mechanistic interpretability* (progress measures and
-# the three phases). Power et al. 2022, *Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets*. Chen, Goodfellow and Shlens 2016, *Net2Net: Accelerating Learning via Knowledge Transfer*, section 2. Loshchilov and Hutter 2019, *Decoupled Weight Decay Regularization*, algorithm 2.
-# Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (composition scores).
+# **References.** Olsson et al. 2022, *In-context Learning and Induction Heads* ("Key Concepts"; "Argument 1" on the
+# phase change, "Argument 2" on architectures, "Argument 3" on ablations). Nanda et al. 2023, *Progress measures for
+# grokking via mechanistic interpretability* (progress measures and the three phases). Power et al. 2022, *Grokking:
+# Generalization Beyond Overfitting on Small Algorithmic Datasets*. Chen, Goodfellow and Shlens 2016, *Net2Net:
+# Accelerating Learning via Knowledge Transfer*, section 2. Loshchilov and Hutter 2019, *Decoupled Weight Decay
+# Regularization*, algorithm 2. Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (composition
+# scores).
