@@ -45,6 +45,7 @@ def executed(
         client = NotebookClient(
             book,
             timeout=timeout,
+            extra_arguments=["--log-level=ERROR"],  # not a word about how this process talks to its kernel
             resources={"metadata": {"path": f"{folder}/chapters"}},
             on_cell_complete=lambda cell, cell_index: progress(cell_index + 1, len(book.cells)),
         )
