@@ -19,7 +19,10 @@ class BuildWithCourse(build_py):
         data = Path(self.build_lib) / "cleanlens" / "course" / "data"
         shutil.rmtree(data, ignore_errors=True)
         for pattern in CARRIED:
-            for path in sorted(Path().glob(pattern)):
+            found = sorted(Path().glob(pattern))
+            if not found:
+                raise FileNotFoundError(f"no {pattern} here: the course would be missing from the wheel")
+            for path in found:
                 (data / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, data / path)
 

@@ -138,6 +138,8 @@ def test_an_id_nobody_has_is_answered_with_the_closest() -> None:
 def test_an_id_that_means_several_is_not_guessed(place: Path) -> None:
     assert "'00' means 6 exercises; give one of them: 00.1 build_vocab" in invoke("solution", "00", status=2)
     assert "give one of them" in invoke("hint", "tokens", status=2)
+    for command in ("check", "watch", "reset"):
+        assert "'forward' means" in invoke(command, "forward", status=2)
 
 
 def test_the_status_of_a_check_is_for_scripts(place: Path, monkeypatch) -> None:
@@ -210,6 +212,20 @@ def test_lab_says_when_jupyterlab_is_missing(place: Path, monkeypatch) -> None:
     assert "pip install 'cleanlens[notebooks]'" in invoke("lab", "00", status=2)
     (place / TOKENS.notebook).unlink()
     assert "cleanlens update" in invoke("lab", "00", status=2)
+
+
+def test_lab_opens_the_chapter_and_passes_its_end_on(place: Path, monkeypatch) -> None:
+    package = place / "packages" / "jupyterlab"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import os, sys\nassert os.path.isfile(sys.argv[1]), sys.argv\n"
+        "open('opened', 'w').write(sys.argv[1])\nsys.exit(7)"
+    )
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    invoke("lab", "tokens", status=7)
+    assert (place / "opened").read_text() == str(place / TOKENS.notebook)
 
 
 # ---- making, resetting, updating ---------------------------------------------------------------------

@@ -137,6 +137,14 @@ def one(which: str) -> Entry:
     return found[0]
 
 
+def some(which: str | None) -> list[Entry]:
+    """One exercise, one chapter, or all; a name that several exercises share is not guessed."""
+    found = chosen(which)
+    if which is not None and len(found) > 1 and found != found[0].chapter.exercises:
+        one(which)
+    return found
+
+
 def folder(root: Path | None) -> Path:
     try:
         if root is not None and not root.is_dir():
@@ -225,7 +233,7 @@ def check(which: Which = None, root: Root = None) -> None:
     """
     from .runner import grade
 
-    place, results, selected = folder(root), list[Result](), chosen(which)
+    place, results, selected = folder(root), list[Result](), some(which)
     for result in grade(selected, place):
         results.append(result)
         progress.record(place, [result])
@@ -244,9 +252,10 @@ def watch(which: Which = None, root: Root = None) -> None:
     from .watch import saves
 
     place = folder(root)
-    first = chosen(which)[0] if which else following(place)
+    states = progress.states(place, here(place))
+    first = next((e for e in some(which) if states.get(e.id, Status.RIGHT) != Status.RIGHT), None)
     if first is None:
-        say("Everything is right already.")
+        say("Everything is right already." if which is None else f"{which} is right already.")
         return
     entry = first
     introduce(entry, place, "Now")
@@ -410,10 +419,8 @@ def reset(
     root: Root = None,
 ) -> None:
     """Make an exercise, or a whole chapter, as it was; a copy of your file is kept."""
-    place, found = folder(root), chosen(which)
+    place, found = folder(root), some(which)
     chapter = found[0].chapter
-    if len(found) > 1 and {e.id for e in found} != {e.id for e in chapter.exercises}:
-        one(which)
     try:
         whole = len(found) > 1
         kept = workspace.reset_chapter(place, chapter) if whole else workspace.reset(place, found[0])

@@ -39,6 +39,8 @@ def ticks(root: Path) -> Iterator[None]:
     try:
         import watchfiles
 
+        if not folders:
+            raise FileNotFoundError
         for _ in watchfiles.watch(
             *folders,
             watch_filter=None,
