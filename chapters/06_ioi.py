@@ -6,8 +6,8 @@
 #
 # … Mary. Two people are introduced, one of them is named a second time and gives something away; whoever is not named again
 # receives it. Wang et al. 2022, *Interpretability in the Wild*, took this sentence, **indirect object identification** or
-# IOI, and found the circuit of GPT-2 small that completes it: 26 heads in seven roles, the largest circuit that anyone had
-# then read from a trained language model.
+# IOI, and found the circuit of GPT-2 small that completes it: 26 heads in seven roles, to their knowledge the largest
+# behaviour that had been traced from end to end in a language model at the time.
 #
 # This chapter walks their road from start to end on a model small enough that every step takes seconds:
 #
@@ -415,8 +415,8 @@ say(
 )
 
 # %% [markdown]
-# Compare GPT-2 small, where the same figure has a third station: the information goes from S2 to END in layers 7 and 8, and before that
-# something about S1 has to reach S2, because GPT-2 must notice that the name is a *repetition*. Remember this when we ask what ours notices.
+# For GPT-2 small the same figure looks much the same: S2 first, and in layers 7 and 8 over to END. What such a figure cannot say is *what* the stream
+# at S2 holds: "this name has been here before", as in GPT-2 small, or simply "this name". Remember the question; section 6 answers it for ours.
 #
 # ### Attention and MLPs
 #
@@ -590,7 +590,7 @@ assert set(speakers) == set(strikers)
 assert all(abs(lost_direct[head]) < 0.03 for head in markers)
 say(
     f"Only **{named(speakers)}** speak to the logits: the strikers, found a second time. The markers are silent here, {max(abs(float(lost_direct[h])) for h in markers):.3f} at most, although "
-    "patching them brought back a third of the answer each. They must be heard by somebody else."
+    f"patching them brought back {min(float(denoised[h]) for h in markers):.0%} to {max(float(denoised[h]) for h in markers):.0%} of the answer each. They must be heard by somebody else."
 )
 
 # %% [markdown]
@@ -940,17 +940,31 @@ say(
 # %% [markdown]
 # ### How this differs from GPT-2 small
 #
+# One more measurement before the comparison: do these heads do induction (chapter 03)? And does any head of the circuit look from S2 back to S1, as one that
+# notices a repetition must?
+
+# %%
+induction = measure.induction_scores(measure.patterns(model, measure.repeated_prompt(20, 8, cfg.d_vocab)), 20)
+back = {head: attention(head, S2_at, S1_at) for head in found}
+assert min(induction[head] for head in fetchers) > 0.5
+assert max(back.values()) < 0.4
+say(
+    f"On random tokens the fetchers are induction heads, with scores of {min(induction[h] for h in fetchers):.2f} to {max(induction[h] for h in fetchers):.2f}. On IOI sentences no "
+    f"head of the circuit looks from S2 back to S1 (at most {max(back.values()):.2f}, on average)."
+)
+
+# %% [markdown]
 # Wang et al. found in GPT-2 small: *duplicate token heads* and *induction heads* (with *previous token heads*) notice at S2 that the name has been there before; *S-inhibition heads* (layers 7 and 8) bring that
 # to END and change the **queries** of the *name mover heads* (layers 9 and 10), which therefore attend to IO rather than to S and copy what they attend to. *Negative name movers* (L10H7, L11H10) write against
 # the answer, and *backup name movers* step in when name movers are ablated.
 #
-# Ours has only some of that, and in another order. **It does not detect repetition:** there are no duplicate token or induction heads in this circuit (the model has induction heads, which it uses for
-# other things, and some of which are the very heads that fetch here), and section 6 shows it treating a stranger like a repeated name. **The answer is not selected, it is what remains:** our fetchers attend to both names
+# Ours has only some of that, and in another order. **It does not detect repetition:** no head plays the duplicate token head, and though the fetchers can do induction, that is not what they do here; section 6
+# shows the circuit treating a stranger like a repeated name. **The answer is not selected, it is what remains:** our fetchers attend to both names
 # in both cases, and no query ever depends on who gives. **The suppression is direct:** strikers look from END to S2, just as S-inhibition heads do, but they write to the logits, with a minus sign, instead
 # of steering somebody else's attention. If one wants an analogue, they are S-inhibition and negative name movers in one. **We found no backups:** denoising and noising agree, contributions add up. We have not looked for
 # backups by ablating several heads at once, as Wang et al. did.
 #
-# Why? The toy world is simpler than English: two people come first and a third place names the giver. In such a world "the ones from the beginning, minus the giver" is always right and takes three layers. English
+# Why? The toy world is simpler than English: two people come first and a third place names the giver. In such a world "the ones from the beginning, minus the giver" is always right. English
 # asks for more. **So nothing here is evidence about GPT-2 small or any other model.** What carries over is the way of asking: a counterpart, a metric, another metric, intervention before belief, and a diagram that states
 # its numbers. The next model will surprise you too.
 #
