@@ -3,14 +3,21 @@
 Needs Chromium or Chrome, its driver, and selenium (in the dev extra); skipped without them.
 """
 
+import contextlib
 import importlib.util
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import torch
 
@@ -199,3 +206,71 @@ def test_a_chapter_draws_and_fits(browser: Any, tmp_path: Path) -> None:
     until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
     assert fits(browser, 390)
     assert_quiet(browser)
+
+
+# ---------------------------------------------------------------- JupyterLab
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """The address of a JupyterLab that serves `tmp_path`."""
+    pytest.importorskip("jupyterlab")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ip=127.0.0.1"]
+    command += ["--allow-root", "--expose-app-in-browser", f"--ServerApp.root_dir={tmp_path}"]
+    command += ["--IdentityProvider.token=", "--LabApp.news_url=", "--ServerApp.port_retries=0"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / f".{kind}") for kind in ("CONFIG", "RUNTIME")}
+    places["JUPYTERLAB_WORKSPACES_DIR"] = places["JUPYTERLAB_SETTINGS_DIR"] = str(tmp_path / ".lab")
+    log = (tmp_path / "lab.log").open("w")
+    server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, (tmp_path / "lab.log").read_text()[-2000:]
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{address}/api", timeout=5).close()
+                break
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+def test_a_live_notebook_in_jupyterlab(browser: Any, lab: str, tmp_path: Path) -> None:
+    """A heatmap and an attention view, run in JupyterLab: drawn, and nothing came from another host."""
+    cells = [
+        "from cleanlens import plots",
+        "plots.heatmap([[1.0, 2.0], [3.0, 4.0]], title='A heatmap')",
+        "plots.attention(['a', 'b'], [[1.0, 0.0], [0.5, 0.5]])",
+        "plots.attention(['a', 'b'], [[1.0, 0.0], [0.5, 0.5]])",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(book, tmp_path / "live.ipynb")
+    browser.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.get(f"{lab}/lab/tree/live.ipynb")
+    until(browser, "window.jupyterapp?.shell.currentWidget?.content?.widgets?.length === 4", 120)
+    until(
+        browser,
+        "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        120,
+    )
+    browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    until(browser, "document.querySelector('.jp-OutputArea .mlayer > *')", 90)
+    until(browser, "document.querySelectorAll('.jp-OutputArea .cleanlens-view canvas').length >= 4", 60)
+    hover(browser, ".jp-OutputArea .nsewdrag")
+    until(browser, "document.querySelector('.jp-OutputArea .hoverlayer text')")
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert asked
+    outside = [url[:100] for url in asked if not url.startswith((lab, "data:", "blob:", "about:"))]
+    assert not outside, outside
