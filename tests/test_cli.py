@@ -110,12 +110,13 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules"
     )
     seconds = []
-    for _ in range(4):  # the first one may compile; of work, since the clock is other programs' as well
+    while len(seconds) < 8 and not (seconds and min(seconds) < 0.5):  # the first one may compile
+        # Seconds of work: the clock also counts what other programs do.
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", code], check=True, cwd=place, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5 * (3 if os.environ.get("COVERAGE_RUN") else 1), seconds
+    assert min(seconds) < 0.5, seconds
 
 
 def test_list_for_people_and_for_scripts(place: Path) -> None:
@@ -132,6 +133,7 @@ def test_the_outline_counts_the_mistakes_that_the_checks_have() -> None:
 
 def test_an_id_nobody_has_is_answered_with_the_closest() -> None:
     assert "The closest exercises: 00.1 build_vocab" in invoke("check", "bild_vocab", status=2)
+    assert catalog.entries("0.1") == [VOCAB]
     assert "no exercise or chapter '00.77'" in invoke("hint", "00.77", status=2)
 
 

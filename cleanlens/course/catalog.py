@@ -115,6 +115,8 @@ def entries(which: str | None = None) -> list[Entry]:
     if which is None:
         return everything
     key = which.strip().removeprefix("ch")
+    if re.fullmatch(r"\d\.\d+", key):
+        key = f"0{key}"
     exact = [
         e for e in everything if key in (e.id, *e.names) or key in {n.rpartition(".")[2] for n in e.names}
     ]
