@@ -508,7 +508,7 @@ check("07.4")
 # says so.)
 
 # %%
-LIVE_STEPS = int(os.environ.get("CLEANLENS_LIVE_STEPS", "1300"))
+LIVE_STEPS = int(os.environ.get("CLEANLENS_LIVE_STEPS", "1200"))
 live = live_config()  # 128 tokens, 64 positions
 train_loop = own("07.4", "train_induction")
 
