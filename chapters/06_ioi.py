@@ -859,15 +859,15 @@ def circuit_diagram() -> tuple[go.Figure, list[tuple]]:
     nodes: dict[Any, tuple[float, float, str, str]] = {
         "A": (0.5, 0, "A", "token"),
         "B": (1.5, 0, "B", "token"),
-        "S2": (4.0, 0, "S2 (gives)", "token"),
-        "IO": (1.5, 3.2, "logit of IO", "output"),
-        "S": (4.0, 3.2, "logit of S", "output"),
+        "S2": (4.6, 0, "S2<br>(gives)", "token"),
+        "IO": (1.0, 3.2, "logit<br>of IO", "output"),
+        "S": (3.0, 3.2, "logit<br>of S", "output"),
     }
-    for head, x in spread(fetchers, 0, 2.4).items():
+    for head, x in spread(of_A + of_B, 0, 2.4).items():
         nodes["fetch", head] = (x, 1, head_name(head), "fetcher")
-    for head, x in spread(markers, 3.1, 5.1).items():
+    for head, x in spread(markers, 3.6, 5.6).items():
         nodes["mark", head] = (x, 1, head_name(head), "marker")
-    for head, x in spread(strikers, 2.2, 6).items():
+    for head, x in spread(strikers, 3.0, 6.4).items():
         nodes["strike", head] = (x, 2.1, head_name(head), "striker")
 
     edges = []
@@ -887,6 +887,7 @@ def circuit_diagram() -> tuple[go.Figure, list[tuple]]:
     for start, end, strength, sign in edges:
         (x0, y0, *_), (x1, y1, *_) = nodes[start], nodes[end]
         style = {"width": 1 + 5 * min(strength, 1.2), "color": "#5b8c5a" if sign > 0 else "#c1121f"}
+        style["dash"] = "solid" if sign > 0 else "dot"
         figure.add_scatter(
             x=[x0, x1], y=[y0, y1], mode="lines", line=style, opacity=0.45, hoverinfo="skip", showlegend=False
         )
@@ -912,7 +913,7 @@ def circuit_diagram() -> tuple[go.Figure, list[tuple]]:
             showlegend=kind not in ("token", "output"),
         )
     figure.update_layout(
-        title="The circuit of gpt2-demo: green adds, red subtracts",
+        title="The circuit of gpt2-demo: solid green adds, dotted red subtracts",
         template="plotly_white",
         height=560,
         margin={"l": 20, "r": 20, "t": 60, "b": 20},

@@ -117,7 +117,7 @@ def test_the_diagram_holds_what_was_measured(solved):
     names, _ = solved
     nodes = {text for trace in names["diagram"].data if trace.text is not None for text in trace.text}
     heads = {names["head_name"](head) for head in names["found"] + names["markers"]}
-    assert nodes == heads | {"A", "B", "S2 (gives)", "logit of IO", "logit of S"}
+    assert nodes == heads | {"A", "B", "S2<br>(gives)", "logit<br>of IO", "logit<br>of S"}
     from_markers = {start for start, *_ in names["edges"] if start[0] == "mark"}
     assert from_markers == {("mark", head) for head in names["markers"]}
 
