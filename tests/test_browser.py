@@ -112,7 +112,7 @@ def count(browser: Any, selector: str) -> int:
 
 
 def fits(browser: Any, width: int) -> bool:
-    """Whether nothing sticks out of the page at this width."""
+    """Whether no figure, table or text sticks out of the page at this width."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(0.5)

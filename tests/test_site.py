@@ -47,6 +47,7 @@ def test_a_chapter_shows_its_outputs_and_folds_its_solutions() -> None:
     view = plots.attention(["a", "b"], torch.eye(2))
     outputs = [
         v4.new_output("stream", name="stdout", text="1 < 2\n"),
+        v4.new_output("stream", name="stderr", text="a progress bar 45%"),
         v4.new_output(
             "display_data",
             data={"application/vnd.plotly.v1+json": plots.bar([1], ["a"], title="Bars").to_plotly_json()},
@@ -64,6 +65,7 @@ def test_a_chapter_shows_its_outputs_and_folds_its_solutions() -> None:
     assert f"Exercise {entry.id}" in body
     assert body.index("<details>") < body.index(">f</span>") < body.index("</details>")
     assert "1 &lt; 2" in body
+    assert "progress" not in body
     assert 'class="cleanlens-plot"' in body
     assert "CircuitsVis.render" in body
     assert "cleanlens-script" not in body, "a view's packed script is on the page already"

@@ -138,7 +138,8 @@ def chapter_body(chapter: ChapterEntry, book: Any) -> str:
             blocks.append(rendered(cell.source))
         elif cell.source.strip():
             blocks.append(_source(cell, exercises))
-            blocks += [f'<div class="output">{_output(output)}</div>' for output in cell.get("outputs", [])]
+            shown = [_output(output) for output in cell.get("outputs", []) if output.get("name") != "stderr"]
+            blocks += [f'<div class="output">{output}</div>' for output in shown]  # stderr: progress bars
     return "\n".join(blocks)
 
 
@@ -175,7 +176,7 @@ STYLE = """
 :root { color-scheme: light; }
 body { font: 17px/1.6 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 0; overflow-wrap: break-word; }
 main, nav { max-width: 52rem; margin: 0 auto; padding: 0 1rem; }
-main { padding-bottom: 2rem; }
+main { padding-bottom: 2rem; overflow-x: auto; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; padding-top: 1rem; padding-bottom: 1rem; font-size: .95rem; }
 a { color: #1a56a8; } a:focus-visible, summary:focus-visible { outline: 3px solid #1a56a8; outline-offset: 2px; }
 h1 { line-height: 1.2; margin: .6rem 0 1rem; }
