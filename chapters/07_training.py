@@ -568,10 +568,10 @@ else:
     )
 
 # %% [markdown]
-# Worth trying: `train_live(4, 20, ...)`. In a trial of ours with segments of at most 20 tokens the loss on the second
-# repeat came down as well, to about 1.5 after 1300 steps, but no head's induction score rose above 0.2. Short
-# segments leave room for something less clean, and what it is you could find out with chapters 04 and 05. It is the
-# lesson of section 4 again: the range of lengths belongs to the question that the data ask.
+# Worth trying: `train_live(4, 20, ...)`. In one trial of ours (segments of at most 20 tokens, rate 0.003) the loss on
+# the second repeat came down as well, to about 1.5 after 1300 steps, but no head's induction score rose above 0.2.
+# Short segments leave room for something less clean, and what it is you could find out with chapters 04 and 05. It is
+# the lesson of section 4 again: the range of lengths belongs to the question that the data ask.
 #
 # ### The wrong data, live
 #
