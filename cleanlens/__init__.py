@@ -36,6 +36,7 @@ MODULES = (
     "loading_from_pretrained",
     "patching",
     "plots",
+    "tokenization",
     "utils",
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "loading_from_pretrained",
     "patching",
     "plots",
+    "tokenization",
     "utils",
 ]
 
