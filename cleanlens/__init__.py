@@ -54,7 +54,6 @@ __all__ = [
     "loading_from_pretrained",
     "patching",
     "plots",
-    "tokenization",
     "utils",
 ]
 
