@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 """Chapter 07, Training dynamics: scoring checkpoints, finding a phase change, and training a model to see one."""
 
+import copy
 import math
 from functools import lru_cache
 
@@ -1114,11 +1115,12 @@ ex.slip(
 )
 
 
-@ex.mistake("The model that you were given was not trained: a copy of it was. Train the model itself.")
-def trains_a_copy(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
-    twin = HookedTransformer(model.cfg)
-    twin.load_state_dict(model.state_dict())
-    return plain_loop(twin, make_batch, steps, score, every, learning_rate, warmup)
+ex.slip(
+    "trains_a_copy",
+    "The model that you were given was not trained: a copy of it was. Train the model itself.",
+    "    parameters = list(model.parameters())",
+    "    model = copy.deepcopy(model)\n    parameters = list(model.parameters())",
+)
 
 
 # ---- 07.5 -------------------------------------------------------------------------------------------
