@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 """Chapter 07, Training dynamics: scoring checkpoints, finding a phase change, and training a model to see one."""
 
-import copy
 import math
 from functools import lru_cache
 
@@ -1119,7 +1118,7 @@ ex.slip(
     "trains_a_copy",
     "The model that you were given was not trained: a copy of it was. Train the model itself.",
     "    parameters = list(model.parameters())",
-    "    model = copy.deepcopy(model)\n    parameters = list(model.parameters())",
+    "    import copy\n\n    model = copy.deepcopy(model)\n    parameters = list(model.parameters())",
 )
 
 
