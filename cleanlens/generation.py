@@ -57,7 +57,7 @@ class Generation:
         Raises:
             ValueError: prompt and new tokens do not fit into n_ctx; no end-of-text token is known.
         """
-        tokens, mask = self._read_prompt(input, prepend_bos, padding_side)
+        tokens, mask = self._read_prompt(input, prepend_bos, padding_side, max_new_tokens)
         steps = self._steps(
             tokens,
             mask,
@@ -88,7 +88,7 @@ class Generation:
         return_type: Literal["input", "str", "tokens"] = "input",
     ) -> Iterator[Any]:
         """As `generate`, but yields the new tokens (or their text) as they come, without the prompt."""
-        tokens, mask = self._read_prompt(input, prepend_bos, padding_side)
+        tokens, mask = self._read_prompt(input, prepend_bos, padding_side, max_new_tokens)
         steps = self._steps(
             tokens,
             mask,
@@ -112,8 +112,13 @@ class Generation:
             yield self._as_return_type(torch.stack(chunk, dim=1), None, input, return_type)
 
     def _read_prompt(
-        self: "HookedTransformer", input: Any, prepend_bos: bool | None, padding_side: PaddingSide | None
+        self: "HookedTransformer",
+        input: Any,
+        prepend_bos: bool | None,
+        padding_side: PaddingSide | None,
+        max_new_tokens: int,
     ) -> tuple[Tensor, Tensor | None]:
+        """The prompt's tokens and mask, once it is clear that the continuation fits behind them."""
         if padding_side == "right":
             raise ValueError("generate: padding on the right would stand between a text and its continuation")
         mask = None
@@ -121,6 +126,13 @@ class Generation:
             mask = infer_mask(input, self.tokenizer.pad_token_id, "left")
             mask = torch.ones_like(input) if mask is None else mask  # nothing to infer on the right either
         tokens, mask = self._read_tokens(input, prepend_bos, "left", mask)
+        longest = tokens.shape[1] + max_new_tokens - 1  # the last new token is not read any more
+        if longest > self.cfg.n_ctx:
+            room = self.cfg.n_ctx - tokens.shape[1] + 1
+            raise ValueError(
+                f"generate: {tokens.shape[1]} prompt tokens and {max_new_tokens} new ones do not fit into n_ctx = "
+                f"{self.cfg.n_ctx}; there is room for {max(room, 0)} new tokens"
+            )
         return tokens, None if mask is None or mask.all() else mask
 
     def _eos_ids(
@@ -147,16 +159,11 @@ class Generation:
         sampling: dict[str, Any],
     ) -> Iterator[Int[Tensor, "batch"]]:
         """The next token of every row, again and again."""
-        longest = tokens.shape[1] + max_new_tokens - 1  # the last token is not read any more
-        if longest > self.cfg.n_ctx:
-            room = self.cfg.n_ctx - tokens.shape[1] + 1
-            raise ValueError(
-                f"generate: {tokens.shape[1]} prompt tokens and {max_new_tokens} new ones do not fit into n_ctx = "
-                f"{self.cfg.n_ctx}; there is room for {max(room, 0)} new tokens"
-            )
         cache = None
         if use_past_kv_cache:
-            cache = HookedTransformerKeyValueCache.init_cache(self.cfg, None, len(tokens), capacity=longest)
+            cache = HookedTransformerKeyValueCache.init_cache(
+                self.cfg, None, len(tokens), tokens.shape[1] + max_new_tokens
+            )
         finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
         mask = torch.ones_like(tokens) if mask is None else mask
         unread, unread_mask = tokens, mask
