@@ -66,6 +66,7 @@ def test_the_learners_answers_are_all_judged_right(notebook, capsys) -> None:
         assert grade(entry.id, space).passed, entry.id
 
 
+@pytest.mark.slow
 def test_as_shipped_the_notebook_runs_to_its_end(monkeypatch, capsys) -> None:
     space, drawn = run(False, monkeypatch)
     printed = capsys.readouterr().out

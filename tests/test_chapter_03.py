@@ -33,6 +33,7 @@ def chapter():
     return run(solved=True)
 
 
+@pytest.mark.slow
 def test_as_shipped_it_draws_its_figures_with_the_courses_answers():
     shipped = run(solved=False)
     assert shipped.best[0] == 1

@@ -37,6 +37,7 @@ def solved() -> tuple[dict, str]:
     return run_chapter(solved=True)
 
 
+@pytest.mark.slow
 def test_runs_as_shipped():
     names, printed = run_chapter(solved=False)
     assert "stands in for it" in printed
