@@ -1460,16 +1460,15 @@ ex.slip(
 )
 
 
-@ex.mistake(
+ex.slip(
+    "one_length_only",
     "Layer 1 looks a fixed distance back. It works for one length of the repeat and fails on every other: that is counting, not "
-    "induction. Let its queries and keys compare tokens, not positions."
+    "induction. Let its queries and keys compare tokens, not positions.",
+    "W_Q[1, :, :d_vocab] = token.T * sharp",
+    "W_Q[1, :, :n_ctx] = sharp * pos.T @ torch.ones(n_ctx - 12).diag(-12)",
+    "W_K[1, :, :d_vocab] = before.T",
+    "W_K[1, :, :n_ctx] = pos.T",
 )
-def one_length_only(d_vocab, n_ctx, distance=12):
-    weights = four_places(d_vocab, n_ctx)
-    weights["W_Q"][1], weights["W_K"][1] = 0, weights["W_K"][0]
-    shift = torch.ones(n_ctx - distance).diag(-distance)
-    weights["W_Q"][1, :, :n_ctx] = 30 * math.sqrt(max(d_vocab, n_ctx)) * weights["W_pos"].T @ shift
-    return weights
 
 
 @ex.mistake(
@@ -1492,17 +1491,15 @@ def pointer_arithmetic(d_vocab, n_ctx):
     return {"W_E": token, "W_pos": pos, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O, "W_U": 20 * answer.T}
 
 
-@ex.mistake(
-    "W_O has the shape of W_V. It goes the other way, out of the head: [2, d_head, d_model]; transpose its last two axes."
+ex.slip(
+    "w_o_transposed",
+    "W_O has the shape of W_V. It goes the other way, out of the head: [2, d_head, d_model]; transpose its last two axes.",
+    '"W_O": W_O',
+    '"W_O": W_O.transpose(1, 2)',
 )
-def w_o_transposed(d_vocab, n_ctx):
-    weights = four_places(d_vocab, n_ctx)
-    return weights | {"W_O": weights["W_O"].transpose(1, 2)}
-
-
-@ex.mistake(
-    "W_U has the shape of W_E. It turns a residual vector into one logit per token: [d_model, d_vocab], so transpose it."
+ex.slip(
+    "w_u_transposed",
+    "W_U has the shape of W_E. It turns a residual vector into one logit per token: [d_model, d_vocab], so transpose it.",
+    "W_U = 20 * answer.T",
+    "W_U = 20 * answer",
 )
-def w_u_transposed(d_vocab, n_ctx):
-    weights = four_places(d_vocab, n_ctx)
-    return weights | {"W_U": weights["W_U"].T}

@@ -867,7 +867,7 @@ ex.slip(
     "rows_are_outputs",
     "The matrix is transposed: row s must be the token that is attended to, column t the token whose logit changes.",
     "FactoredMatrix(model.W_E @ left, right @ model.W_U)",
-    "FactoredMatrix(model.W_E @ left, right @ model.W_U).T",
+    "FactoredMatrix((right @ model.W_U).mT, (model.W_E @ left).mT)",
 )
 ex.slip(
     "ignores_the_head",
@@ -1781,7 +1781,7 @@ ex.slip(
     "scaled",
     "The scores were divided by attn_scale. The circuit itself, W_E W_Q W_K^T W_O^T W_V^T W_E^T, has no such factor.",
     "FactoredMatrix(query, key.T)",
-    "FactoredMatrix(query, key.T) * (1 / model.cfg.attn_scale)",
+    "FactoredMatrix(query / model.cfg.attn_scale, key.T)",
 )
 ex.slip(
     "multiplied_out",
