@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import cleanlens
+
 from ...activation_cache import ActivationCache
 from ...config import HookedTransformerConfig
-from ...factored_matrix import FactoredMatrix
 from ...hooked_transformer import HookedTransformer
 from ..exercise import Chapter
 
@@ -830,7 +831,7 @@ def _(answer, model, layer, head):
 @ex.alternative
 def two_factors(model, layer, head):
     left, right = model.W_V[layer, head], model.W_O[layer, head]
-    return FactoredMatrix(model.W_E @ left, right @ model.W_U)
+    return cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)
 
 
 @ex.alternative
@@ -866,8 +867,8 @@ ex.slip(
 ex.slip(
     "rows_are_outputs",
     "The matrix is transposed: row s must be the token that is attended to, column t the token whose logit changes.",
-    "FactoredMatrix(model.W_E @ left, right @ model.W_U)",
-    "FactoredMatrix((right @ model.W_U).mT, (model.W_E @ left).mT)",
+    "cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)",
+    "cleanlens.FactoredMatrix((right @ model.W_U).mT, (model.W_E @ left).mT)",
 )
 ex.slip(
     "ignores_the_head",
@@ -897,14 +898,14 @@ ex.slip(
     "residual_to_residual",
     "That is W_V W_O, from residual stream to residual stream. The full circuit goes from token to token: put W_E in front "
     "and W_U behind.",
-    "FactoredMatrix(model.W_E @ left, right @ model.W_U)",
-    "FactoredMatrix(left, right)",
+    "cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)",
+    "cleanlens.FactoredMatrix(left, right)",
 )
 ex.slip(
     "multiplied_out",
     "Right numbers, but not in two factors of inner size d_head: a dense d_vocab x d_vocab matrix of GPT-2 takes 10 GB. "
     "Return cleanlens.FactoredMatrix(W_E @ W_V, W_O @ W_U).",
-    "FactoredMatrix(model.W_E @ left, right @ model.W_U)",
+    "cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)",
     "model.W_E @ left @ right @ model.W_U",
 )
 
@@ -978,7 +979,7 @@ def _(A, B, chunk_size):
 @ex.call
 def _(answer, A, B, chunk_size):
     with watched() as made:
-        accuracy = answer(FactoredMatrix(A, B), chunk_size)
+        accuracy = answer(cleanlens.FactoredMatrix(A, B), chunk_size)
     return {"accuracy": accuracy, "largest": int(made.largest)}
 
 
@@ -1134,7 +1135,7 @@ def _(answer, model, heads):
 def concatenated(model, heads):
     W_V = torch.cat([model.W_V[layer, head] for layer, head in heads], dim=1)
     W_O = torch.cat([model.W_O[layer, head] for layer, head in heads], dim=0)
-    return FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)
+    return cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)
 
 
 @ex.alternative
@@ -1142,7 +1143,7 @@ def flattened(model, heads):
     layers, numbers = (list(axis) for axis in zip(*heads))
     W_V = model.W_V[layers, numbers].transpose(0, 1).flatten(1)  # h d e -> d (h e)
     W_O = model.W_O[layers, numbers].flatten(0, 1)  # h e d -> (h e) d
-    return model.W_E @ FactoredMatrix(W_V, W_O) @ model.W_U
+    return model.W_E @ cleanlens.FactoredMatrix(W_V, W_O) @ model.W_U
 
 
 ex.slip(
@@ -1703,7 +1704,7 @@ def query_against_key(model, prev, ind):
     W_E = model.W_E
     written = W_E @ model.W_V[prev] @ model.W_O[prev]
     query, key = W_E @ model.W_Q[ind], written @ model.W_K[ind]
-    return FactoredMatrix(query, key.T)
+    return cleanlens.FactoredMatrix(query, key.T)
 
 
 @ex.alternative
@@ -1750,8 +1751,8 @@ ex.slip(
     "axes_swapped",
     "The matrix is transposed. Rows are queries: each query's best key is a maximum along its row. Transposed, the per-key "
     "maximum gets reported as the per-query one.",
-    "FactoredMatrix(query, key.T)",
-    "FactoredMatrix(key, query.T)",
+    "cleanlens.FactoredMatrix(query, key.T)",
+    "cleanlens.FactoredMatrix(key, query.T)",
 )
 ex.slip(
     "hard_coded_heads",
@@ -1780,13 +1781,13 @@ ex.slip(
 ex.slip(
     "scaled",
     "The scores were divided by attn_scale. The circuit itself, W_E W_Q W_K^T W_O^T W_V^T W_E^T, has no such factor.",
-    "FactoredMatrix(query, key.T)",
-    "FactoredMatrix(query / model.cfg.attn_scale, key.T)",
+    "cleanlens.FactoredMatrix(query, key.T)",
+    "cleanlens.FactoredMatrix(query / model.cfg.attn_scale, key.T)",
 )
 ex.slip(
     "multiplied_out",
     "Right numbers, but dense. Keep it in two factors with d_head between them: the query side and the key side.",
-    "FactoredMatrix(query, key.T)",
+    "cleanlens.FactoredMatrix(query, key.T)",
     "query @ key.T",
 )
 
@@ -1859,7 +1860,7 @@ def _(what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, d_head=0
 @ex.call
 def _(answer, what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, d_head=0, n=0, seed=0):
     if what == "score":
-        return answer.composition_score(FactoredMatrix(*A), FactoredMatrix(*B))
+        return answer.composition_score(cleanlens.FactoredMatrix(*A), cleanlens.FactoredMatrix(*B))
     if what == "k_score":
         return answer.k_composition_score(model, prev, ind)
     seeds = (seed, seed, seed + 1)
@@ -1907,8 +1908,8 @@ def unit_matrices(A, B):
 
 @ex.alternative(of="k_composition_score")
 def OV_then_QK_transposed(model, prev, ind):
-    A = FactoredMatrix(model.W_V[prev], model.W_O[prev])
-    B = FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
+    A = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    B = cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
     return (A @ B).norm() / (A.norm() * B.norm())
 
 
@@ -1922,8 +1923,8 @@ def the_other_way_up(model, prev, ind):
 def pairs_of_rank_d_head(d_model, d_head, n, seed=0):
     generator = torch.Generator().manual_seed(seed)
     left = torch.randn(4, n, d_model, d_head, generator=generator)
-    A = FactoredMatrix(left[0], left[1].mT)
-    B = FactoredMatrix(left[2], left[3].mT)
+    A = cleanlens.FactoredMatrix(left[0], left[1].mT)
+    B = cleanlens.FactoredMatrix(left[2], left[3].mT)
     return (A @ B).norm() / (A.norm() * B.norm())
 
 
@@ -2013,22 +2014,22 @@ ex.slip(
     "QK_untransposed",
     "QK was not transposed. W_Q W_K^T starts on the query's side, so what you have is Q-composition. For K-composition the "
     "written direction meets W_K first: W_K W_Q^T.",
-    "FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)",
-    "FactoredMatrix(model.W_Q[ind], model.W_K[ind].T)",
+    "cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)",
+    "cleanlens.FactoredMatrix(model.W_Q[ind], model.W_K[ind].T)",
     of="k_composition_score",
 )
 ex.slip(
     "V_composition",
     "The later head's OV was used. That is V-composition; K-composition asks what its keys read: W_K W_Q^T.",
-    "FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)",
-    "FactoredMatrix(model.W_V[ind], model.W_O[ind])",
+    "cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)",
+    "cleanlens.FactoredMatrix(model.W_V[ind], model.W_O[ind])",
     of="k_composition_score",
 )
 ex.slip(
     "OV_transposed",
     "The earlier head's OV is transposed: it reads with W_V and writes with W_O, and what it writes is what the key reads.",
-    "FactoredMatrix(model.W_V[prev], model.W_O[prev])",
-    "FactoredMatrix(model.W_O[prev].T, model.W_V[prev].T)",
+    "cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])",
+    "cleanlens.FactoredMatrix(model.W_O[prev].T, model.W_V[prev].T)",
     of="k_composition_score",
 )
 ex.slip(
@@ -2042,8 +2043,8 @@ ex.slip(
 ex.slip(
     "head_ignored",
     "Head 0 of the two layers was compared, whatever heads are asked for.",
-    "    A = FactoredMatrix(",
-    "    prev, ind = (prev[0], 0), (ind[0], 0)\n    A = FactoredMatrix(",
+    "    A = cleanlens.FactoredMatrix(",
+    "    prev, ind = (prev[0], 0), (ind[0], 0)\n    A = cleanlens.FactoredMatrix(",
     of="k_composition_score",
 )
 
@@ -2069,8 +2070,8 @@ ex.slip(
     "shared_factor",
     "A's right factor is B's left factor transposed: what A writes is just what B reads, so every pair composes perfectly. "
     "Chance means that the four factors are drawn independently.",
-    "FactoredMatrix(left[2], left[3].mT)",
-    "FactoredMatrix(left[1], left[3].mT)",
+    "cleanlens.FactoredMatrix(left[2], left[3].mT)",
+    "cleanlens.FactoredMatrix(left[1], left[3].mT)",
     of="random_baseline",
 )
 ex.slip(
