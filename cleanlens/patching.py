@@ -139,7 +139,7 @@ def generic_activation_patch(
 
 # ---------------------------------------------------------------- many places at a time
 
-TOKENS_AT_ONCE = 2048  # in one pass of a sweep; large enough to keep two cores busy
+TOKENS_AT_ONCE = 1024  # in one pass of a sweep; keeps the cores busy, and the logits within memory
 
 
 @torch.no_grad()
@@ -199,8 +199,8 @@ def sweep(
             )
             if metric_pos is not None:
                 resid = resid[:, metric_pos, None]
-            for part in resid.split(batch):
-                results.append(torch.as_tensor(patching_metric(model.unembed(model.ln_final(part)))))
+            logits = model.unembed(model.ln_final(resid))  # of all at once: one product reads W_U once
+            results.extend(torch.as_tensor(patching_metric(part)) for part in logits.split(batch))
             bar.update(len(chunk))
     bar.close()
     return torch.stack(results).reshape(*shape, *results[0].shape)

@@ -18,7 +18,7 @@ from cleanlens.factored_matrix import FactoredMatrix
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
-CHUNK = 4096  # columns of the unembedding held in float64 at one time
+CHUNK = 1024  # columns of the unembedding held in float64 at one time
 
 
 @torch.no_grad()
@@ -106,10 +106,11 @@ def center_writing(model: "HookedTransformer") -> None:
 def center_unembedding(model: "HookedTransformer") -> None:
     """Remove the mean over the vocabulary from the unembedding: softmax does not see a common shift."""
     W_U, b_U = model.unembed.W_U, model.unembed.b_U
-    sums = [W_U[:, i : i + CHUNK].double().sum(dim=-1) for i in range(0, W_U.shape[1], CHUNK)]
-    mean = torch.stack(sums).sum(dim=0) / W_U.shape[1]
-    for i in range(0, W_U.shape[1], CHUNK):
-        W_U[:, i : i + CHUNK] = W_U[:, i : i + CHUNK].double() - mean[:, None]
+    mean = W_U.new_zeros(len(W_U), 1, dtype=torch.float64)
+    for columns in W_U.split(CHUNK, dim=1):
+        mean += columns.double().sum(dim=1, keepdim=True) / W_U.shape[1]
+    for columns in W_U.split(CHUNK, dim=1):
+        columns.copy_(columns.double() - mean)
     b_U.copy_(b_U.double() - b_U.double().mean())
 
 

@@ -5,7 +5,6 @@ import torch
 
 from cleanlens import HookedTransformer, patching
 
-torch.manual_seed(0)
 SIZES = dict(
     n_layers=3,
     d_model=20,
@@ -19,12 +18,16 @@ SIZES = dict(
 )
 
 
-@pytest.fixture(scope="module")
-def model():
-    made = HookedTransformer({**SIZES, "dtype": torch.float64})
+def make(**options):
+    made = HookedTransformer({**SIZES, "dtype": torch.float64, **options})
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return made
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,34 @@ def test_sweep_equals_plain_loop(model, runs, name):
     torch.testing.assert_close(fast(model, *runs, metric), plain, atol=1e-9, rtol=0)
     torch.testing.assert_close(fast(model, *runs, metric, metric_pos=-1), plain, atol=1e-9, rtol=0)
     assert plain.std() > 1e-3  # a sweep that changes nothing would agree with anything
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(attn_only=True, normalization_type="LN"),
+        dict(use_split_qkv_input=True, use_hook_mlp_in=True, act_fn="relu"),
+        dict(normalization_type=None, use_attn_result=True, scale_attn_by_inverse_layer_idx=True),
+    ],
+    ids=["attention only", "split inputs", "no LayerNorm"],
+)
+@pytest.mark.parametrize("name", ["resid_pre", "attn_out", "attn_head_out_all_pos", "attn_head_k_by_pos"])
+def test_sweeps_of_other_models(options, name):
+    """Three prompts of seven tokens each, so that batch, position and place cannot be mistaken for each other."""
+    other, fast = make(**options), getattr(patching, f"get_act_patch_{name}")
+    clean, corrupted = torch.randint(0, 23, (2, 3, 7))
+    with torch.no_grad():
+        clean_cache = other.run_with_cache(clean)[1]
+
+    def each_prompt(logits):
+        return logits[:, -1, 3] - logits[:, -1, 4]
+
+    run = (other, corrupted, clean_cache, each_prompt)
+    plain = patching.generic_activation_patch(*run, **fast.keywords)
+    assert plain.shape[-1] == 3
+    torch.testing.assert_close(fast(*run), plain, atol=1e-9, rtol=0)
+    torch.testing.assert_close(fast(*run, metric_pos=-1), plain, atol=1e-9, rtol=0)
+    assert plain.flatten(0, -2).std(dim=0).min() > 1e-4
 
 
 def test_chunks_do_not_matter(model, runs, monkeypatch):

@@ -17,4 +17,5 @@ class Unembed(nn.Module):
         self.b_U = nn.Parameter(torch.zeros(cfg.d_vocab_out, dtype=cfg.dtype))
 
     def forward(self, resid: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_vocab_out"]:
-        return resid @ self.W_U + self.b_U
+        # In place, because the logits are the largest tensor of a run.
+        return (resid @ self.W_U).add_(self.b_U)

@@ -106,6 +106,9 @@ class Source:
         return next((b.message for b in self.broken if not b.name), "")
 
 
+DEFINES = re.compile(r"^\s*(?:async\s+def|def|class|import|from)\b", re.M)
+
+
 @dataclass
 class Answer:
     """The answer to one exercise that counts: which source it is in (None: not attempted), and where."""
@@ -144,8 +147,8 @@ def read_notebook(path: Path, shown: str) -> Source:
         source.broken.append(Broken("", f"{shown} is not a notebook that can be read: {error!r}"))
         return source
     for text, i in texts:
-        if text.lstrip().startswith("%%"):
-            continue
+        if text.lstrip().startswith("%%") or not DEFINES.search(text):
+            continue  # parsing only what can hold an answer keeps `cleanlens` quick
         plain = re.sub(
             r"^(\s*)[%!?].*$", r"\1pass", text, flags=re.M
         )  # magics and shell lines are not Python

@@ -1,6 +1,7 @@
 """Model files on disk and on the hub, read one tensor at a time. Files are data: nothing in them is run."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,11 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
     try:
         with safe_open(path, "pt") as file:
-            names = list(file.keys())
-        for name in names:
+            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in file.keys()}
+        for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
             # Opened anew for each: what has been read of the mapped file is given back to the system, so
-            # that memory holds one copy of the model and one tensor.
+            # that memory holds one copy of the model and one tensor; the largest first, while the model is
+            # still empty.
             with safe_open(path, "pt") as file:
                 yield name, file.get_tensor(name)
     except (SafetensorError, OSError) as error:
