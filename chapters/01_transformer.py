@@ -66,12 +66,10 @@ from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, plots
-from cleanlens.course import check, grade, hint, solution
+from cleanlens.course import check, grade, hint, solution, yours
 from cleanlens.course.chapters.ch01 import assemble, right_answer
 from cleanlens.loading.names import MODELS
 from cleanlens.training.corpus import NAMES, OBJECTS, PLACES, documents
-from cleanlens.utils import lm_cross_entropy_loss
-from cleanlens.utils import next_token_probs as library_probs
 
 _ = torch.manual_seed(0)
 
@@ -107,18 +105,8 @@ plots.bar(
 
 
 # %% [markdown]
-# Some cells below use a function of yours, as soon as its check passes, and the library's until then. This is how
-# they choose:
-
-
-# %%
-def yours_or(library, name: str):
-    """Your function of this name when it is right, else the library's."""
-    result, yours = right_answer(name, globals())
-    if yours is None:
-        print(f"{name}: {result.status}, so the library's is used here.")
-    return library if yours is None else yours
-
+# Some cells below use a function of yours as soon as its check passes, and the course's own until then: that is what
+# `yours` gives.
 
 # %% [markdown]
 # ## 1 Layer normalization
@@ -637,7 +625,7 @@ check("01.10")
 # %%
 story = next(document for document in documents(50, seed=12345) if len(model.to_tokens(document)[0]) > 40)
 story_tokens = model.to_tokens(story)
-losses = yours_or(lambda logits, tokens: lm_cross_entropy_loss(logits, tokens, per_token=True), "loss")
+losses = yours("loss")
 surprise = losses(model(story), story_tokens)[0]
 print(
     f"mean {surprise.mean():.2f} nats; without any knowledge it would be log({cfg.d_vocab}) = {math.log(cfg.d_vocab):.2f}"
@@ -680,15 +668,6 @@ def show(report: list[str]) -> None:
     print("\n".join(report))
 
 
-def library_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor]) -> float:
-    """What train_step does, with the library's loss."""
-    value = lm_cross_entropy_loss(model(batch[0]), batch[0], batch[1].long())
-    optimizer.zero_grad()
-    value.backward()
-    optimizer.step()
-    return value.item()
-
-
 tiny_cfg = HookedTransformerConfig(
     n_layers=1, d_model=32, n_heads=2, d_head=16, d_mlp=64, n_ctx=32, d_vocab=cfg.d_vocab, act_fn="gelu_new"
 )
@@ -702,7 +681,7 @@ for name, weight in tiny.named_parameters():
         nn.init.normal_(weight, std=0.02 if name == "W_U" else 0.1)
 
 rows = [model.to_tokens(document)[0][: tiny_cfg.n_ctx] for document in documents(16 * 120, seed=1)]
-step = yours_or(library_step, "train_step")
+step = yours("train_step")
 optimizer = torch.optim.AdamW(tiny.parameters(), lr=1e-2)
 curve = []
 for start in range(0, len(rows), 16):
@@ -753,12 +732,7 @@ check("01.12")
 
 
 # %%
-def library_distribution(logits, temperature=1.0, top_k=None, top_p=None):
-    """The library's next_token_probs, which works on batches, for one row of logits."""
-    return library_probs(logits[None], top_k, top_p, temperature)[0]
-
-
-distribution = yours_or(library_distribution, "next_token_probs")
+distribution = yours("next_token_probs")
 settings = {
     "T = 1": {},
     "T = 0.5": {"temperature": 0.5},
@@ -833,7 +807,7 @@ check("01.13")
 # below, and the course's own stands in for it.
 
 # %%
-yours, report = assemble(cfg, globals())
+whole, report = assemble(cfg, globals())
 show(report)
 n_yours = sum(line.endswith(": yours") for line in report)
 display(Markdown(f"**{n_yours} of {len(report)} pieces are yours.**"))
@@ -879,8 +853,8 @@ def from_hugging_face(weights: dict[str, Tensor], n_layers: int, n_heads: int) -
     return mine
 
 
-print(yours.load_state_dict(from_hugging_face(theirs.state_dict(), cfg.n_layers, cfg.n_heads)))
-_ = yours.requires_grad_(False)
+print(whole.load_state_dict(from_hugging_face(theirs.state_dict(), cfg.n_layers, cfg.n_heads)))
+_ = whole.requires_grad_(False)
 
 # %% [markdown]
 # **The test.** A batch of stories, both implementations, every logit.
@@ -889,7 +863,7 @@ _ = yours.requires_grad_(False)
 batch = torch.stack(
     [model.to_tokens(document)[0][:24] for document in documents(200, seed=7) if len(document) > 150][:8]
 )
-mine, hf = yours(batch), theirs(batch, attention_mask=torch.ones_like(batch)).logits
+mine, hf = whole(batch), theirs(batch, attention_mask=torch.ones_like(batch)).logits
 error = (mine - hf).abs().max().item()
 assert mine.shape == hf.shape
 assert error < 1e-3, error
@@ -906,7 +880,7 @@ display(
 
 
 # %%
-def library_generate(model: nn.Module, tokens: Tensor, n: int, eos: int | None = None) -> Tensor:
+def greedy(model: nn.Module, tokens: Tensor, n: int, eos: int | None = None) -> Tensor:
     """Greedy writing in four lines."""
     for _ in range(n):
         tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
@@ -920,13 +894,13 @@ def first_text(tokens: Tensor) -> str:
 
 prompt = model.to_tokens("One day Mary went to the park. Mary")
 started = time.perf_counter()
-plain = yours_or(library_generate, "generate")(yours, prompt, 40)
+plain = yours("generate")(whole, prompt, 40)
 seconds = time.perf_counter() - started
 _, with_cache = right_answer("generate_with_cache", globals())
 _, forward = right_answer("forward_with_cache", globals())
 if with_cache is not None:
     started = time.perf_counter()
-    cached = with_cache(forward, yours, prompt, 40)
+    cached = with_cache(forward, whole, prompt, 40)
     print(f"without a cache {seconds:.2f} s, with a cache {time.perf_counter() - started:.2f} s")
     assert cached.equal(plain), "the cache must change nothing"
 print(first_text(plain))
@@ -935,13 +909,13 @@ print(first_text(plain))
 # And now with chance: temperature 0.8, top-p 0.95, your distribution if it is right, one draw per token.
 
 # %%
-distribution = yours_or(library_distribution, "next_token_probs")
+distribution = yours("next_token_probs")
 torch.manual_seed(3)
 stories = []
 for _ in range(3):
     told = model.to_tokens("One day")
     for _ in range(60):
-        new = torch.multinomial(distribution(yours(told)[0, -1], temperature=0.8, top_p=0.95), 1)
+        new = torch.multinomial(distribution(whole(told)[0, -1], temperature=0.8, top_p=0.95), 1)
         told = torch.cat([told, new[None]], dim=1)
         if new.item() == model.tokenizer.eos_token_id:
             break
@@ -967,7 +941,7 @@ if isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors
         print(
             "largest difference:", (big_yours(big_tokens) - big_theirs(big_tokens).logits).abs().max().item()
         )
-        print(big.to_string(library_generate(big_yours, big_tokens, 25)[0, 1:]))
+        print(big.to_string(greedy(big_yours, big_tokens, 25)[0, 1:]))
 else:
     print("GPT-2 small is not on this machine, so this comparison is left out.")
 

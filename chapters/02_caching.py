@@ -38,7 +38,7 @@ from torch import Tensor
 
 from cleanlens import ActivationCache, HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.components import LayerNorm
-from cleanlens.course import check, grade, hint, solution
+from cleanlens.course import check, grade, hint, solution, yours
 from cleanlens.training.corpus import ioi_prompts
 
 _ = torch.set_grad_enabled(False)  # nothing is trained here
@@ -57,19 +57,8 @@ print(
 
 
 # %% [markdown]
-# Cells that come after an exercise use your answer when it is written in this notebook, and the library's until then.
-# This little function does it:
-
-
-# %%
-def yours_or(library: Callable, yours: Callable, *args):
-    """What your answer gives, or the library's way to the same thing while yours is not written here."""
-    try:
-        return yours(*args)
-    except NotImplementedError:
-        print(f"{yours.__name__} is not written in this notebook yet: this is the library's result.")
-        return library(*args)
-
+# Cells that come after an exercise use your answer once its check accepts it, and the course's own until then: that is
+# what `yours` gives.
 
 # %% [markdown]
 # ## 1 The cache
@@ -136,9 +125,7 @@ def queries(name: str) -> bool:
     return name.endswith("hook_q")
 
 
-_, small_cache = yours_or(
-    lambda m, t, f: m.run_with_cache(t, names_filter=f), run_with_cache, model, tokens, queries
-)
+_, small_cache = yours("run_with_cache")(model, tokens, queries)
 print({name: list(x.shape) for name, x in small_cache.items()})
 
 # %% [markdown]
@@ -181,8 +168,9 @@ plots.attention(str_tokens, cache["pattern", 0][0], [f"L0H{h}" for h in range(cf
 check("02.2")
 
 # %%
+pattern_of = yours("recompute_pattern")
 for layer in range(cfg.n_layers):
-    recomputed = yours_or(lambda c, i: c["pattern", i], recompute_pattern, cache, layer)
+    recomputed = pattern_of(cache, layer)
     error = (recomputed - cache["pattern", layer]).abs().max().item()
     print(f"layer {layer}: largest difference from the model's own pattern {error:.1e}")
     assert error < 1e-5
@@ -216,13 +204,8 @@ check("02.3")
 
 
 # %%
-def library_results(cache: ActivationCache, layer: int) -> Tensor:
-    return einsum(cache["z", layer], cache.model.W_O[layer], "b s h e, h e d -> b s h d")
-
-
-results = torch.stack(
-    [yours_or(library_results, head_results, cache, layer) for layer in range(cfg.n_layers)]
-)
+results_of = yours("head_results")
+results = torch.stack([results_of(cache, layer) for layer in range(cfg.n_layers)])
 whole = torch.stack([cache["attn_out", layer] for layer in range(cfg.n_layers)])
 error = (results.sum(3) + model.b_O[:, None, None] - whole).abs().max().item()
 print(f"sum over heads + b_O against attn_out: largest difference {error:.1e}")
@@ -267,11 +250,7 @@ check("02.4")
 
 
 # %%
-def library_decomposition(cache: ActivationCache, layer: int) -> tuple[Tensor, list[str]]:
-    return cache.decompose_resid(layer, return_labels=True)
-
-
-components, labels = yours_or(library_decomposition, decompose_resid, cache, cfg.n_layers)
+components, labels = yours("decompose_resid")(cache, cfg.n_layers)
 error = (components.sum(0) - cache["resid_post", -1]).abs().max().item()
 print(
     f"{len(labels)} components: {', '.join(labels)}\nsum against the stream: largest difference {error:.1e}"
@@ -364,11 +343,7 @@ check("02.5")
 
 
 # %%
-def library_ln(stack: Tensor, scale: Tensor, ln: LayerNorm) -> Tensor:
-    return cache.apply_ln_to_stack(stack)
-
-
-normed = yours_or(library_ln, apply_final_ln, components, cache["scale"], model.ln_final)
+normed = yours("apply_final_ln")(components, cache["scale"], model.ln_final)
 error = (normed.sum(0) + model.ln_final.b - model.ln_final(cache["resid_post", -1])).abs().max().item()
 print(f"sum of the components + LayerNorm's bias against LayerNorm's output: largest difference {error:.1e}")
 assert error < 1e-4
@@ -446,12 +421,8 @@ story_logits, story_cache = model.run_with_cache(story_tokens)
 W_U = model.W_U - model.W_U.mean(dim=-1, keepdim=True)
 
 
-def library_attribution(stack: Tensor, W_U: Tensor, tokens: Tensor) -> Tensor:
-    return (stack[:, :-1] * W_U.T[tokens[1:]]).sum(-1).T
-
-
 story_stack = story_cache.decompose_resid(apply_ln=True)[:, 0]
-attribution = yours_or(library_attribution, logit_attribution, story_stack, W_U, story_tokens[0])
+attribution = yours("logit_attribution")(story_stack, W_U, story_tokens[0])
 
 centred = story_logits[0] - story_logits[0].mean(-1, keepdim=True)
 wanted = centred[:-1].gather(-1, story_tokens[0, 1:, None])[:, 0]
@@ -779,13 +750,9 @@ check("02.7")
 
 
 # %%
-def library_lens(cache: ActivationCache) -> Tensor:
-    model = cache.model
-    return torch.stack([model.unembed(model.ln_final(state)) for state in cache.accumulated_resid()])
-
-
 states = [*(f"into layer {i}" for i in range(cfg.n_layers)), "out"]
-story_lens = yours_or(library_lens, logit_lens, story_cache)[:, 0]
+lens_of = yours("logit_lens")
+story_lens = lens_of(story_cache)[:, 0]
 assert torch.allclose(story_lens[-1], story_logits[0], atol=1e-3), (
     "the last state gives the model's own logits"
 )
@@ -834,7 +801,7 @@ for state, row in zip(states, guesses.tolist()):
 
 # %%
 ioi_logits, ioi_cache = model.run_with_cache(prompts)
-lens = yours_or(library_lens, logit_lens, ioi_cache)
+lens = lens_of(ioi_cache)
 lens_difference = torch.stack([logit_difference(state, right, wrong).mean() for state in lens])
 lens_right = torch.stack([state[:, -1].softmax(-1).gather(1, right[:, None]).mean() for state in lens])
 plots.line(
@@ -911,15 +878,9 @@ check("02.8")
 
 
 # %%
-def library_fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    folded = HookedTransformer.from_pretrained_no_processing("gpt2-demo", dtype="float64", fold_ln=True)
-    neutral = {name: torch.full_like(x, name.endswith(".w")) for name, x in state.items()}
-    return neutral | dict(folded.state_dict())
-
-
 raw = HookedTransformer.from_pretrained_no_processing("gpt2-demo", dtype="float64")
 expected = raw(prompts)
-raw.load_state_dict(yours_or(library_fold, fold_ln, dict(raw.state_dict())))
+raw.load_state_dict(yours("fold_ln")(dict(raw.state_dict())))
 error = (raw(prompts) - expected).abs().max().item()
 print(f"logits before and after folding: largest difference {error:.1e} in float64")
 assert error < 1e-9

@@ -31,22 +31,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, plots
-from cleanlens.course import catalog, check, hint, solution
+from cleanlens.course import check, hint, solution, yours
 
 torch.set_grad_enabled(False)
 torch.manual_seed(0)
-
-
-def yours(id, mine):
-    """Your answer once it is written; until then the course's, so that the figures can be drawn."""
-
-    def either(*arguments):
-        try:
-            return mine(*arguments)
-        except NotImplementedError:
-            return catalog.find(id).reference[mine.__name__].value(*arguments)
-
-    return either
 
 
 # %%
@@ -120,7 +108,7 @@ check("03.1")
 # $\ell_i = -\log p(x_{i+1} \mid x_0 \ldots x_i)$.
 
 # %%
-make_tokens = yours("03.1", repeated_tokens)
+make_tokens = yours("repeated_tokens")
 n = 30
 tokens = make_tokens(d_vocab, n, 32, BOS)
 loss = model(tokens, return_type="loss", loss_per_token=True)  # [batch, 2n]
@@ -153,7 +141,8 @@ plots.line(
 check("03.2")
 
 # %%
-first, second = yours("03.2", loss_by_half)(loss, n)
+halves = yours("loss_by_half")
+first, second = halves(loss, n)
 assert (first - guess).abs().mean() < 1
 assert second.max() < 1 < first.min()
 display(
@@ -194,7 +183,8 @@ check("03.3")
 
 # %%
 _, cache = model.run_with_cache(tokens)
-positional = [yours("03.3", positional_scores)(cache["pattern", layer]) for layer in range(n_layers)]
+positions_of = yours("positional_scores")
+positional = [positions_of(cache["pattern", layer]) for layer in range(n_layers)]
 prev, current, first_token = (
     torch.stack([scores[kind] for scores in positional]) for kind in ("prev", "current", "first")
 )
@@ -277,12 +267,9 @@ check("03.4")
 check("03.5")
 
 # %%
-duplicate = torch.stack(
-    [yours("03.4", duplicate_score)(cache["pattern", layer], n) for layer in range(n_layers)]
-)
-induction = torch.stack(
-    [yours("03.5", induction_score)(cache["pattern", layer], n) for layer in range(n_layers)]
-)
+duplicate_of, induction_of = yours("duplicate_score"), yours("induction_score")
+duplicate = torch.stack([duplicate_of(cache["pattern", layer], n) for layer in range(n_layers)])
+induction = torch.stack([induction_of(cache["pattern", layer], n) for layer in range(n_layers)])
 plots.head_map(duplicate, title="Duplicate-token score")
 
 # %%
@@ -325,7 +312,7 @@ plots.heatmap(
 check("03.6")
 
 # %%
-top = yours("03.6", top_heads)
+top = yours("top_heads")
 [prev_head] = top(prev, 1)
 best = top(induction, 1)[0]
 found = [f"| L{layer}H{head} | {induction[layer, head]:.3f} |" for layer, head in top(induction, 3)]
@@ -360,8 +347,7 @@ def induction_table(model, n, batch=16):
     bos = model.tokenizer.bos_token_id
     tokens = make_tokens(model.cfg.d_vocab, n, batch, bos)
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
-    score = yours("03.5", induction_score)
-    return torch.stack([score(cache["pattern", layer], n) for layer in range(model.cfg.n_layers)])
+    return torch.stack([induction_of(cache["pattern", layer], n) for layer in range(model.cfg.n_layers)])
 
 
 periods = [5, 10, 20, 30, 45, 60]
@@ -490,8 +476,8 @@ by_part = {}
 for part in ("q", "k", "v"):
     with model.hooks(fwd_hooks=[(f"blocks.1.hook_{part}_input", without_it)]):
         part_loss, part_cache = model.run_with_cache(tokens, return_type="loss", loss_per_token=True)
-    part_score = yours("03.5", induction_score)(part_cache["pattern", 1], n)
-    by_part[part] = (part_score[best[1]].item(), yours("03.2", loss_by_half)(part_loss, n)[1].mean().item())
+    part_score = induction_of(part_cache["pattern", 1], n)
+    by_part[part] = (part_score[best[1]].item(), halves(part_loss, n)[1].mean().item())
 model.set_use_split_qkv_input(False)
 
 whole = (induction[best].item(), second.mean().item())
@@ -573,7 +559,7 @@ check("03.7")
 # %%
 def hand_built(d_vocab, n_ctx):
     """The weights of exercise 03.7 in a HookedTransformer."""
-    weights = yours("03.7", build_induction_model)(d_vocab, n_ctx)
+    weights = yours("build_induction_model")(d_vocab, n_ctx)
     _, d_model, d_head = weights["W_Q"].shape
     cfg = HookedTransformerConfig(
         n_layers=2,
@@ -613,9 +599,9 @@ for period in (6, 12, 25):
     repeated = torch.cat([torch.zeros(16, 1, dtype=torch.long), distinct, distinct], dim=1)
     hand_loss, hand_cache = by_hand.run_with_cache(repeated, return_type="loss", loss_per_token=True)
     hand_losses[f"n = {period}"] = hand_loss.mean(0)
-    hand_scores.append(yours("03.5", induction_score)(hand_cache["pattern", 1], period).item())
+    hand_scores.append(induction_of(hand_cache["pattern", 1], period).item())
     assert hand_scores[-1] > 0.9
-    assert yours("03.2", loss_by_half)(hand_loss, period)[1].max() < 0.2
+    assert halves(hand_loss, period)[1].max() < 0.2
 print("induction scores:", [round(score, 3) for score in hand_scores])
 plots.line(
     hand_losses,
@@ -655,9 +641,9 @@ def survey(model, n=25, batch=16):
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
     patterns = [cache["pattern", layer] for layer in range(model.cfg.n_layers)]
     return {
-        "previous-token": torch.stack([yours("03.3", positional_scores)(p)["prev"] for p in patterns]),
-        "duplicate-token": torch.stack([yours("03.4", duplicate_score)(p, n) for p in patterns]),
-        "induction": torch.stack([yours("03.5", induction_score)(p, n) for p in patterns]),
+        "previous-token": torch.stack([positions_of(p)["prev"] for p in patterns]),
+        "duplicate-token": torch.stack([duplicate_of(p, n) for p in patterns]),
+        "induction": torch.stack([induction_of(p, n) for p in patterns]),
     }
 
 

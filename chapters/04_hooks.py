@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from cleanlens import HookedTransformer, plots
-from cleanlens.course import catalog, check, grade, hint, solution
+from cleanlens.course import check, hint, solution, yours
 from cleanlens.tokenization import infer_mask
 from cleanlens.training.corpus import documents
 from cleanlens.training.measure import induction_scores, patterns, previous_token_scores
@@ -44,22 +44,6 @@ from cleanlens.training.measure import induction_scores, patterns, previous_toke
 def say(text: str) -> None:
     """Show a sentence with numbers that were just computed."""
     display(Markdown(text))
-
-
-def yours(id: str, answer: Callable) -> Callable:
-    """Your answer once its check accepts it; until then the course's own, and a line that says so."""
-    own = catalog.find(id).reference[answer.__name__].value
-    if not grade(id).passed:
-        print(f"{id} is not right yet: what follows uses the course's own {answer.__name__}.")
-        return own
-
-    def call(*args, **kwargs):
-        try:
-            return answer(*args, **kwargs)
-        except NotImplementedError:  # your answer is in the exercises' file, not in this notebook
-            return own(*args, **kwargs)
-
-    return call
 
 
 # %% [markdown]
@@ -248,7 +232,7 @@ assert abs(after_careless - before) > 0.01
 check("04.2")
 
 # %%
-read_scores = yours("04.2", score_hook)
+read_scores = yours("score_hook")
 
 
 @torch.no_grad()
@@ -332,7 +316,7 @@ for name, (prev_head, induction_heads, induction) in heads.items():
 check("04.3")
 
 # %%
-remove = yours("04.3", zero_ablate)
+remove = yours("zero_ablate")
 
 
 def without(*which: tuple[int, int]) -> list:
@@ -443,7 +427,7 @@ plots.line(
 check("04.4")
 
 # %%
-replace_by_mean = yours("04.4", mean_ablate)
+replace_by_mean = yours("mean_ablate")
 
 
 @torch.no_grad()
@@ -588,7 +572,7 @@ for name, model in models.items():
 check("04.5")
 
 # %%
-scores_of = yours("04.5", ablation_scores)
+scores_of = yours("ablation_scores")
 ablation = {name: scores_of(models[name], prompts[name]).detach() for name in models}
 for name in models:  # the same numbers as in section 4, by another road
     torch.testing.assert_close(ablation[name], zero_effect[name], atol=1e-3, rtol=1e-3)
@@ -775,7 +759,7 @@ check("04.6")
 # **one position of the whole prompt**, the prediction made at $p+n$, that is, of the token at position $p+n+1$.
 
 # %%
-cut = yours("04.6", knock_out_edge)
+cut = yours("knock_out_edge")
 p = 12
 
 
@@ -862,7 +846,7 @@ check("04.7")
 # a small step and for the full one. The loss here is the mean over the whole prompt, which is what `gradient_hook` differentiates.
 
 # %%
-gradient_at = yours("04.7", gradient_hook)
+gradient_at = yours("gradient_hook")
 
 
 def scale_head(z, hook, head, factor):

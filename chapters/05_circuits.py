@@ -28,7 +28,7 @@ from torch import Tensor
 
 import cleanlens
 from cleanlens import ActivationCache, HookedTransformer, plots
-from cleanlens.course import catalog, check, grade, hint, solution, yours
+from cleanlens.course import check, grade, hint, solution, yours
 from cleanlens.training import corpus, measure
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
@@ -37,11 +37,6 @@ torch.set_grad_enabled(False)  # nothing is trained in this chapter
 def say(text: str) -> None:
     """Show a sentence with numbers that were just computed."""
     display(Markdown(text))
-
-
-def own(id: str, name: str):
-    """Your answer once its check accepts it; until then the course's own, and a line that says so."""
-    return yours(name, instead=catalog.find(id).reference[name].value)
 
 
 # %% [markdown]
@@ -279,7 +274,7 @@ check("05.4")
 # %%
 words = [*corpus.NAMES[:8], *corpus.OBJECTS[:6], *corpus.PLACES[:6]]
 sample = [model.to_single_token(" " + word) for word in words]
-circuit = own("05.4", "full_OV")
+circuit = yours("full_OV")
 part = circuit(model, *ind_head)[sample][:, sample].AB
 plots.heatmap(
     part,
@@ -310,7 +305,7 @@ check("05.5")
 
 # %%
 accuracy = torch.zeros(cfg.n_layers, cfg.n_heads)
-count_top1 = own("05.5", "top1_acc")
+count_top1 = yours("top1_acc")
 for layer in range(cfg.n_layers):
     for head in range(cfg.n_heads):
         accuracy[layer, head] = count_top1(circuit(model, layer, head))
@@ -351,7 +346,7 @@ say(
 check("05.6")
 
 # %%
-together = count_top1(own("05.6", "effective_OV")(model, ind_heads))
+together = count_top1(yours("effective_OV")(model, ind_heads))
 names = [head_name(head) for head in ind_heads]
 plots.bar(
     torch.tensor([*copying.tolist(), together]),
@@ -391,7 +386,7 @@ check("05.7")
 # %%
 _, cache = model.run_with_cache(repeated)
 ln_scale = cache["scale", prev_head[0], "ln1"].mean().item()
-pattern_of = own("05.7", "position_pattern")
+pattern_of = yours("position_pattern")
 stripe = pattern_of(model, *prev_head, ln_scale)
 blurred = pattern_of(model, *prev_head, 1.0)
 plots.heatmap(
@@ -455,8 +450,8 @@ check("05.8")
 
 # %%
 _, one = model.run_with_cache(repeated[:1], remove_batch_dim=True)
-q, k = own("05.8", "split_qk")(model, one, *ind_head)
-scores = own("05.8", "decompose_scores")(q, k)
+q, k = yours("split_qk")(model, one, *ind_head)
+scores = yours("decompose_scores")(q, k)
 query = torch.arange(n_repeat + 2, 2 * n_repeat + 1)  # the second half, from its second token on
 target = query - n_repeat + 1
 average = torch.stack([scores[..., t, : t + 1].mean(-1) for t in query.tolist()], dim=-1)
@@ -507,7 +502,7 @@ say(
 check("05.9")
 
 # %%
-compose = own("05.9", "k_composition_circuit")
+compose = yours("k_composition_circuit")
 C = compose(model, prev_head, ind_head)
 plots.heatmap(
     C[sample][:, sample].AB,
@@ -571,8 +566,8 @@ say(
 check("05.10")
 
 # %%
-baseline = own("05.10", "random_baseline")(cfg.d_model, cfg.d_head, 200, 0)
-score_k = own("05.10", "k_composition_score")
+baseline = yours("random_baseline")(cfg.d_model, cfg.d_head, 200, 0)
+score_k = yours("k_composition_score")
 k_scores = torch.tensor(
     [
         [float(score_k(model, (0, first), (1, second))) for second in range(cfg.n_heads)]
@@ -642,7 +637,7 @@ say(
 check("05.11")
 
 # %%
-scores_of = own("05.11", "head_copying_scores")
+scores_of = yours("head_copying_scores")
 copying_scores = scores_of(model)
 eigenvalues = (model.W_E @ model.OV @ model.W_U).eigenvalues
 figure = go.Figure()

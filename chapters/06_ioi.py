@@ -33,7 +33,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens import ActivationCache, HookedTransformer, patching, plots
-from cleanlens.course import catalog, check, hint, solution, yours
+from cleanlens.course import check, hint, solution, yours
 from cleanlens.training import corpus, measure
 from cleanlens.utils import get_act_name
 
@@ -46,11 +46,6 @@ Head = tuple[int, int]
 def say(text: str) -> None:
     """Show a sentence with numbers that were just computed."""
     display(Markdown(text))
-
-
-def own(id: str, name: str):
-    """Your answer once its check accepts it; until then the course's own, and a line that says so."""
-    return yours(name, instead=catalog.find(id).reference[name].value)
 
 
 def head_name(head: Head) -> str:
@@ -112,7 +107,7 @@ TEMPLATE = "When {A} and {B} went to the park, {S} gave a ball to"
 check("06.1")
 
 # %%
-make = own("06.1", "make_ioi")
+make = yours("make_ioi")
 sample = make(4, 0, corpus.NAMES, model.tokenizer)
 for clean_text, corrupted_text, pair in zip(sample["clean"], sample["corrupted"], sample["answers"]):
     print(f"{clean_text} ->{pair[0]}\n{corrupted_text} ->{pair[1]}\n")
@@ -170,7 +165,7 @@ print(labels)
 check("06.2")
 
 # %%
-difference_of = own("06.2", "logit_diff")
+difference_of = yours("logit_diff")
 
 
 def names_preferred(logits: Tensor) -> Tensor:
@@ -207,7 +202,7 @@ say(
 check("06.3")
 
 # %%
-scale_of = own("06.3", "normalised_metric")
+scale_of = yours("normalised_metric")
 END_only = torch.zeros(N, dtype=torch.long)  # where END is when only that position was unembedded
 clean_each, flipped_each = (difference_of(x, answers, END_at) for x in (clean_logits, flipped_logits))
 
@@ -245,7 +240,7 @@ assert abs(recovered(flipped_logits)) < 1e-4
 check("06.4")
 
 # %%
-direction_of = own("06.4", "logit_directions")
+direction_of = yours("logit_directions")
 u = direction_of(model, answers)
 stream, lens_labels = clean_cache.accumulated_resid(
     layer=-1, incl_mid=True, pos_slice=-1, apply_ln=True, return_labels=True
@@ -298,7 +293,7 @@ parts, part_labels = clean_cache.decompose_resid(layer=-1, pos_slice=-1, apply_l
 plots.bar((parts * u).sum(-1).mean(-1), part_labels, "Direct share in the logit difference", "logits")
 
 # %%
-shares_of = own("06.4", "head_attribution")
+shares_of = yours("head_attribution")
 shares = shares_of(model, clean_cache, u)
 to_io, to_s = shares_of(model, clean_cache, of_io), shares_of(model, clean_cache, of_s)
 plots.head_map(shares, "Each head's direct share in the logit difference", color_label="logits")
@@ -391,7 +386,7 @@ say(
 check("06.5")
 
 # %%
-resid_map = own("06.5", "patch_resid")(model, flipped_tokens, clean_cache, recovered)
+resid_map = yours("patch_resid")(model, flipped_tokens, clean_cache, recovered)
 plots.patching_map(
     resid_map, labels, "Denoising the residual stream: what comes back", color_label="recovered"
 )
@@ -453,7 +448,7 @@ say(
 check("06.6")
 
 # %%
-patch_each = own("06.6", "patch_heads")
+patch_each = yours("patch_heads")
 denoised = patch_each(model, flipped_tokens, clean_cache, recovered)
 plots.head_map(denoised, "Denoising: one clean head in the flipped run", color_label="recovered")
 
@@ -515,7 +510,7 @@ say(
 check("06.7")
 
 # %%
-patch_part = own("06.7", "patch_head_part")
+patch_part = yours("patch_head_part")
 by_part = {
     part: patch_part(part, model, flipped_tokens, clean_cache, recovered)
     for part in ("q", "k", "v", "pattern")
@@ -566,7 +561,7 @@ say(
 check("06.8")
 
 # %%
-to_logits = own("06.8", "path_patch_to_logits")
+to_logits = yours("path_patch_to_logits")
 run = (model, clean_tokens, clean_cache, flipped_cache, recovered)
 lost_direct = 1 - to_logits(*run, False)
 lost_stream = 1 - to_logits(*run, True)
@@ -605,7 +600,7 @@ say(
 check("06.9")
 
 # %%
-to_heads = own("06.9", "path_patch_to_heads")
+to_heads = yours("path_patch_to_heads")
 heard = {part: 1 - to_heads(*run, strikers, part) for part in "qkv"}
 plots.heatmap(
     torch.stack(list(heard.values())).flatten(1),
@@ -689,7 +684,7 @@ say(
 check("06.10")
 
 # %%
-share_left = own("06.10", "circuit_faithfulness")
+share_left = yours("circuit_faithfulness")
 fresh = corpus.ioi_prompts(60, seed=1, aligned=True)  # prompts on which nothing was chosen
 fresh_tokens = measure.ioi_tokens(model, fresh.prompts)
 fresh_abc = measure.ioi_tokens(model, fresh.abc().prompts)
@@ -803,7 +798,7 @@ say(
 check("06.11")
 
 # %%
-estimate = own("06.11", "attribution_patching")(model, clean_tokens, flipped_tokens, recovered)
+estimate = yours("attribution_patching")(model, clean_tokens, flipped_tokens, recovered)
 figure = plots.scatter(
     denoised,
     estimate,
@@ -1016,7 +1011,7 @@ def survey(model: HookedTransformer) -> dict[str, Tensor]:
         ),
         "values": patching.get_act_patch_attn_head_v_all_pos(model, flipped, cache, scaled, metric_pos=-1),
         "to logits": 1 - patching.get_path_patch_head_to_logits(model, tokens, cache, other, scaled),
-        "estimate": own("06.11", "attribution_patching")(model, tokens, flipped, scaled),
+        "estimate": yours("attribution_patching")(model, tokens, flipped, scaled),
     }
 
 

@@ -40,7 +40,7 @@ from tqdm.auto import tqdm
 
 import cleanlens
 from cleanlens import HookedTransformer, plots
-from cleanlens.course import catalog, check, hint, solution, yours
+from cleanlens.course import check, hint, solution, yours
 from cleanlens.loading_from_pretrained import get_checkpoint_labels
 from cleanlens.training import measure, recipes
 from cleanlens.training.data import seeded
@@ -53,11 +53,6 @@ BOS = 0
 def say(text: str) -> None:
     """Show a sentence with numbers that were just computed."""
     display(Markdown(text))
-
-
-def own(id: str, name: str):
-    """Your answer once its check accepts it; until then the course's own, and a line that says so."""
-    return yours(name, instead=catalog.find(id).reference[name].value)
 
 
 # %% [markdown]
@@ -123,7 +118,7 @@ check("07.1")
 
 # %%
 n = 25
-over_time = own("07.1", "score_checkpoints")
+over_time = yours("score_checkpoints")
 texts = [str(label) for label in labels]
 
 
@@ -255,7 +250,7 @@ say(
 check("07.2")
 
 # %%
-find_change = own("07.2", "phase_change_step")
+find_change = yours("phase_change_step")
 when = {
     "induction score": find_change(steps, ind_curve),
     "previous-token score": find_change(steps, prev_curve),
@@ -438,7 +433,7 @@ check("07.3")
 # length, and as you draw them.
 
 # %%
-batches = own("07.3", "make_batch")
+batches = yours("make_batch")
 
 
 def offsets(tokens: Int[Tensor, "b s"]) -> Tensor:
@@ -510,7 +505,7 @@ check("07.4")
 # %%
 LIVE_STEPS = int(os.environ.get("CLEANLENS_LIVE_STEPS", "1200"))
 live = live_config()  # 128 tokens, 64 positions
-train_loop = own("07.4", "train_induction")
+train_loop = yours("train_induction")
 
 
 def train_live(min_len: int, max_len: int, total: int, test_lengths: list[int], seed: int = 0):
@@ -649,7 +644,7 @@ small_model = HookedTransformer.from_pretrained_no_processing(
     "attn-only-2l-demo", checkpoint_value=recipes.GROW_FROM_STEP
 )
 big_model = recipes.new_model(recipes.gpt2_config(), seed=1)
-own("07.5", "grow")(big_model, dict(small_model.named_parameters()), recipes.GROW_INTO_LAYERS)
+yours("grow")(big_model, dict(small_model.named_parameters()), recipes.GROW_INTO_LAYERS)
 with torch.no_grad():
     tokens = make_tokens()
     small_logits, big_logits = small_model(tokens), big_model(tokens)

@@ -3,13 +3,19 @@ and a different size for every axis."""
 
 import contextlib
 import io
+import warnings
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 
 from cleanlens import HookedTransformer, HookedTransformerConfig
+from cleanlens.course import build, catalog
+
+ROOT = Path(__file__).parents[1]
 
 SIZES = dict(n_layers=3, d_model=21, n_ctx=17, d_head=5, n_heads=4, d_mlp=29, d_vocab=53, d_vocab_out=47)
 
@@ -80,3 +86,20 @@ def word_tokenizer() -> Any:
         pad_token=words[0],
         clean_up_tokenization_spaces=False,
     )
+
+
+def run_chapter(id: str, solved: bool) -> tuple[dict, str]:
+    """Run the cells of a chapter's notebook in order, in one namespace; its names and what it printed.
+
+    A chapter may switch gradients off; they are on again afterwards.
+    """
+    [entry] = [chapter for chapter in catalog.outline() if chapter.id == id]
+    book = nbformat.reads(build.notebook(entry, ROOT, solved), as_version=4)
+    names: dict = {"__name__": f"chapter_{id}"}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        for i, cell in enumerate(book.cells):
+            if cell.cell_type == "code":
+                exec(compile(cell.source, f"{entry.notebook}, cell {i}", "exec"), names)
+    return names, printed.getvalue()

@@ -4,14 +4,14 @@ The notebook asserts its identities itself; here is what its prose says of the m
 """
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import run_chapter
 
 from cleanlens import plots
-from cleanlens.course import catalog, sources
+from cleanlens.course import catalog
 
 ROOT = Path(__file__).parents[1]
 DRAWN = ("heatmap", "head_map", "patching_map", "line", "scatter", "bar", "attention")
@@ -28,20 +28,7 @@ def run(solved: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[dict, list[str]]
             return draw(*args, **kwargs)
 
         monkeypatch.setattr(plots, kind, noted)
-    answers = (ROOT / "solutions" / "ch02_caching.py").read_text()
-    answers = answers if solved else sources.make_stubs(answers)
-    text = (ROOT / "chapters" / "02_caching.py").read_text()
-    space: dict = {"__name__": "chapter_02"}
-    was = torch.is_grad_enabled()
-    try:
-        for cell in re.split(r"^# %%$", text, flags=re.M)[1:]:
-            code = cell.partition("\n# %% [markdown]")[0]
-            if marker := re.match(r"\s*# exercise (\d\d\.\d+)", code):
-                code = sources.cell_text(answers, marker[1])
-            exec(compile(code, "chapters/02_caching.py", "exec"), space)
-    finally:
-        torch.set_grad_enabled(was)
-    return space, drawn
+    return run_chapter("02", solved)[0], drawn
 
 
 @pytest.fixture(scope="module")

@@ -4,41 +4,29 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import pytest
 import torch
+from helpers import run_chapter
 
-from cleanlens.course import build, catalog
 from cleanlens.course.chapters import ch03
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(solved: bool) -> SimpleNamespace:
-    """The names that the chapter's cells define, run from top to bottom."""
-    [chapter] = [entry for entry in catalog.outline() if entry.id == "03"]
-    book = nbformat.reads(build.notebook(chapter, ROOT, solved), as_version=4)
-    space: dict = {"__name__": "chapter_03"}
-    try:
-        for cell in book.cells:
-            if cell.cell_type == "code" and not cell.source.startswith("check("):
-                exec(compile(cell.source, cell["id"], "exec"), space)
-    finally:
-        torch.set_grad_enabled(True)
-    return SimpleNamespace(**space)
-
-
 @pytest.fixture(scope="module")
 def chapter():
-    return run(solved=True)
+    names, _ = run_chapter("03", solved=True)
+    return SimpleNamespace(**names)
 
 
 @pytest.mark.slow
 def test_as_shipped_it_draws_its_figures_with_the_courses_answers():
-    shipped = run(solved=False)
-    assert shipped.best[0] == 1
+    shipped, printed = run_chapter("03", solved=False)
+    assert shipped["best"][0] == 1
+    for name in ("repeated_tokens", "loss_by_half", "top_heads", "build_induction_model"):
+        assert f"{name} is not attempted: a ready-made one stands in for it" in printed
     with pytest.raises(NotImplementedError):
-        shipped.induction_score(torch.zeros(1, 1, 7, 7), 3)
+        shipped["induction_score"](torch.zeros(1, 1, 7, 7), 3)
 
 
 def test_the_first_half_costs_a_guess_and_the_second_almost_nothing(chapter):

@@ -1,50 +1,24 @@
 """Chapter 06: its text runs as shipped and with the solutions, and what it says about the model's circuit is so."""
 
-import contextlib
-import io
-import json
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import run_chapter
 
 from cleanlens import HookedTransformer, patching
-from cleanlens.course import build, catalog, sources
 
 ROOT = Path(__file__).parents[1]
 
 
-def run_chapter(solved: bool) -> tuple[dict, str]:
-    """Run the notebook's cells in order, in one namespace; its names and what it printed.
-
-    The chapter switches gradients off; they are on again afterwards.
-    """
-    [entry] = [chapter for chapter in catalog.outline() if chapter.id == "06"]
-    book = json.loads(build.notebook(entry, ROOT))
-    solutions = (ROOT / entry.solutions).read_text()
-    names: dict = {"__name__": "chapter_06"}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        for i, cell in enumerate(book["cells"]):
-            if cell["cell_type"] != "code":
-                continue
-            text = "".join(cell["source"])
-            if solved and (id := cell["metadata"].get("exercise")):
-                text = sources.cell_text(solutions, id)
-            exec(compile(text, f"cell {i}", "exec"), names)
-    return names, printed.getvalue()
-
-
 @pytest.fixture(scope="module")
 def solved() -> tuple[dict, str]:
-    return run_chapter(solved=True)
+    return run_chapter("06", solved=True)
 
 
 @pytest.mark.slow
 def test_runs_as_shipped():
-    _, printed = run_chapter(solved=False)
+    _, printed = run_chapter("06", solved=False)
     assert "stands in for it" in printed
 
 

@@ -1,52 +1,30 @@
 """Chapter 07: its text runs as shipped and with the solutions, and what it says about the models is so."""
 
-import contextlib
-import io
-import json
 import math
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
-
-from cleanlens.course import build, catalog, sources
+from helpers import run_chapter
 
 ROOT = Path(__file__).parents[1]
 
 
-def run_chapter(solved: bool) -> tuple[dict, str]:
-    """Run the notebook's cells in order, in one namespace, with a short live run; its names and what it printed."""
-    [entry] = [chapter for chapter in catalog.outline() if chapter.id == "07"]
-    book = json.loads(build.notebook(entry, ROOT))
-    solutions = (ROOT / entry.solutions).read_text()
-    names: dict = {"__name__": "chapter_07"}
-    printed = io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(printed),
-        warnings.catch_warnings(),
-    ):
+@pytest.fixture(scope="module", autouse=True)
+def short_live_run():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEANLENS_LIVE_STEPS", "12")
-        warnings.simplefilter("ignore")
-        for i, cell in enumerate(book["cells"]):
-            if cell["cell_type"] != "code":
-                continue
-            text = "".join(cell["source"])
-            if solved and (id := cell["metadata"].get("exercise")):
-                text = sources.cell_text(solutions, id)
-            exec(compile(text, f"cell {i}", "exec"), names)
-    return names, printed.getvalue()
+        yield
 
 
 @pytest.fixture(scope="module")
 def solved() -> tuple[dict, str]:
-    return run_chapter(solved=True)
+    return run_chapter("07", solved=True)
 
 
 @pytest.mark.slow
 def test_runs_as_shipped():
-    _, printed = run_chapter(solved=False)
+    _, printed = run_chapter("07", solved=False)
     assert "stands in for it" in printed
 
 

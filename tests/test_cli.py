@@ -484,3 +484,29 @@ def test_watch_shows_the_diagnosis_and_moves_on(place: Path, monkeypatch) -> Non
     said = invoke("watch")
     assert said.index("Now: 00.1") < said.index("Sort them.") < said.index("00.1 build_vocab: right")
     assert said.index("right") < said.index("Next: 00.2") < said.index("Stopped")
+
+
+def test_the_shell_completes_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CLEANLENS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    for words, expected in {
+        "cleanlens check 00": ["00", *(entry.id for entry in TOKENS.exercises)],
+        "cleanlens hint 00.": [entry.id for entry in TOKENS.exercises],
+    }.items():
+        monkeypatch.setenv("COMP_WORDS", words)
+        done = CliRunner().invoke(cli.app, [], prog_name="cleanlens")
+        assert done.output.split() == expected
+
+
+def test_notebook_and_terminal_count_the_same_hints(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cleanlens.course import notebook
+
+    monkeypatch.delenv("CLEANLENS_PROGRESS", raising=False)
+    assert "hint (1 of 2)" in invoke("hint", "00.2")
+    notebook.hint("00.2")
+    assert "hint (2 of 2)" in capsys.readouterr().out
+    notebook.hint("00.3")
+    assert "hint (1 of" in capsys.readouterr().out
+    assert "hint (2 of" in invoke("hint", "00.3")

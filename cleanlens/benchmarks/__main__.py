@@ -3,7 +3,8 @@
     python -m cleanlens.benchmarks
     python -m cleanlens.benchmarks --transformer-lens ~/other-env/bin/python
 
-The model has GPT-2 small's sizes and random weights, so nothing is fetched. Each library works in a process of
+The model has GPT-2 small's sizes and random weights, so nothing is fetched. With a CUDA device there is a second
+table, of the same work on it. Each library works in a process of
 its own; the work goes round from one to the next, so that a slow moment of the machine hits all alike. The
 table shows medians, and for each ratio the median over rounds of the ratio within a round.
 """
@@ -27,6 +28,7 @@ from rich.table import Table
 
 from cleanlens.loading.names import MODELS
 
+Results = dict[tuple[str, str], list[dict[str, Any]]]  # (work, library) -> one answer a round
 WORKER = Path(__file__).with_name("worker.py")
 IMPORTS = {
     "cleanlens": "import cleanlens",
@@ -70,10 +72,10 @@ WORK = [
 class Worker:
     """A library's process."""
 
-    def __init__(self, library: str, python: str, folder: Path):
+    def __init__(self, library: str, python: str, folder: Path, device: str):
         self.library, self.python = library, python
         self.process = subprocess.Popen(
-            [python, str(WORKER), library, str(folder)],
+            [python, str(WORKER), library, str(folder), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -109,10 +111,11 @@ def make_model(folder: Path) -> None:
         (folder / name).write_bytes((MODELS / "gpt2-demo" / name).read_bytes())
 
 
-def table(results: dict[tuple[str, str], list[dict]], libraries: list[str]) -> Table:
+def table(results: Results, works: list[Work], libraries: list[str], title: str) -> Table:
     """Medians, ratios and goals."""
-    shown = Table("work", *(library.replace("_", " ") for library in libraries), "ratio", "goal")
-    for work in WORK:
+    names = (library.replace("_", " ") for library in libraries)
+    shown = Table("work", *names, "ratio", "goal", title=title, title_justify="left")
+    for work in works:
         cells = []
         for library in libraries:
             answers = results.get((work.name, library), [])
@@ -128,7 +131,7 @@ def table(results: dict[tuple[str, str], list[dict]], libraries: list[str]) -> T
     return shown
 
 
-def ratios(work: Work, results: dict[tuple[str, str], list[dict]]) -> tuple[str, str]:
+def ratios(work: Work, results: Results) -> tuple[str, str]:
     """The ratio within rounds, and the goal; coloured and marked."""
     ours, theirs = results.get((work.name, "cleanlens"), []), results.get((work.name, work.against), [])
     pairs = [(a, b) for a, b in zip(ours, theirs) if "seconds" in a and "seconds" in b]
@@ -165,31 +168,47 @@ def main(
     ] = None,
 ) -> None:
     """Time the same work in cleanlens, Hugging Face and, when its Python is given, TransformerLens."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     pythons = {"cleanlens": sys.executable, "hugging_face": sys.executable}
     if transformer_lens is not None:
         pythons["transformer_lens"] = transformer_lens
     chosen = [work for work in WORK if only is None or only in work.name]
     if not chosen:
         raise typer.BadParameter(f"no work named like {only!r}; there are {[work.name for work in WORK]}")
-    results: dict[tuple[str, str], list[dict]] = {}
+    import torch
+
+    measurements: dict[str, Results] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "gpt2"
         make_model(folder)
-        workers = {library: Worker(library, python, folder) for library, python in pythons.items()}
-        with Progress(console=console) as progress:
-            task = progress.add_task("", total=rounds * len(chosen) * len(workers))
-            for _ in range(rounds):
-                for work in chosen:
-                    for library, worker in workers.items():
-                        progress.update(task, description=f"{work.title}: {library.replace('_', ' ')}")
-                        results.setdefault((work.name, library), []).append(worker.do(work.name))
-                        progress.advance(task)
-        for worker in workers.values():
-            worker.process.kill()
-    console.print(table(results, list(pythons)))
+        for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+            title = (
+                torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads"
+            )
+            results = measurements[device] = measure(folder, device, pythons, chosen, rounds, console)
+            console.print(table(results, chosen, list(pythons), f"{title}, medians of {rounds} rounds"))
     if json_out is not None:
-        json_out.write_text(json.dumps([[*key, answers] for key, answers in results.items()], indent=1))
+        rows = [[device, *key, answers] for device, of in measurements.items() for key, answers in of.items()]
+        json_out.write_text(json.dumps(rows, indent=1))
+
+
+def measure(
+    folder: Path, device: str, pythons: dict[str, str], works: list[Work], rounds: int, console: Console
+) -> Results:
+    """All works, round by round, the libraries in turn."""
+    results: Results = {}
+    workers = {library: Worker(library, python, folder, device) for library, python in pythons.items()}
+    with Progress(console=console) as progress:
+        task = progress.add_task("", total=rounds * len(works) * len(workers))
+        for _ in range(rounds):
+            for work in works:
+                for library, worker in workers.items():
+                    progress.update(task, description=f"{work.title}: {library.replace('_', ' ')}")
+                    results.setdefault((work.name, library), []).append(worker.do(work.name))
+                    progress.advance(task)
+    for worker in workers.values():
+        worker.process.kill()
+    return results
 
 
 if __name__ == "__main__":

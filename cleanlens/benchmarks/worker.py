@@ -2,7 +2,7 @@
 
 Run as a file, so that it works in an environment that has only that library:
 
-    python worker.py {cleanlens|hugging_face|transformer_lens} MODEL_DIRECTORY
+    python worker.py {cleanlens|hugging_face|transformer_lens} MODEL_DIRECTORY {cpu|cuda}
 
 It reads the name of a piece of work per line, does it once, and writes `{"seconds": ..., "megabytes": ...}`
 (the peak of memory above where the work began), or `{"error": ...}` for what the library does not do.
@@ -20,18 +20,19 @@ from pathlib import Path
 from typing import ClassVar
 
 
-def main(library, folder):
+def main(library, folder, device):
     import torch
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes elsewhere
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_grad_enabled(False)
     side = SIDES[library](folder, device)
     for line in sys.stdin:
         name = line.strip()
         try:
             work = getattr(side, name, None)
+            getattr(side, f"prepare_{name}", lambda: None)()
             answer = {"error": "-"} if work is None else measured(work, device)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"[:200]}
@@ -39,21 +40,34 @@ def main(library, folder):
 
 
 def measured(work, device):
-    """Seconds and peak megabytes of one call. What the call needs first is made by its `prepare`."""
+    """Seconds and peak megabytes of one call."""
     import torch
 
-    prepare = getattr(work.__self__, f"prepare_{work.__name__}", None)
-    if prepare is not None:
-        prepare()
     with peak_memory(device) as peak, torch.set_grad_enabled(False):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
+        seconds = CLOCKS[device](work)
     return {"seconds": seconds, "megabytes": peak["megabytes"]}
+
+
+def wall_seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def cuda_seconds(work):
+    """By the device's own clock: from where the first kernel is queued to where the last one ends."""
+    import torch
+
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    work()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+CLOCKS = {"cpu": wall_seconds, "cuda": cuda_seconds}
 
 
 @contextlib.contextmanager
@@ -207,4 +221,4 @@ SIDES = {"cleanlens": Cleanlens, "hugging_face": HuggingFace, "transformer_lens"
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:4])

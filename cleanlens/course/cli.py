@@ -27,11 +27,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def complete_exercise(incomplete: str) -> list[tuple[str, str]]:
+    """For the shell: the exercises whose id begins like this, with their titles."""
+    return [(entry.id, entry.title) for entry in entries() if entry.id.startswith(incomplete)]
+
+
+def complete_any(incomplete: str) -> list[tuple[str, str]]:
+    """The chapters as well."""
+    chapters = [(chapter.id, chapter.title) for chapter in outline() if chapter.id.startswith(incomplete)]
+    return chapters + complete_exercise(incomplete)
+
+
 Which = Annotated[
     str | None,
-    typer.Argument(metavar="[ID]", help="An exercise (00.1, build_vocab) or a chapter (00, tokens)."),
+    typer.Argument(
+        metavar="[ID]",
+        help="An exercise (00.1, build_vocab) or a chapter (00, tokens).",
+        autocompletion=complete_any,
+    ),
 ]
-One = Annotated[str, typer.Argument(metavar="ID", help="An exercise: 00.1, or build_vocab.")]
+One = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="An exercise: 00.1, or build_vocab.", autocompletion=complete_exercise
+    ),
+]
 Root = Annotated[Path | None, typer.Option("--dir", help="Your copy of the course, if you are not in it.")]
 COLOURS = {Status.RIGHT: "green", Status.WRONG: "red", Status.ERROR: "red", Status.NOT_ATTEMPTED: "dim"}
 SIGNS = report.SIGNS | {progress.UNCHECKED: "?"}
@@ -372,10 +394,7 @@ def hint(
     """Show the next hint, or the one with this number."""
     entry = one(which)
     if level is None:
-        place = folder(root)
-        level = min(progress.read(place)["hints"].get(entry.id, 0) + 1, len(entry.hints))
-        seen = level
-        progress.change(place, lambda book: book["hints"].update({entry.id: seen}))
+        level = progress.next_hint(folder(root), entry)
     try:
         say(report.hint_text(entry, level))
     except ValueError as error:

@@ -45,9 +45,7 @@ def grade(which: Any, names: Mapping[str, Any] | None = None) -> Result:
 def hint(which: Any, level: int | None = None) -> None:
     """Show the next hint of an exercise, or the one with this number."""
     [entry, *_] = _entries(which)
-    wanted = level or min(_levels.get(entry.id, 0) + 1, len(entry.hints))
-    _levels[entry.id] = wanted
-    _say(report.hint_text(entry, wanted))
+    _say(report.hint_text(entry, level or _next_hint(entry)))
 
 
 def solution(which: Any) -> None:
@@ -56,18 +54,19 @@ def solution(which: Any) -> None:
     _say(f"{entry.id} {entry.title}\n\n{solution_text(entry, _root())}\n\nWhy: {entry.details['why']}")
 
 
-def yours(which: str, instead: Any) -> Any:
+def yours(which: str, instead: Any = None) -> Any:
     """Your own answer to an exercise if it is right; `instead` otherwise, and a line that says so.
 
-    `which` is an id with one definition ("00.2") or a name ("apply_bpe"). For putting the pieces of a chapter together.
+    `which` is an id with one definition ("00.2") or a name ("apply_bpe"); `instead` is the course's own answer
+    unless given. For putting the pieces of a chapter together.
     """
     [entry, *_] = _entries(which)
     name = which if which in entry.names else entry.names[0]
     result, space = _grade_and_load(entry, _namespace(which))
     if result.passed:
         return space[name.partition(".")[0]]
-    _say(f"{entry.id} {name} is {report.WORDS[result.status]}: the library's stands in for it here.")
-    return instead
+    _say(f"{entry.id} {name} is {report.WORDS[result.status]}: a ready-made one stands in for it here.")
+    return catalog.find(entry.id).reference[name].value if instead is None else instead
 
 
 def _entries(which: Any) -> list[Entry]:
@@ -149,17 +148,32 @@ def _namespace(which: Any) -> dict[str, Any]:
 
 
 def _remember(result: Result) -> None:
-    """Progress, shared with the terminal; a notebook on its own has none, nor one that a test runs."""
     from . import progress
 
+    root = _root_of_progress()
+    if root is not None:
+        with _guard.pristine():
+            progress.record(root, [result])
+
+
+def _next_hint(entry: Entry) -> int:
+    from . import progress
+
+    root = _root_of_progress()
+    if root is not None:
+        return progress.next_hint(root, entry)
+    _levels[entry.id] = min(_levels.get(entry.id, 0) + 1, len(entry.hints))
+    return _levels[entry.id]
+
+
+def _root_of_progress() -> Path | None:
+    """Where progress is shared with the terminal; a notebook on its own has none, nor one that a test runs."""
     if os.environ.get("CLEANLENS_PROGRESS") == "off":
-        return
+        return None
     try:
-        root = find_root()
+        return find_root()
     except FileNotFoundError:
-        return
-    with _guard.pristine():
-        progress.record(root, [result])
+        return None
 
 
 def _root() -> Path:

@@ -123,6 +123,13 @@ def record(root: Path, results: Iterable[Result]) -> None:
     change(root, lambda book: book["exercises"].update(records))
 
 
+def next_hint(root: Path, entry: Entry) -> int:
+    """The number of the hint to show now, the last one when all have been seen; from now on it has been seen."""
+    level = min(read(root)["hints"].get(entry.id, 0) + 1, len(entry.hints))
+    change(root, lambda book: book["hints"].update({entry.id: level}))
+    return level
+
+
 def forget(root: Path, ids: Iterable[str]) -> None:
     """Drop what is known of some exercises."""
     chosen = set(ids)

@@ -86,7 +86,8 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
     try:
         with safe_open(path, "pt") as file:
-            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in file.keys()}
+            names = list(file.keys())
+            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in names}
         for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
             # Opened anew for each: what has been read of the mapped file is given back to the system, so
             # that memory holds one copy of the model and one tensor; the largest first, while the model is
