@@ -12,9 +12,9 @@ Path patching changes what one head sends to chosen receivers only, all other he
 values (Wang et al. 2022, "Interpretability in the Wild", section 3.1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +23,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from cleanlens.activation_cache import ActivationCache
+from cleanlens.components import visible
 from cleanlens.hook_points import HookPoint
+from cleanlens.key_value_cache import LayerKeyValueCache
 from cleanlens.utils import get_act_name
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def generic_activation_patch(
                 return patch_setter(corrupted.clone(), index, clean_cache[hook.name])  # type: ignore[index]
 
             logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])
-            results.append(torch.as_tensor(patching_metric(logits)))
+            results.append(_measured(patching_metric, logits))
     metrics = torch.stack(results).reshape(*shape, *results[0].shape)
     if not return_index_df:
         return metrics
@@ -139,7 +141,10 @@ def generic_activation_patch(
 
 # ---------------------------------------------------------------- many places at a time
 
-TOKENS_AT_ONCE = 1024  # in one pass of a sweep; keeps the cores busy, and the logits within memory
+TOKENS_AT_ONCE = 4096  # in the last layer of a pass; keeps the cores busy and fits into a laptop's memory
+LOGITS_AT_ONCE = 512  # positions
+STARTS = 4  # that many neighbouring positions start together: larger products, for a few needless positions
+POSITIONS = {"pos": 1, "dest_pos": 2}  # index axis -> the axis of the activation that it counts along
 
 
 @torch.no_grad()
@@ -155,10 +160,13 @@ def sweep(
 ) -> Tensor:
     """What `generic_activation_patch` computes, faster.
 
-    A patch in layer L changes nothing before L, so each run starts there, from the corrupted run's residual
-    stream; and the places of one layer run together, as one batch.
+    A patch changes nothing before its layer, nor, in a causal model, before its position. So there is one pass
+    through the blocks for all layers of a place: at each layer the run that is patched there joins the batch, from
+    the corrupted run's residual stream. And it has only the positions from the place's on; the keys and values of
+    those before are the corrupted run's.
 
     Args:
+        patch_setter: with a "pos" or "dest_pos" among the axes it changes nothing before that position.
         metric_pos: unembed this position only, often -1; the metric then gets logits `[batch 1 d_vocab]`.
             None: all positions.
     """
@@ -169,41 +177,86 @@ def sweep(
             model, corrupted_tokens, clean_cache, metric, patch_setter, activation_name, index_axis_names
         )
     batch, n_pos = corrupted_tokens.shape
-    shape = [_axis_size(model, name, n_pos) for name in index_axis_names]
-    places = list(product(*map(range, shape[1:])))
-    at_once = max(1, TOKENS_AT_ONCE // (batch * n_pos))
+    n_layers, *shape = (_axis_size(model, name, n_pos) for name in index_axis_names)
+    places = list(product(*map(range, shape)))
+    position = next((i for i, name in enumerate(index_axis_names) if name in POSITIONS), None)
+    axis = 1 if position is None else POSITIONS[index_axis_names[position]]
+
+    def first_position(place: Index) -> int:
+        if position is None or model.cfg.attention_dir != "causal":
+            return 0
+        return place[position - 1] // STARTS * STARTS
+
     _, corrupted = model.run_with_cache(
-        corrupted_tokens, names_filter=lambda name: name.endswith("hook_resid_pre"), return_type=None
+        corrupted_tokens,
+        names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_k", "hook_v", "hook_resid_post")),
+        return_type=None,
     )
+    _, attention_mask = model._read_tokens(corrupted_tokens, None, None, None)
 
-    results: list[Tensor] = []
-    bar = tqdm(total=shape[0] * len(places), desc=f"patching {activation_name}", delay=2, leave=False)
-    for layer in range(shape[0]):
-        name = get_act_name(activation_name, layer)
-        clean = clean_cache[name]
-        for start in range(0, len(places), at_once):
-            chunk = places[start : start + at_once]
+    metrics: dict[Index, list[Tensor]] = {}  # place -> of every layer
+    bar = tqdm(total=n_layers * len(places), desc=f"patching {activation_name}", delay=2, leave=False)
+    for start, group in groupby(sorted(places, key=first_position), key=first_position):
+        together = list(group)
+        at_once = max(1, TOKENS_AT_ONCE // (n_layers * batch * (n_pos - start)))
+        for chunk in (together[i : i + at_once] for i in range(0, len(together), at_once)):
 
-            def patch(activations: Tensor, hook: HookPoint, chunk=chunk, clean=clean) -> Tensor:
-                parts = activations.clone().split(batch)
-                return torch.cat(
-                    [patch_setter(part, (hook.layer(), *place), clean) for part, place in zip(parts, chunk)]
-                )
+            def patch(activations: Tensor, hook: HookPoint, start=start, chunk=chunk) -> Tensor:
+                *others, joined = activations.split(batch * len(chunk))
+                clean = clean_cache[hook.name]  # type: ignore[index]
+                before, layer = clean.narrow(axis, 0, start), hook.layer()
+                for place, run in zip(chunk, joined.split(batch)):
+                    whole = patch_setter(torch.cat([before, run], dim=axis), (layer, *place), clean)
+                    others.append(whole.narrow(axis, start, whole.shape[axis] - start))
+                return torch.cat(others)
 
-            resid = model.run_with_hooks(
-                corrupted["resid_pre", layer].repeat(len(chunk), 1, 1),
-                tokens=corrupted_tokens.repeat(len(chunk), 1),
-                start_at_layer=layer,
-                stop_at_layer=model.cfg.n_layers,
-                fwd_hooks=[(name, patch)],
-            )
-            if metric_pos is not None:
-                resid = resid[:, metric_pos, None]
-            logits = model.unembed(model.ln_final(resid))  # of all at once: one product reads W_U once
-            results.extend(torch.as_tensor(patching_metric(part)) for part in logits.split(batch))
-            bar.update(len(chunk))
+            final = _joining_runs(model, corrupted, attention_mask, start, len(chunk), activation_name, patch)
+            final = final if metric_pos is None else final[:, metric_pos, None]
+            for place, logits in zip(chunk * n_layers, _logits_of_runs(model, final, batch)):
+                metrics.setdefault(place, []).append(_measured(patching_metric, logits))
+            bar.update(n_layers * len(chunk))
     bar.close()
-    return torch.stack(results).reshape(*shape, *results[0].shape)
+    return torch.stack([torch.stack(metrics[place]) for place in places], dim=1).unflatten(1, shape)
+
+
+def _joining_runs(
+    model: "HookedTransformer",
+    corrupted: ActivationCache,
+    attention_mask: Int[Tensor, "batch pos"] | None,
+    start: int,
+    n_runs: int,
+    activation_name: str,
+    patch: Callable[..., Tensor],
+) -> Float[Tensor, "runs pos d_model"]:
+    """The final residual stream of runs of which `n_runs` join at each layer, where `patch` changes them.
+
+    Rows are in this order: layer, run, batch. Only the positions from `start` on are computed.
+    """
+    resid = corrupted["resid_pre", 0][:0, start:]
+    n_pos = corrupted["resid_pre", 0].shape[1]
+    for layer, block in enumerate(model.blocks):
+        resid = torch.cat([resid, corrupted["resid_pre", layer][:, start:].repeat(n_runs, 1, 1)])
+        copies = n_runs * (layer + 1)
+        keys, values = (corrupted[name, layer].repeat(copies, 1, 1, 1) for name in "kv")
+        mask = attention_mask if attention_mask is None else attention_mask.repeat(copies, 1)
+        seen = visible(n_pos - start, n_pos, mask, model.cfg.attention_dir, resid.device)
+        with model.hooks(fwd_hooks=[(get_act_name(activation_name, layer), patch)]):
+            resid = block(resid, LayerKeyValueCache(keys, values, length=start), seen)
+    return torch.cat([corrupted["resid_post", -1][:, :start].repeat(copies, 1, 1), resid], dim=1)
+
+
+def _logits_of_runs(
+    model: "HookedTransformer", final: Float[Tensor, "runs pos d_model"], batch: int
+) -> Iterator[Float[Tensor, "batch pos d_vocab"]]:
+    """Logits of each run, from as many at once as fit: one product reads W_U once."""
+    runs = max(1, LOGITS_AT_ONCE // (batch * final.shape[1]))
+    for part in final.split(batch * runs):
+        yield from model.unembed(model.ln_final(part)).split(batch)
+
+
+def _measured(metric: Metric, logits: Tensor) -> Tensor:
+    """A copy, because a metric that is a piece of the logits would keep all of them alive."""
+    return torch.as_tensor(metric(logits)).clone()
 
 
 def _at_position(metric: Metric, pos: int) -> Metric:

@@ -87,9 +87,14 @@ def visit(browser: Any, page: Path) -> None:
     )
 
 
+def severe(browser: Any) -> list[str]:
+    """The errors that the console has shown since it was last asked."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
 def assert_quiet(browser: Any) -> None:
     """The console shows no error, and nothing but the page's own files was asked for."""
-    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    errors = severe(browser)
     assert not errors, errors
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
@@ -148,19 +153,19 @@ def test_the_tour_draws_and_reacts(browser: Any, tour_page: Path) -> None:
     until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
     head = "document.querySelector('.cleanlens-view')"
     assert "head 2 Zoomed" not in browser.execute_script(f"return {head}.innerText")
-    hover_head(browser, 2)
+    hover_head(browser, "head 2")
     until(browser, f"{head}.innerText.includes('head 2 Zoomed')")
     assert_quiet(browser)
 
 
-def hover_head(browser: Any, head: int) -> None:
-    """Move the mouse over a head's small picture in the first attention view."""
+def hover_head(browser: Any, name: str) -> None:
+    """Move the mouse over the small picture of the head of this name in an attention view."""
     from selenium.webdriver import ActionChains
 
     place = until(
         browser,
         "[...document.querySelectorAll('.cleanlens-view *')]"
-        f".find(e => e.children.length === 0 && e.textContent === 'head {head}')",
+        f".find(e => e.children.length === 0 && e.textContent === '{name}')",
     )
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
     ActionChains(browser).move_to_element(place).pause(0.3).perform()
@@ -204,49 +209,61 @@ def test_a_chapter_draws_and_fits(browser: Any, tmp_path: Path) -> None:
     assert count(browser, "math") > 10
     hover(browser, ".cleanlens-plot .nsewdrag")
     until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
+    hover_head(browser, "L3H2")
+    until(browser, "document.querySelector('.cleanlens-view').innerText.includes('L3H2 Zoomed')")
     assert fits(browser, 390)
     assert_quiet(browser)
 
 
-# ---------------------------------------------------------------- JupyterLab
+def test_a_picture_of_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kaleido")
+    monkeypatch.setenv("BROWSER_PATH", str(BROWSER))
+    figure = plots.patching_map(torch.eye(8), TOKENS, title="A heatmap")
+    png = plots.save(figure, tmp_path / "figure.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 5000, "nothing is drawn"
+    assert "A heatmap" in plots.save(figure, tmp_path / "figure.svg").read_text()
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
-    """The address of a JupyterLab that serves `tmp_path`."""
-    pytest.importorskip("jupyterlab")
+# ---------------------------------------------------------------- JupyterLab and Jupyter Notebook
+
+
+@pytest.fixture(params=["jupyterlab", "notebook"])
+def jupyter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of `live.ipynb` in a JupyterLab, or Jupyter Notebook, that serves `tmp_path`."""
+    pytest.importorskip(request.param)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ip=127.0.0.1"]
+    command = [sys.executable, "-m", request.param, "--no-browser", f"--port={port}", "--ip=127.0.0.1"]
     command += ["--allow-root", "--expose-app-in-browser", f"--ServerApp.root_dir={tmp_path}"]
     command += ["--IdentityProvider.token=", "--LabApp.news_url=", "--ServerApp.port_retries=0"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     places = {f"JUPYTER_{kind}_DIR": str(tmp_path / f".{kind}") for kind in ("CONFIG", "RUNTIME")}
     places["JUPYTERLAB_WORKSPACES_DIR"] = places["JUPYTERLAB_SETTINGS_DIR"] = str(tmp_path / ".lab")
-    log = (tmp_path / "lab.log").open("w")
+    log = (tmp_path / "jupyter.log").open("w")
     server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            assert server.poll() is None, (tmp_path / "lab.log").read_text()[-2000:]
+            assert server.poll() is None, (tmp_path / "jupyter.log").read_text()[-2000:]
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"{address}/api", timeout=5).close()
                 break
             time.sleep(0.1)
-        yield address
+        yield address + {"jupyterlab": "/lab/tree/", "notebook": "/notebooks/"}[request.param] + "live.ipynb"
     finally:
         server.terminate()
         server.wait(20)
         log.close()
 
 
-def test_a_live_notebook_in_jupyterlab(browser: Any, lab: str, tmp_path: Path) -> None:
-    """A heatmap and an attention view, run in JupyterLab: drawn, and nothing came from another host."""
+def test_a_live_notebook(browser: Any, jupyter: str, tmp_path: Path) -> None:
+    """A heatmap and an attention view, run in Jupyter: drawn, alive, no error, and nothing from another host."""
     cells = [
         "from cleanlens import plots",
         "plots.heatmap([[1.0, 2.0], [3.0, 4.0]], title='A heatmap')",
-        "plots.attention(['a', 'b'], [[1.0, 0.0], [0.5, 0.5]])",
+        "plots.attention(['a', 'b'], [[[1.0, 0.0], [0.5, 0.5]]] * 3)",
         "plots.attention(['a', 'b'], [[1.0, 0.0], [0.5, 0.5]])",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -257,20 +274,25 @@ def test_a_live_notebook_in_jupyterlab(browser: Any, lab: str, tmp_path: Path) -
         {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
     )
     browser.get_log("browser"), browser.get_log("performance")
-    browser.get(f"{lab}/lab/tree/live.ipynb")
+    browser.get(jupyter)
     until(browser, "window.jupyterapp?.shell.currentWidget?.content?.widgets?.length === 4", 120)
     until(
         browser,
         "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
         120,
     )
+    before = severe(browser)  # what Jupyter has to say of itself, before a figure is there
     browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     until(browser, "document.querySelector('.jp-OutputArea .mlayer > *')", 90)
-    until(browser, "document.querySelectorAll('.jp-OutputArea .cleanlens-view canvas').length >= 4", 60)
+    until(browser, "document.querySelectorAll('.jp-OutputArea .cleanlens-view canvas').length >= 6", 60)
     hover(browser, ".jp-OutputArea .nsewdrag")
     until(browser, "document.querySelector('.jp-OutputArea .hoverlayer text')")
+    hover_head(browser, "head 2")
+    until(browser, "document.querySelector('.cleanlens-view').innerText.includes('head 2 Zoomed')")
+    assert not severe(browser), before
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert asked
-    outside = [url[:100] for url in asked if not url.startswith((lab, "data:", "blob:", "about:"))]
+    here = jupyter.rpartition("/")[0].removesuffix("/lab/tree").removesuffix("/notebooks")
+    outside = [url[:100] for url in asked if not url.startswith((here, "data:", "blob:", "about:"))]
     assert not outside, outside

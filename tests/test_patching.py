@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import word_tokenizer
 
 from cleanlens import HookedTransformer, patching
 
@@ -18,8 +19,8 @@ SIZES = dict(
 )
 
 
-def make(**options):
-    made = HookedTransformer({**SIZES, "dtype": torch.float64, **options})
+def make(tokenizer=None, **options):
+    made = HookedTransformer({**SIZES, "dtype": torch.float64, **options}, tokenizer)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return made
@@ -61,8 +62,9 @@ def test_sweep_equals_plain_loop(model, runs, name):
         dict(attn_only=True, normalization_type="LN"),
         dict(use_split_qkv_input=True, use_hook_mlp_in=True, act_fn="relu"),
         dict(normalization_type=None, use_attn_result=True, scale_attn_by_inverse_layer_idx=True),
+        dict(attention_dir="bidirectional"),
     ],
-    ids=["attention only", "split inputs", "no LayerNorm"],
+    ids=["attention only", "split inputs", "no LayerNorm", "bidirectional"],
 )
 @pytest.mark.parametrize("name", ["resid_pre", "attn_out", "attn_head_out_all_pos", "attn_head_k_by_pos"])
 def test_sweeps_of_other_models(options, name):
@@ -80,7 +82,34 @@ def test_sweeps_of_other_models(options, name):
     assert plain.shape[-1] == 3
     torch.testing.assert_close(fast(*run), plain, atol=1e-9, rtol=0)
     torch.testing.assert_close(fast(*run, metric_pos=-1), plain, atol=1e-9, rtol=0)
+
+    def early(logits):
+        return logits[:, 2, 3]
+
+    plain_early = patching.generic_activation_patch(*run[:-1], early, **fast.keywords)
+    fast_early = fast(*run[:-1], lambda logits: logits[:, 0, 3], metric_pos=2)
+    torch.testing.assert_close(fast_early, plain_early, atol=1e-9, rtol=0)
     assert plain.flatten(0, -2).std(dim=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("name", ["resid_pre", "attn_head_v_by_pos", "attn_head_pattern_by_pos"])
+def test_sweeps_of_padded_prompts(side, name):
+    """Row 0 is shorter by three tokens: nobody may look at its padding, from whichever position a run starts."""
+    padded = make(tokenizer=word_tokenizer(), d_vocab=37, default_padding_side=side)
+    clean, corrupted = torch.randint(1, 37, (2, 2, 8))
+    filling = slice(None, 3) if side == "left" else slice(-3, None)
+    clean[0, filling] = corrupted[0, filling] = padded.tokenizer.pad_token_id
+    with torch.no_grad():
+        clean_cache = padded.run_with_cache(clean)[1]
+        assert clean_cache["pattern", 0][0, :, 4, filling].max() == 0 or side == "right"
+
+    def each_prompt(logits):
+        return logits[:, 4, 3]
+
+    fast, run = getattr(patching, f"get_act_patch_{name}"), (padded, corrupted, clean_cache, each_prompt)
+    plain = patching.generic_activation_patch(*run, **fast.keywords)
+    torch.testing.assert_close(fast(*run), plain, atol=1e-9, rtol=0)
 
 
 def test_chunks_do_not_matter(model, runs, monkeypatch):

@@ -163,20 +163,17 @@ def edge(points: list[dict], unit: str, gigabytes: float) -> str:
 
 
 def figure(axis: Axis, points: list[dict], gigabytes: float) -> Any:
-    """Time and memory over size, both logarithmic: a straight line of slope 1 is linear growth."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+    """Time and memory over size, all logarithmic: a line as steep as the diagonal is linear growth."""
+    from cleanlens import plots
 
     good = [point for point in points if "seconds" in point]
-    drawn = make_subplots(1, 2, subplot_titles=["seconds", "peak memory, MB"])
-    for column, key in enumerate(["seconds", "megabytes"], start=1):
-        drawn.add_trace(
-            go.Scatter(x=[p["size"] for p in good], y=[p[key] for p in good], mode="lines+markers"), 1, column
-        )
-    drawn.update_xaxes(type="log", dtick=1, title=axis.unit)
-    drawn.update_yaxes(type="log", dtick=1)
+    curves = {
+        "seconds": [point["seconds"] for point in good],
+        "peak memory, GB": [point["megabytes"] / 1000 for point in good],
+    }
     title = f"{axis.name}: {axis.work}<br><sup>{edge(points, axis.unit, gigabytes)}</sup>"
-    return drawn.update_layout(title=title, showlegend=False, width=900, height=420, template="plotly_white")
+    drawn = plots.line(curves, [point["size"] for point in good], title, axis.unit, log_x=True)
+    return drawn.update_yaxes(type="log", dtick=1).update_xaxes(dtick=1)
 
 
 def main(
@@ -184,8 +181,11 @@ def main(
     memory: Annotated[float, typer.Option(min=1, help="Gigabytes that the work may use.")] = 8,
     patience: Annotated[float, typer.Option(help="Seconds after which a point is given up.")] = 120,
     only: Annotated[str | None, typer.Option(help=f"One of {', '.join(AXES)}.")] = None,
+    picture: Annotated[str, typer.Option(help="html; or svg or png, with kaleido.")] = "html",
 ) -> None:
     """Measure how time and memory grow with context length, layers, batch and patch sites; draw one figure each."""
+    from cleanlens import plots
+
     console = Console()
     if only is not None and only not in AXES:
         raise typer.BadParameter(f"{only!r}; it must be one of {', '.join(AXES)}")
@@ -197,8 +197,7 @@ def main(
             results[key] = series(axis, key, memory, patience, progress)
             (out / "growth.json").write_text(json.dumps(results, indent=1) + "\n")
     for key, axis in chosen.items():
-        drawn = figure(axis, results[key], memory)
-        drawn.write_html(out / f"{key}.html", include_plotlyjs="directory")  # one script beside all four
+        plots.save(figure(axis, results[key], memory), out / f"{key}.{picture}")
         console.print(f"[bold]{axis.name}[/] ({axis.work}): {edge(results[key], axis.unit, memory)}")
     console.print(f"Figures are in {out}.")
 

@@ -50,9 +50,7 @@ Which = Annotated[
 ]
 One = Annotated[
     str,
-    typer.Argument(
-        metavar="ID", help="An exercise: 00.1, or build_vocab.", autocompletion=complete_exercise
-    ),
+    typer.Argument(metavar="ID", help="An exercise: 00.1, or build_vocab.", autocompletion=complete_exercise),
 ]
 Root = Annotated[Path | None, typer.Option("--dir", help="Your copy of the course, if you are not in it.")]
 COLOURS = {Status.RIGHT: "green", Status.WRONG: "red", Status.ERROR: "red", Status.NOT_ATTEMPTED: "dim"}
