@@ -203,7 +203,7 @@ def sweep(
 
             def patch(activations: Tensor, hook: HookPoint, start=start, chunk=chunk) -> Tensor:
                 *others, joined = activations.split(batch * len(chunk))
-                clean = clean_cache[hook.name]  # type: ignore[index]
+                clean = clean_cache[hook.name].to(activations.device)  # type: ignore[index]
                 before, layer = clean.narrow(axis, 0, start), hook.layer()
                 for place, run in zip(chunk, joined.split(batch)):
                     whole = patch_setter(torch.cat([before, run], dim=axis), (layer, *place), clean)

@@ -1,9 +1,11 @@
 """FactoredMatrix against the same thing multiplied out, in float64."""
 
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from helpers import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -223,3 +225,56 @@ def test_composition_scores_of_all_pairs() -> None:
             for k in range(4):
                 a, b = left.AB[i, j], right.AB[k]
                 close(scores[i, j, k], (a @ b).norm() / a.norm() / b.norm())
+
+
+# ---------------------------------------------------------------- the circuits of models, as chains of factors
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"attn_only": True, "n_layers": 2}, {"d_head": 11}],
+    ids=["gpt2", "attn-only", "wide"],
+)
+def circuit_model(request: pytest.FixtureRequest) -> Any:
+    """Several architectures; the last one's heads are wider together than the stream."""
+    return random_model(1, **{"d_vocab_out": 53, **request.param})
+
+
+def test_full_circuits_are_those_multiplied_out(circuit_model: Any) -> None:
+    model = circuit_model
+    with torch.no_grad():
+        for chain, inner in (
+            (model.W_E @ model.OV @ model.W_U, model.W_V @ model.W_O),
+            (model.W_pos @ model.QK @ model.W_pos.T, model.W_Q @ model.W_K.mT),
+        ):
+            outer = (model.W_E, model.W_U) if chain.shape[-1] == 53 else (model.W_pos, model.W_pos.T)
+            dense = outer[0] @ inner @ outer[1]
+            assert len([*chain.lefts, *chain.rights]) == 4
+            rank = min(model.cfg.d_head, model.cfg.n_ctx)
+            close(chain.AB, dense)
+            close(chain.T.AB, dense.mT)
+            close(chain.norm(), torch.linalg.matrix_norm(dense))
+            close(chain.S[..., :rank], torch.linalg.svdvals(dense)[..., :rank])
+            U, S, V = chain.svd()
+            close(U @ torch.diag_embed(S) @ V.mT, dense)
+            largest = chain.eigenvalues.abs().sort(dim=-1, descending=True).values
+            wanted = torch.linalg.eigvals(dense).abs().sort(dim=-1, descending=True).values
+            close(largest[..., :rank], wanted[..., :rank])
+            close(chain.eigenvalues.sum(-1).real, dense.diagonal(dim1=-2, dim2=-1).sum(-1))
+
+
+@pytest.mark.parametrize("mode", ["Q", "K", "V"])
+def test_composition_scores_of_models(circuit_model: Any, mode: str) -> None:
+    model = circuit_model
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    with torch.no_grad():
+        scores = model.all_composition_scores(mode)
+        OV, QK = model.W_V @ model.W_O, model.W_Q @ model.W_K.mT
+        reader = {"Q": QK, "K": QK.mT, "V": OV}[mode]
+        for writing, reading in product(range(n_layers), repeat=2):
+            for i, j in product(range(n_heads), repeat=2):
+                a, b = OV[writing, i], reader[reading, j]
+                wanted = (
+                    (a @ b).norm() / a.norm() / b.norm() if writing < reading else torch.tensor(0.0).double()
+                )
+                close(scores[writing, i, reading, j], wanted)

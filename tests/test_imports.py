@@ -35,6 +35,7 @@ FLOORS = {
     "benchmarks": 5,
     "training": 5,
     "course": 6,
+    "__main__": 7,
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

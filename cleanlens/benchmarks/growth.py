@@ -52,7 +52,7 @@ AXES = {
     ),
     "sites": Axis(
         "patch sites",
-        f"residual, head, head by position and pattern sweeps of a prompt of {PROMPT} tokens",
+        f"four patching sweeps of {PROMPT} tokens, from residuals to single pattern entries",
         "sites",
         (12 * PROMPT, 12 * 12, 12 * 12 * PROMPT, 12 * 12 * PROMPT * PROMPT),
     ),
@@ -173,7 +173,7 @@ def figure(axis: Axis, points: list[dict], gigabytes: float) -> Any:
     }
     title = f"{axis.name}: {axis.work}<br><sup>{edge(points, axis.unit, gigabytes)}</sup>"
     drawn = plots.line(curves, [point["size"] for point in good], title, axis.unit, log_x=True)
-    return drawn.update_yaxes(type="log", dtick=1).update_xaxes(dtick=1)
+    return drawn.update_yaxes(type="log", dtick="D2").update_xaxes(dtick="D2")
 
 
 def main(

@@ -75,7 +75,10 @@ def text(result: Result) -> str:
 
 
 def html(result: Result) -> str:
-    """The whole report for a notebook; every learner's text is escaped."""
+    """The whole report for a notebook; every learner's text is escaped.
+
+    Words have the notebook's own colour, in light and dark themes; only the rule and the sign have the verdict's.
+    """
     colour = COLOURS[result.status]
     rows = []
     for label, body in lines(result):
@@ -85,7 +88,8 @@ def html(result: Result) -> str:
         rows.append(f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body)}</span></div>')
     return (
         f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'
-        f'<div style="color:{colour};font-weight:bold">{SIGNS[result.status]} {escape(title(result))}</div>'
+        f'<div style="font-weight:bold"><span style="color:{colour}" aria-hidden="true">{SIGNS[result.status]}</span> '
+        f"{escape(title(result))}</div>"
         f"{''.join(rows)}</div>"
     )
 

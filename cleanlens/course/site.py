@@ -155,9 +155,13 @@ def page(title: str, body: str, before: str = "", after: str = "") -> str:
 
 
 def _style() -> str:
+    """Light or dark, as the reader's system says; figures keep the light ground that they are drawn on."""
     from pygments.formatters import HtmlFormatter
 
-    return STYLE + HtmlFormatter(style="friendly").get_style_defs("pre")
+    light, dark = (HtmlFormatter(style=name).get_style_defs("pre") for name in ("friendly", "github-dark"))
+    themes = f":root {{ color-scheme: light dark; {LIGHT} }} {light}"
+    themes += f"@media (prefers-color-scheme: dark) {{ :root {{ {DARK} }} {dark} }}"
+    return themes + STYLE
 
 
 PAGE = """<!doctype html>
@@ -172,29 +176,33 @@ PAGE = """<!doctype html>
 {body}
 </main>{links}</body></html>
 """
+LIGHT = "--ink: #1c2330; --soft: #444f60; --ground: #fff; --code: #f4f6f9; --rule: #d8dde6; --link: #1a56a8;"
+DARK = (
+    "--ink: #dfe4ec; --soft: #a9b3c2; --ground: #14181f; --code: #1d232d; --rule: #384252; --link: #8ab4f8;"
+)
 STYLE = """
-:root { color-scheme: light; }
-body { font: 17px/1.6 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 0; overflow-wrap: break-word; }
+body { font: 17px/1.6 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 0; overflow-wrap: break-word; }
 main, nav { max-width: 52rem; margin: 0 auto; padding: 0 1rem; }
 main { padding-bottom: 2rem; overflow-x: auto; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; padding-top: 1rem; padding-bottom: 1rem; font-size: .95rem; }
-a { color: #1a56a8; } a:focus-visible, summary:focus-visible { outline: 3px solid #1a56a8; outline-offset: 2px; }
+a { color: var(--link); } a:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 h1 { line-height: 1.2; margin: .6rem 0 1rem; }
-h2 { margin-top: 2.8rem; border-top: 1px solid #d8dde6; padding-top: 1.2rem; line-height: 1.25; }
+h2 { margin-top: 2.8rem; border-top: 1px solid var(--rule); padding-top: 1.2rem; line-height: 1.25; }
 h3 { margin-top: 2rem; }
 pre, .wide, math[display="block"], .cleanlens-plot { overflow-x: auto; }
-pre { background: #f4f6f9; padding: .8rem 1rem; border-radius: 5px; font-size: .86rem; line-height: 1.45; }
-pre.code { border-left: 3px solid #b9c4d6; }
-code { font-size: .9em; background: #f1f3f7; padding: .1em .25em; border-radius: 3px; } pre code { padding: 0; font-size: 1em; }
-.output { margin: .6rem 0 1.4rem; } .output pre { background: #fff; border: 1px solid #e1e6ee; }
+pre { background: var(--code); padding: .8rem 1rem; border-radius: 5px; font-size: .86rem; line-height: 1.45; }
+pre.code { border-left: 3px solid var(--rule); }
+code { font-size: .9em; background: var(--code); padding: .1em .25em; border-radius: 3px; } pre code { padding: 0; font-size: 1em; }
+.output { margin: .6rem 0 1.4rem; } .output pre { background: var(--ground); border: 1px solid var(--rule); }
+.cleanlens-plot { background: #fff; color: #1c2330; border-radius: 5px; }
 table { border-collapse: collapse; font-size: .92rem; margin: .8rem 0; overflow-wrap: normal; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid #e1e6ee; text-align: left; vertical-align: top; }
-.exercise { border: 1px solid #c9d3e2; border-left: 5px solid #1a56a8; border-radius: 5px; padding: .2rem 1rem; margin: 1.4rem 0; }
-summary { cursor: pointer; padding: .5rem 0; color: #1a56a8; }
-blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid #d8dde6; color: #444f60; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
+.exercise { border: 1px solid var(--rule); border-left: 5px solid var(--link); border-radius: 5px; padding: .2rem 1rem; margin: 1.4rem 0; }
+summary { cursor: pointer; padding: .5rem 0; color: var(--link); }
+blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--rule); color: var(--soft); }
 math[display="block"] { display: block math; padding: .4rem 0; max-width: 100%; overflow-y: hidden; }
-.chapter { border: 1px solid #d8dde6; border-radius: 6px; padding: .2rem 1.1rem .8rem; margin: 1rem 0; }
-.chapter h2 { border: 0; margin: 0; padding-top: .6rem; } .chapter p { margin: .3rem 0; color: #444f60; }
+.chapter { border: 1px solid var(--rule); border-radius: 6px; padding: .2rem 1.1rem .8rem; margin: 1rem 0; }
+.chapter h2 { border: 0; margin: 0; padding-top: .6rem; } .chapter p { margin: .3rem 0; color: var(--soft); }
 img { max-width: 100%; }
 """
 
