@@ -31,6 +31,9 @@ CHECKED_MODULES = [
 assert not any(name in sys.modules for name in CHECKED_MODULES), "cleanlens was imported before the hook"
 install_import_hook(CHECKED_MODULES, "beartype.beartype")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers have the cores; threads of each would only wait for one another
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--network", action="store_true", help="run the tests that need a model hub")
