@@ -405,7 +405,7 @@ assert elsewhere.abs().max() < 0.1
 assert crossing
 say(
     f"It stands at **S2**, of course, since nothing else differs in the input. It stays there through two layers, and moves to **END** in layer {crossing[0] - 1}: "
-    f"before it {resid_map[crossing[0] - 1, END_col]:.2f} at END, after it {resid_map[crossing[0], END_col]:.2f}. No other position ever holds any of it (at most "
+    f"before it {resid_map[crossing[0] - 1, END_col]:z.2f} at END, after it {resid_map[crossing[0], END_col]:.2f}. No other position ever holds any of it (at most "
     f"{elsewhere.abs().max():.2f}). What is left at S2 after that, {resid_map[-1, S2_col]:.2f}, is fetched by layer 3."
 )
 

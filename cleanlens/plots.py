@@ -111,7 +111,7 @@ def line(
         figure.add_scatter(
             x=None if places is None else to_numpy(list(places)),
             y=curve,
-            name=name,
+            name=_plain(name),
             mode="lines+markers",
             marker={"size": 4},
         )
@@ -131,8 +131,9 @@ def scatter(
 ) -> go.Figure:
     """Points, with their labels shown on hovering."""
     marker = {"size": 7} if color is None else {"size": 7, "color": to_numpy(color), "colorscale": "Viridis"}
+    text = None if labels is None else [_plain(label) for label in labels]
     points = go.Scatter(
-        x=to_numpy(x).ravel(), y=to_numpy(y).ravel(), text=labels, mode="markers", marker=marker
+        x=to_numpy(x).ravel(), y=to_numpy(y).ravel(), text=text, mode="markers", marker=marker
     )
     return _finish(go.Figure(points), title, x_label, y_label)
 
@@ -144,7 +145,7 @@ def bar(
     heights = to_numpy(values).ravel()
     if len(labels) != len(heights):
         raise ValueError(f"bar: {len(heights)} values but {len(labels)} labels")
-    bars = go.Bar(x=list(range(len(heights))), y=heights, customdata=list(labels))
+    bars = go.Bar(x=list(range(len(heights))), y=heights, customdata=[_plain(label) for label in labels])
     bars.hovertemplate = "%{customdata}: %{y:.4g}<extra></extra>"
     return _finish(go.Figure(bars), title, x_label, y_label, labels)
 
@@ -152,6 +153,11 @@ def bar(
 def numbered(tokens: Sequence[str]) -> list[str]:
     """Tokens as labels: visible spaces, and their positions to tell repeated ones apart."""
     return [f"{token.replace(' ', '·')} ({i})" for i, token in enumerate(tokens)]
+
+
+def _plain(label: Any) -> str:
+    """A label as plotly shows it: it reads "<b>" as bold, so a token that looks like a tag would vanish."""
+    return html.escape(str(label), quote=False)
 
 
 def _matrix(values: Any, what: str, ndim: int) -> np.ndarray:
@@ -163,7 +169,8 @@ def _matrix(values: Any, what: str, ndim: int) -> np.ndarray:
 
 def _labels_for_hover(shape: tuple[int, ...], x: Sequence | None, y: Sequence | None) -> np.ndarray:
     rows, columns = (
-        [str(label) for label in (range(n) if labels is None else labels)] for n, labels in zip(shape, (y, x))
+        [_plain(label) for label in (range(n) if labels is None else labels)]
+        for n, labels in zip(shape, (y, x))
     )
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
 
@@ -187,9 +194,9 @@ def _finish(
     figure.update_xaxes(title={"text": x_label})
     figure.update_yaxes(title={"text": y_label})
     if x is not None:
-        figure.update_xaxes(tickvals=list(range(len(x))), ticktext=[str(label) for label in x])
+        figure.update_xaxes(tickvals=list(range(len(x))), ticktext=[_plain(label) for label in x])
     if y is not None:
-        figure.update_yaxes(tickvals=list(range(len(y))), ticktext=[str(label) for label in y])
+        figure.update_yaxes(tickvals=list(range(len(y))), ticktext=[_plain(label) for label in y])
     return figure
 
 
@@ -314,7 +321,7 @@ def describe(figure: Any) -> str:
         kind = trace.type
         if kind == "scatter":
             kind = "curve" if "lines" in (trace.mode or "lines") else "points"
-        found.append(f"{kind} {trace.name or ''}".strip() + f" ({size} values{span})")
+        found.append(f"{kind} {html.unescape(trace.name or '')}".strip() + f" ({size} values{span})")
     layout = figure.layout
     axes = [text for text in (layout.yaxis.title.text, layout.xaxis.title.text) if text]
     parts = [layout.title.text, ", ".join(found), " against ".join(axes)]

@@ -149,6 +149,8 @@ def tour_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tour_draws_and_reacts(browser: Any, tour_page: Path) -> None:
     visit(browser, tour_page)
     assert (count(browser, ".cleanlens-plot"), count(browser, ".cleanlens-view")) == (2, 2)
+    ticks = "[...document.querySelectorAll('.cleanlens-plot .xtick text')].map(e => e.textContent)"
+    assert "<bos> (0)" in browser.execute_script(f"return {ticks}")
     hover(browser, ".cleanlens-plot .nsewdrag")
     until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
     head = "document.querySelector('.cleanlens-view')"

@@ -197,6 +197,7 @@ code { font-size: .9em; background: var(--code); padding: .1em .25em; border-rad
 .cleanlens-plot { background: #fff; color: #1c2330; border-radius: 5px; }
 table { border-collapse: collapse; font-size: .92rem; margin: .8rem 0; overflow-wrap: normal; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
+td:nth-child(4):last-child { min-width: 15rem; }
 .exercise { border: 1px solid var(--rule); border-left: 5px solid var(--link); border-radius: 5px; padding: .2rem 1rem; margin: 1.4rem 0; }
 summary { cursor: pointer; padding: .5rem 0; color: var(--link); }
 blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--rule); color: var(--soft); }
