@@ -18,8 +18,8 @@
 # 4. see why no single layer can do it, and through which wire two layers do: **K-composition**;
 # 5. build a working induction circuit by hand, from weights that you choose one by one. No training.
 #
-# The figures use your functions as soon as they are written, and the course's own until then: you can read on at any time and
-# come back. You need chapter 01 (what queries, keys, values and the residual stream are); of chapter 02 only `run_with_cache`.
+# The figures use your functions as soon as their checks pass, and the course's own until then (`yours` chooses): you can read on
+# at any time and come back. You need chapter 01 (what queries, keys, values and the residual stream are); of chapter 02 only `run_with_cache`.
 
 # %%
 import math
@@ -35,7 +35,6 @@ from cleanlens.course import check, hint, solution, yours
 
 torch.set_grad_enabled(False)
 torch.manual_seed(0)
-
 
 # %%
 model = HookedTransformer.from_pretrained("attn-only-2l-demo")

@@ -47,6 +47,8 @@ def say(text: str) -> None:
 
 
 # %% [markdown]
+# `yours("zero_ablate")`, further down, is your answer once its check accepts it, and the course's own until then.
+#
 # The two models that come with the course, and the prompts of chapter 03: BOS, $n$ random tokens, and the same $n$
 # tokens again. Nobody can guess the first repeat; a model that can copy knows the second one.
 
