@@ -420,7 +420,6 @@ story_tokens, story_str = model.to_tokens(story), model.to_str_tokens(story)
 story_logits, story_cache = model.run_with_cache(story_tokens)
 W_U = model.W_U - model.W_U.mean(dim=-1, keepdim=True)
 
-
 story_stack = story_cache.decompose_resid(apply_ln=True)[:, 0]
 attribution = yours("logit_attribution")(story_stack, W_U, story_tokens[0])
 

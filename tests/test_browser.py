@@ -96,10 +96,15 @@ def assert_quiet(browser: Any) -> None:
     """The console shows no error, and nothing but the page's own files was asked for."""
     errors = severe(browser)
     assert not errors, errors
+    assert_asked_only(browser, "file:")
+
+
+def assert_asked_only(browser: Any, own: str) -> None:
+    """Every request since the last look was for an address that begins with `own`, or for something in the page."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert asked, "the browser reports no request, not even for the page"
-    outside = [url[:100] for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+    outside = [url[:100] for url in asked if not url.startswith((own, "data:", "blob:", "about:"))]
     assert not outside, outside
 
 
@@ -292,9 +297,6 @@ def test_a_live_notebook(browser: Any, jupyter: str, tmp_path: Path) -> None:
     hover_head(browser, "head 2")
     until(browser, "document.querySelector('.cleanlens-view').innerText.includes('head 2 Zoomed')")
     assert not severe(browser), before
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert asked
-    here = jupyter.rpartition("/")[0].removesuffix("/lab/tree").removesuffix("/notebooks")
-    outside = [url[:100] for url in asked if not url.startswith((here, "data:", "blob:", "about:"))]
-    assert not outside, outside
+    assert_asked_only(
+        browser, jupyter.rpartition("/")[0].removesuffix("/lab/tree").removesuffix("/notebooks")
+    )

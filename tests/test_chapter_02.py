@@ -4,7 +4,6 @@ The notebook asserts its identities itself; here is what its prose says of the m
 """
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from helpers import run_chapter
 from cleanlens import plots
 from cleanlens.course import catalog
 
-ROOT = Path(__file__).parents[1]
 DRAWN = ("heatmap", "head_map", "patching_map", "line", "scatter", "bar", "attention")
 
 

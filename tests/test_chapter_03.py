@@ -1,7 +1,6 @@
 """The claims of chapter 03 (induction heads), on the chapter's own code, as shipped and solved."""
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +8,6 @@ import torch
 from helpers import run_chapter
 
 from cleanlens.course.chapters import ch03
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

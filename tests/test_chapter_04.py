@@ -5,7 +5,6 @@ The notebook asserts most of what its prose says while it runs; here are the run
 
 import math
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,6 @@ from helpers import run_chapter
 
 from cleanlens.course.chapters import ch04
 
-ROOT = Path(__file__).parents[1]
 NAMES = ("attn-only-2l-demo", "gpt2-demo")
 
 

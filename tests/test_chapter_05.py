@@ -1,11 +1,7 @@
 """Chapter 05: its text runs as shipped and with the solutions, and what it says about the models is so."""
 
-from pathlib import Path
-
 import pytest
 from helpers import run_chapter
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,10 @@
 """Chapter 06: its text runs as shipped and with the solutions, and what it says about the model's circuit is so."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from helpers import run_chapter
 
 from cleanlens import HookedTransformer, patching
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

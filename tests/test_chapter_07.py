@@ -1,13 +1,10 @@
 """Chapter 07: its text runs as shipped and with the solutions, and what it says about the models is so."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from helpers import run_chapter
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,8 +27,9 @@ class Axis:
     """Something that grows.
 
     Attributes:
-        name: of the figure.
-        work: what is done; `sizes` of what are tried, in this order, until memory or patience ends.
+        name: what grows; the figure's title.
+        work: what is done.
+        sizes: how many of `unit`, tried in this order until memory or patience ends.
     """
 
     name: str
@@ -90,18 +91,18 @@ def measure_here(axis: str, size: int, gigabytes: float) -> dict[str, Any]:
     """Seconds and the peak of megabytes (weights included) in this process, or the error."""
     import torch
 
-    from cleanlens.benchmarks.worker import measured, peak_memory
+    from cleanlens.benchmarks.worker import CLOCKS, peak_memory
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     limit_memory(gigabytes)
     try:
         with peak_memory(device) as peak, torch.no_grad():
-            answer = measured(work(axis, size), device)
+            seconds = CLOCKS[device](work(axis, size))
     except (RuntimeError, MemoryError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise
         return {"size": size, "error": "out of memory"}
-    return {"size": size, "seconds": answer["seconds"], "megabytes": peak["megabytes"]}
+    return {"size": size, "seconds": seconds, "megabytes": peak["megabytes"]}
 
 
 def limit_memory(gigabytes: float) -> None:

@@ -41,9 +41,7 @@ def main(library, folder, device):
 
 def measured(work, device):
     """Seconds and peak megabytes of one call."""
-    import torch
-
-    with peak_memory(device) as peak, torch.set_grad_enabled(False):
+    with peak_memory(device) as peak:
         seconds = CLOCKS[device](work)
     return {"seconds": seconds, "megabytes": peak["megabytes"]}
 

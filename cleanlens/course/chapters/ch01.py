@@ -132,19 +132,12 @@ def right_answer(name, names):
     `names` is where the answers of a notebook are (its `globals()`); an answer in the exercises' file comes first,
     as everywhere.
     """
-    from ..answers import FILE, Answers
     from ..catalog import entries
-    from ..loader import load
-    from ..notebook import _root, grade
+    from ..notebook import _grade_and_load
 
     [entry] = [entry for entry in entries("01") if name in entry.names]
-    result = grade(entry.id, names)
-    if not result.passed:
-        return result, None
-    answers = Answers.read(entry.chapter, _root())
-    if answers.of(entry).origin == FILE:
-        names, _ = load(answers.file.parts, "answers_01")
-    return result, names[name.removesuffix(".forward")]
+    result, space = _grade_and_load(entry, names)
+    return result, space[name.removesuffix(".forward")] if result.passed else None
 
 
 def assemble(cfg, names):
