@@ -241,7 +241,8 @@ def _reference(hf_model: Any, model: HookedTransformer, tokens: Tensor, mask: Te
             loss.backward()
 
     def probe(stage: str, key: str, value: Tensor) -> Probe:
-        return Probe(stage, key, value.detach(), value.detach()[mask.bool()].std())
+        value = value.detach().reshape(*tokens.shape, -1)  # OPT's MLP has batch and position in one axis
+        return Probe(stage, key, value, value[mask.bool()].std())
 
     probes = [probe(stage, key, value) for (stage, key), value in seen.items()]
     probes.append(probe("logits", "logits", logits))

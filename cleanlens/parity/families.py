@@ -150,10 +150,10 @@ def fill(model: nn.Module, seed: int = 0) -> None:
             values = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
             if "Norm" in type(module).__name__ and name in ("w", "weight"):
                 values = 0.3 + values.abs()
-            elif (isinstance(module, nn.Linear) and weight.ndim == 2) or name.lstrip("_").startswith("W_"):
-                values = (
-                    values * (weight.shape[-1] if isinstance(module, nn.Linear) else weight.shape[-2]) ** -0.5
-                )
+            elif isinstance(module, nn.Linear) and weight.ndim == 2:
+                values = values * weight.shape[1] ** -0.5  # [out in]
+            elif weight.ndim > 1 and not isinstance(module, nn.Embedding):
+                values = values * weight.shape[-2] ** -0.5
             weight.copy_(values)
 
 
