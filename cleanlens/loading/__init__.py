@@ -10,7 +10,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
 from cleanlens.loading.files import download, read_config, read_tensors, weight_files
 from cleanlens.loading.names import (
@@ -162,6 +161,8 @@ def family_of(fields: dict[str, Any], source: str) -> Any:
     Raises:
         ValueError: there is none, or the weights are quantized.
     """
+    if "model_type" not in fields and fields.keys() >= {"d_model", "n_layers", "attn_only"}:
+        fields |= {"model_type": "neel", "_name_or_path": source}
     kind = fields.get("model_type")
     if kind not in FAMILIES:
         raise ValueError(
@@ -186,9 +187,12 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         ] if label is not None else weight_files(embedded)
     if Path(name).is_dir():
         return Path(name), weight_files(Path(name))
+    official = official_name(name)
+    if official.startswith("NeelNanda/"):
+        return interpretability.fetch(official, revision, label)
     if label is not None:
-        revision = f"checkpoint-{label}"
-    folder = download(official_name(name), revision)
+        revision = f"checkpoint-{label}" if official.startswith("stanford-crfm/") else f"step{label}"
+    folder = download(official, revision)
     return folder, weight_files(folder)
 
 
@@ -219,7 +223,7 @@ def _fill(
                 f"{source}: the tensor {theirs!r} of shape {list(tensor.shape)} does not fit config.json ({error})"
             ) from None
         for name, value in ours:
-            block, _, rest = name.removeprefix("blocks.").partition(".")
+            block, _, _ = name.removeprefix("blocks.").partition(".")
             if block.isdigit() and model.cfg.n_layers <= int(block) < whole.n_layers:
                 continue  # first_n_layers leaves it out
             if name not in parameters:
@@ -260,7 +264,15 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             return AutoTokenizer.from_pretrained(official_name(model_name), local_files_only=True)
         except OSError:
             return None
-    if folder is None or not ((folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()):
+    has_its_own = folder is not None and any(
+        (folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt")
+    )
+    if not has_its_own and fields.get("tokenizer_name"):  # the interpretability models share one
+        try:
+            return AutoTokenizer.from_pretrained(fields["tokenizer_name"])
+        except OSError:
+            return None
+    if folder is None or not has_its_own:
         return None
     # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
     kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
