@@ -15,22 +15,27 @@ class GroupedQueryAttention(Attention):
 
     READERS = (("W_Q", "b_Q"), ("_W_K", "_b_K"), ("_W_V", "_b_V"))
 
-    @property
+    _W_K: Tensor
+    _b_K: Tensor
+    _W_V: Tensor
+    _b_V: Tensor
+
+    @property  # type: ignore[override]
     def W_K(self) -> Float[Tensor, "head d_model d_head"]:
         """Each head's key weights: copies of its group's."""
         return self.per_head(self._W_K)
 
-    @property
+    @property  # type: ignore[override]
     def b_K(self) -> Float[Tensor, "head d_head"]:
         """Each head's key biases."""
         return self.per_head(self._b_K)
 
-    @property
+    @property  # type: ignore[override]
     def W_V(self) -> Float[Tensor, "head d_model d_head"]:
         """Each head's value weights."""
         return self.per_head(self._W_V)
 
-    @property
+    @property  # type: ignore[override]
     def b_V(self) -> Float[Tensor, "head d_head"]:
         """Each head's value biases."""
         return self.per_head(self._b_V)
