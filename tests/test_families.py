@@ -387,7 +387,7 @@ def test_head_detector_and_paths(kind: str) -> None:
     tokens = model.to_tokens("abcdefg")
     _, cache = model.run_with_cache(tokens)
     scores = detect_head(model, "abcdefg", torch.eye(8), error_measure="abs")
-    expected = 1 - (cache.stack_activation("pattern")[:, 0] - torch.eye(8)).abs().mean(dim=(-1, -2))
+    expected = 1 - (cache.stack_activation("pattern")[:, 0] - torch.eye(8)).abs().sum(dim=(-1, -2)) / 8
     close(scores, expected.to(scores))
     other, new = random_tokens(model, batch=1, pos=8, seed=1), cache
     with torch.no_grad():

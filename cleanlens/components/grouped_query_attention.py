@@ -20,23 +20,23 @@ class GroupedQueryAttention(Attention):
     _W_V: Tensor
     _b_V: Tensor
 
-    @property  # type: ignore[override]
-    def W_K(self) -> Float[Tensor, "head d_model d_head"]:
+    @property
+    def W_K(self) -> Float[Tensor, "head d_model d_head"]:  # type: ignore[override]
         """Each head's key weights: copies of its group's."""
         return self.per_head(self._W_K)
 
-    @property  # type: ignore[override]
-    def b_K(self) -> Float[Tensor, "head d_head"]:
+    @property
+    def b_K(self) -> Float[Tensor, "head d_head"]:  # type: ignore[override]
         """Each head's key biases."""
         return self.per_head(self._b_K)
 
-    @property  # type: ignore[override]
-    def W_V(self) -> Float[Tensor, "head d_model d_head"]:
+    @property
+    def W_V(self) -> Float[Tensor, "head d_model d_head"]:  # type: ignore[override]
         """Each head's value weights."""
         return self.per_head(self._W_V)
 
-    @property  # type: ignore[override]
-    def b_V(self) -> Float[Tensor, "head d_head"]:
+    @property
+    def b_V(self) -> Float[Tensor, "head d_head"]:  # type: ignore[override]
         """Each head's value biases."""
         return self.per_head(self._b_V)
 
