@@ -7,23 +7,25 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from cleanlens.family_config import FamilyConfig
 from cleanlens.utils import ACTIVATIONS
 
-NORMALIZATIONS = (None, "LN", "LNPre")
+NORMALIZATIONS = (None, "LN", "LNPre", "RMS", "RMSPre")
 INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "muP")
 CHOICES: dict[str, tuple] = {
     "act_fn": (None, *ACTIVATIONS),
     "normalization_type": NORMALIZATIONS,
     "attention_dir": ("causal", "bidirectional"),
-    "positional_embedding_type": ("standard",),
+    "positional_embedding_type": ("standard", "rotary", "shortformer"),
     "default_padding_side": ("left", "right"),
     "init_mode": INIT_MODES,
 }
 
 
 @dataclass
-class HookedTransformerConfig:
-    """Every choice that makes one transformer different from another.
+class HookedTransformerConfig(FamilyConfig):
+    """Every choice that makes one transformer different from another; those that GPT-2 does not know are in
+    `FamilyConfig`.
 
     Sizes left at their default are filled in from the others: `n_heads = d_model // d_head`,
     `d_mlp = 4 * d_model`, `d_vocab_out = d_vocab`, `attn_scale = sqrt(d_head)`.
@@ -41,18 +43,18 @@ class HookedTransformerConfig:
     d_vocab: int = -1  # entries of the vocabulary; -1: taken from the tokenizer
     d_vocab_out: int = -1  # entries of the output; -1: d_vocab
     act_fn: str | None = None  # the MLP's nonlinearity, a key of utils.ACTIVATIONS
-    normalization_type: str | None = "LN"  # "LN", "LNPre" (gain and bias folded away) or None
+    normalization_type: str | None = "LN"  # "LN", "RMS", either with "Pre" (gain folded away), or None
     eps: float = 1e-5  # added to the variance inside LayerNorm's root
     attn_only: bool = False  # blocks without an MLP
     attention_dir: Literal["causal", "bidirectional"] = "causal"  # which positions a query may see
-    positional_embedding_type: str = "standard"  # learned absolute positions, added once at the start
+    positional_embedding_type: str = "standard"  # learned and added once at the start; or see below
     use_attn_scale: bool = True  # divide the attention scores by attn_scale
     attn_scale: float = -1.0  # the divisor; -1: sqrt(d_head)
     scale_attn_by_inverse_layer_idx: bool = False  # divide also by (layer + 1), as the Stanford models do
-    use_attn_result: bool = False  # make every head's output visible: attn.hook_result
-    use_split_qkv_input: bool = False  # separate residuals per head into q, k, v: hook_{q,k,v}_input
-    use_attn_in: bool = False  # one separate residual per head into attention: hook_attn_in
-    use_hook_mlp_in: bool = False  # the residual that the MLP reads: hook_mlp_in
+    use_attn_result: bool = False  # a full cache has every head's output: attn.hook_result
+    use_split_qkv_input: bool = False  # ... each head's residual into q, k, v: hook_{q,k,v}_input
+    use_attn_in: bool = False  # ... each head's residual into attention: hook_attn_in
+    use_hook_mlp_in: bool = False  # ... the residual that the MLP reads: hook_mlp_in
     init_weights: bool = True  # fill the weights at random when the model is built
     init_mode: str = "gpt2"  # how: gpt2, xavier_*, kaiming_* or muP
     initializer_range: float = -1.0  # standard deviation or gain; -1: init_mode's own default
@@ -84,6 +86,7 @@ class HookedTransformerConfig:
                     f"config: d_model = {self.d_model} is not a multiple of d_head = {self.d_head}; "
                     "give n_heads"
                 )
+        self._check_families()
         if self.d_mlp is None and not self.attn_only:
             self.d_mlp = 4 * self.d_model
         if self.d_vocab_out == -1:
@@ -103,8 +106,8 @@ class HookedTransformerConfig:
             self.set_seed_everywhere(self.seed)
 
     def _count_params(self) -> int:
-        attention = 4 * self.d_model * self.d_head * self.n_heads
-        mlp = 0 if self.attn_only else 2 * self.d_model * (self.d_mlp or 0)
+        attention = 2 * self.d_model * self.d_head * (self.n_heads + (self.n_key_value_heads or self.n_heads))
+        mlp = 0 if self.attn_only else (2 + self.gated_mlp) * self.d_model * (self.d_mlp or 0)
         return self.n_layers * (attention + mlp)
 
     @classmethod

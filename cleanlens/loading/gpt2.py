@@ -30,6 +30,8 @@ NAMES = {
     "lm_head.weight": "unembed.W_U",
 }
 NOT_WEIGHTS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")  # causal masks that old files carry
+TIED = True  # when config.json does not say
+OPTIONAL = ("unembed.b_U",)  # what no file has starts at zero
 
 
 def config(hf: dict[str, Any]) -> HookedTransformerConfig:
@@ -82,8 +84,6 @@ def convert(
         yield NAMES[name], tensor.T if name == "lm_head.weight" else tensor
         return
     layer, rest = int(block.group(1)), block.group(2)
-    if layer >= cfg.n_layers:  # first_n_layers leaves these out
-        return
     if rest == "attn.c_attn.weight":
         for letter, part in zip("QKV", tensor.chunk(3, dim=1)):
             W = rearrange(part, "d_model (head d_head) -> head d_model d_head", head=cfg.n_heads)
