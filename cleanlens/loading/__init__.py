@@ -1,18 +1,29 @@
 """Trained weights into a HookedTransformer, from the package, a directory, the hub, or a model in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.loading import gpt2, native
-from cleanlens.loading.files import download, read_config, read_tensors, weight_files
+from cleanlens.loading.files import (
+    TOKENIZER_FILES,
+    InMemory,
+    ModelFileError,
+    Stored,
+    WeightFile,
+    checked_file,
+    download,
+    open_weights,
+    read_config,
+    short,
+    weight_files,
+)
+from cleanlens.loading.fit import check_values, config_of, plan, shown
 from cleanlens.loading.names import (
     ALIASES,
     MODELS,
@@ -86,7 +97,7 @@ def load_pretrained(
     folder: Path | None = None
     if hf_model is not None:
         fields, source = hf_model.config.to_dict(), "hf_model"
-        tensors: Iterable[tuple[str, Tensor]] = hf_model.state_dict().items()
+        weights: list[WeightFile] = [InMemory(hf_model.state_dict())]
         name = model_name or "custom"
         label = None
     else:
@@ -97,16 +108,21 @@ def load_pretrained(
         folder, files = find_model(name, revision, label)
         fields, source = read_config(folder), str(folder)
         if not files:
-            raise ValueError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
-        tensors = (item for file in files for item in read_tensors(file))
+            raise ModelFileError(
+                f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin"
+            )
+        weights = [open_weights(file) for file in files]
 
-    family = FAMILIES.get(fields.get("model_type", ""))
+    model_type = fields.get("model_type", "")
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
-        raise ValueError(
-            f"{source}: model_type is {fields.get('model_type')!r}; cleanlens loads the GPT-2 family "
+        raise ModelFileError(
+            f"{source}: model_type is {shown(model_type)}; cleanlens loads the GPT-2 family "
             f"(model_type {sorted(FAMILIES)})"
         )
-    cfg: HookedTransformerConfig = family.config(fields)
+    cfg = config_of(family, fields, source)
+    tied = fields.get("tie_word_embeddings", True)
+    fills = plan(cls, all_stored(weights, source), family, cfg, tied, source)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
     learned_positions = cfg.n_ctx
@@ -128,8 +144,7 @@ def load_pretrained(
     model = cls(
         cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
     )
-    tied = fields.get("tie_word_embeddings", True)
-    _fill(model, tensors, family, tied, learned_positions, source)
+    _fill(model, weights, fills, family, tied, learned_positions, source)
     process_weights_(
         model,
         fold_ln=fold_ln,
@@ -159,47 +174,50 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
     return folder, weight_files(folder)
 
 
+def all_stored(weights: Sequence[WeightFile], source: str) -> dict[str, Stored]:
+    """What all files of a model hold together.
+
+    Raises:
+        ModelFileError: two of them hold the same tensor.
+    """
+    stored: dict[str, Stored] = {}
+    for file in weights:
+        if twice := sorted(stored.keys() & file.stored.keys()):
+            raise ModelFileError(f"{source}: two files hold the tensor {twice[0]!r}; get the model again")
+        stored |= file.stored
+    return stored
+
+
 @torch.no_grad()
 def _fill(
     model: HookedTransformer,
-    tensors: Iterable[tuple[str, Tensor]],
+    weights: Sequence[WeightFile],
+    fills: Mapping[str, list[str]],
     family: Any,
     tied: bool,
     learned_positions: int,
     source: str,
 ) -> None:
-    """Copy each tensor to its place, cast to the model's type, and check that every place got one."""
+    """Copy each tensor that the model needs to its place, cast to the model's type."""
     parameters = dict(model.named_parameters())
-    missing = set(parameters)
-    for theirs, tensor in tqdm(tensors, desc="loading", unit="tensor", delay=2, leave=False):
-        try:
-            ours = list(family.convert(theirs, tensor, model.cfg, tied))
-        except KeyError:
-            raise ValueError(
-                f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
-            ) from None
-        except Exception as error:
-            raise ValueError(
-                f"{source}: the tensor {theirs!r} of shape {list(tensor.shape)} does not fit config.json ({error})"
-            ) from None
-        for name, value in ours:
-            if name not in parameters:
-                raise ValueError(
-                    f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
-                )
+    wanted = {theirs for theirs, ours in fills.items() if any(name in parameters for name in ours)}
+    tensors = (item for file in weights for item in file.read([n for n in file.stored if n in wanted]))
+    filled = set()
+    for theirs, tensor in tqdm(
+        tensors, desc="loading", unit="tensor", total=len(wanted), delay=2, leave=False
+    ):
+        for name, value in family.convert(theirs, tensor, model.cfg, tied):
             place = parameters[name]
             if name == "pos_embed.W_pos" and len(value) == learned_positions:
                 value = value[: model.cfg.n_ctx]
-            if value.shape != place.shape:
-                raise ValueError(
-                    f"{source}: {theirs!r} gives {name} the shape {list(value.shape)}; "
-                    f"by config.json it is {list(place.shape)}"
+            if name in filled and not value.to(place).equal(place):
+                raise ModelFileError(
+                    f"{source}: config.json says tie_word_embeddings, but the file holds an unembedding of its "
+                    f"own, {theirs!r}, with other values. Set tie_word_embeddings to false to use it"
                 )
             place.copy_(value)
-            missing.discard(name)
-    missing.discard("unembed.b_U")  # most families have none; ours starts at zero
-    if missing:
-        raise ValueError(f"{source}: no tensor for {sorted(missing)}")
+            check_values(theirs, value, place, source)
+            filled.add(name)
 
 
 def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, Any]) -> Any:
@@ -210,6 +228,11 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
         elif Path(model_name).is_dir():
             folder = Path(model_name)
     if folder is not None and "tokenizer" in fields:
+        if fields["tokenizer"] not in embedded_models():
+            raise ModelFileError(
+                f"{folder}: config.json says tokenizer = {shown(fields['tokenizer'])}; "
+                f"expected the name of an embedded model, one of {embedded_models()}"
+            )
         folder = MODELS / fields["tokenizer"]
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -220,6 +243,19 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             return None
     if folder is None or not ((folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()):
         return None
+    for path in folder.iterdir():
+        if path.name in TOKENIZER_FILES or not path.is_dir():
+            checked_file(path)
     # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
     kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
-    return kind.from_pretrained(folder)
+    try:
+        tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer("A word.")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        raise ModelFileError(
+            f"{folder}: its tokenizer cannot be read ({short(error)}). Get its files again ({', '.join(TOKENIZER_FILES)}), "
+            "or pass tokenizer=..."
+        ) from None
+    return tokenizer
