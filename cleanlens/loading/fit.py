@@ -17,9 +17,60 @@ WEIGHT_KINDS = ("float32", "float16", "bfloat16", "float64")
 LARGEST = 2**24  # of any size: longer than every context and larger than every vocabulary there is
 
 # What config.json may say, by the names of all families. A field that is null or missing has a default.
-SIZES = ["n_layer", "n_head", "n_embd", "n_positions", "n_ctx", "n_inner", "vocab_size", "num_layers", "num_heads", "hidden_size", "head_dim", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "ffn_dim", "word_embed_proj_dim", "max_position_embeddings", "rotary_dim", "window_size", "type_vocab_size", "n_layers", "n_heads", "d_model", "d_head", "d_mlp", "d_vocab", "d_vocab_out", "n_key_value_heads"]
-NUMBERS = ["layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps", "rope_theta", "rotary_pct", "rotary_emb_base", "partial_rotary_factor", "eps", "attn_scale"]
-FLAGS = ["tie_word_embeddings", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "add_cross_attention", "attention_bias", "mlp_bias", "use_parallel_residual", "use_sliding_window", "do_layer_norm_before", "attn_only"]
+SIZES = [
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "n_positions",
+    "n_ctx",
+    "n_inner",
+    "vocab_size",
+    "num_layers",
+    "num_heads",
+    "hidden_size",
+    "head_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "ffn_dim",
+    "word_embed_proj_dim",
+    "max_position_embeddings",
+    "rotary_dim",
+    "window_size",
+    "type_vocab_size",
+    "n_layers",
+    "n_heads",
+    "d_model",
+    "d_head",
+    "d_mlp",
+    "d_vocab",
+    "d_vocab_out",
+    "n_key_value_heads",
+]
+NUMBERS = [
+    "layer_norm_epsilon",
+    "layer_norm_eps",
+    "rms_norm_eps",
+    "rope_theta",
+    "rotary_pct",
+    "rotary_emb_base",
+    "partial_rotary_factor",
+    "eps",
+    "attn_scale",
+]
+FLAGS = [
+    "tie_word_embeddings",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "add_cross_attention",
+    "attention_bias",
+    "mlp_bias",
+    "use_parallel_residual",
+    "use_sliding_window",
+    "do_layer_norm_before",
+    "attn_only",
+]
 TEXTS = ("model_type", "activation_function", "hidden_act", "act_fn", "normalization_type", "tokenizer")
 
 
