@@ -13,7 +13,6 @@ from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cleanlens.components.layer_norm import LayerNorm
 from cleanlens.hook_points import pos_dim
 from cleanlens.utils import Slice, SliceInput, get_act_name
 
@@ -200,7 +199,9 @@ class ActivationCache:
         last, pos_slice = self._layer(layer), Slice.unwrap(pos_slice)
         keys: list[tuple[str, str | tuple]] = []
         if incl_embeds:
-            keys += [("embed", "embed"), ("pos_embed", "pos_embed")]
+            keys.append(("embed", "embed"))
+            if self.model.cfg.positional_embedding_type == "standard":  # others are not in the stream
+                keys.append(("pos_embed", "pos_embed"))
         for i in range(last):
             if mode in ("all", "attn"):
                 keys.append((f"{i}_attn_out", ("attn_out", i)))
@@ -372,8 +373,10 @@ class ActivationCache:
             scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
         if self.has_batch_dim and not has_batch_dim and scale.ndim == residual_stack.ndim:
             scale = scale[0]
-        normalized = (residual_stack - residual_stack.mean(dim=-1, keepdim=True)) / scale
-        return normalized * ln.w if isinstance(ln, LayerNorm) else normalized
+        if ln.centres:
+            residual_stack = residual_stack - residual_stack.mean(dim=-1, keepdim=True)
+        normalized = residual_stack / scale
+        return normalized * ln.w if hasattr(ln, "w") else normalized
 
     def logit_attrs(
         self,

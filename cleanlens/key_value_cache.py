@@ -63,7 +63,7 @@ class HookedTransformerKeyValueCache:
         capacity: int | None = None,
     ) -> "HookedTransformerKeyValueCache":
         """An empty cache for `capacity` positions (cfg.n_ctx unless given)."""
-        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_heads, cfg.d_head)
+        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_key_value_heads or cfg.n_heads, cfg.d_head)
         device = device or cfg.device
         return cls(
             [

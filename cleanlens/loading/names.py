@@ -29,6 +29,7 @@ ALIASES = {
             ("medium", "e", "eowyn-gpt2-medium-x777"),
         ]
     },
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
 }
 
 # The steps at which the Stanford CRFM runs were saved, as their model cards give them.
