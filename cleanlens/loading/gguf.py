@@ -370,6 +370,7 @@ class Gguf:
             )
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
+            name_or_path=str(self.path),
             clean_up_tokenization_spaces=False,
             chat_template=self.metadata.get("tokenizer.chat_template"),
             **special,
