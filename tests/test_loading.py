@@ -221,7 +221,8 @@ def test_masks_that_old_files_carry_are_no_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(model_type="llama"), r"model_type is 'llama'; cleanlens loads the GPT-2 family"),
+        (dict(model_type="mamba"), r"model_type is 'mamba'; cleanlens loads bert, cleanlens, gpt2, "),
+        (dict(model_type="llama"), r"config.json does not say num_attention_heads"),
         (dict(n_layer=4), r"config.json says 4 layers, the files hold 3. Correct it"),
         (dict(n_head=2), r"n_embd = 21 is not a multiple of n_head = 2"),
         (dict(n_positions=16, n_ctx=16), r"'transformer.wpe.weight' .*17.*by config.json it is \[16, 21\]"),

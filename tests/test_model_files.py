@@ -168,6 +168,7 @@ def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
         (dict(layer_norm_epsilon=math.nan), "layer_norm_epsilon = nan; expected a finite number"),
         (dict(tie_word_embeddings="yes"), "tie_word_embeddings = 'yes'; expected true or false"),
         (dict(activation_function=["gelu"]), "activation_function = ['gelu']; expected a text"),
+        (dict(vocab_size=None), "config.json does not give d_vocab (None)"),
         (dict(model_type=None), "model_type is None"),
         (dict(model_type=["gpt2"]), "model_type is ['gpt2']"),
         (dict(model_type="mixtral"), "model_type is 'mixtral'"),
@@ -456,7 +457,7 @@ def test_the_length_of_a_header_that_lies(folder: Path, length: int) -> None:
 # ---------------------------------------------------------------- at random
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import gpt2, llama, native
+from cleanlens.config import HookedTransformerConfig
+from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
 from cleanlens.loading.fetch import best_real_model, fetched_gguf, in_hub_cache
 from cleanlens.loading.files import (
     TOKENIZER_FILES,
@@ -41,9 +41,17 @@ from cleanlens.weight_processing import process_weights_
 # model_type in config.json -> the family that reads it.
 FAMILIES: dict[str, Any] = {
     "gpt2": gpt2,
+    "gpt_neo": gpt_neo,
+    "gpt_neox": gpt_neox,
+    "gptj": gptj,
+    "opt": opt,
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), llama),
+    "neel": interpretability,
+    "bert": bert,
     "cleanlens": native,
 }
+
+Model = TypeVar("Model", bound=Any)  # HookedTransformer, HookedEncoder or what is derived from them
 
 __all__ = [
     "ALIASES",
@@ -58,7 +66,7 @@ __all__ = [
 
 
 def load_pretrained(
-    cls: type[HookedTransformer],
+    cls: type[Model],
     model_name: str | None = None,
     fold_ln: bool = True,
     center_writing_weights: bool = True,
@@ -77,7 +85,7 @@ def load_pretrained(
     first_n_layers: int | None = None,
     n_ctx: int | None = None,
     **hf_kwargs: Any,
-) -> HookedTransformer:
+) -> Model:
     """A model with trained weights.
 
     Args:
@@ -87,7 +95,7 @@ def load_pretrained(
             which of `cleanlens.weight_processing` to apply.
         checkpoint_index, checkpoint_value: a moment of the training, by number or by label
             (`get_checkpoint_labels`).
-        hf_model: a `GPT2LMHeadModel` in memory to copy the weights from.
+        hf_model: a model of `transformers` in memory to copy the weights from.
         device: None: `utils.get_device()`.
         tokenizer: instead of the model's own.
         default_prepend_bos, default_padding_side, n_ctx: instead of the config's; n_ctx can only shorten.
@@ -119,20 +127,22 @@ def load_pretrained(
         fields, weights, source = open_model(folder, files)
 
     family = family_of(fields, source)
+    if getattr(family, "IS_ENCODER", False) != (cls.__name__ == "HookedEncoder"):
+        right = "HookedEncoder" if cls.__name__ != "HookedEncoder" else "HookedTransformer"
+        raise ValueError(f"{source}: model_type is {fields['model_type']!r}; use {right}.from_pretrained")
     cfg = config_of(family, fields, source)
-    tied = fields.get("tie_word_embeddings", family.TIED)
-    fills = plan(cls, all_stored(weights, source), family, cfg, tied, source)
-    cfg.tie_word_embeddings = tied
+    cfg.tie_word_embeddings = fields.get("tie_word_embeddings", family.TIED)
+    fills = plan(cls, all_stored(weights, source), family, cfg, source)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
-    learned_positions = cfg.n_ctx
+    whole = replace(cfg)  # before parts are left out
     if first_n_layers is not None:
         if first_n_layers < 1:
             raise ValueError(f"first_n_layers = {first_n_layers}; it must be at least 1")
         cfg = replace(cfg, n_layers=min(cfg.n_layers, first_n_layers))
     if n_ctx is not None:
-        if n_ctx > learned_positions:
-            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {learned_positions} positions")
+        if n_ctx > whole.n_ctx:
+            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {whole.n_ctx} positions")
         cfg.n_ctx = n_ctx
     if default_prepend_bos is not None:
         cfg.default_prepend_bos = default_prepend_bos
@@ -148,18 +158,19 @@ def load_pretrained(
     if default_prepend_bos is None and family is llama and tokenizer is not None:
         # As it was trained: some of these models have seen a BOS before every text, others never.
         model.cfg.default_prepend_bos = bool(model.cfg.tokenizer_prepends_bos)
-    _fill(model, weights, fills, family, tied, learned_positions, source)
-    process_weights_(
-        model,
-        fold_ln=fold_ln,
-        center_writing_weights=center_writing_weights,
-        center_unembed=center_unembed,
-        fold_value_biases=fold_value_biases,
-        refactor_factored_attn_matrices=refactor_factored_attn_matrices,
-    )
+    _fill(model, weights, fills, family, whole, source)
+    if not getattr(family, "IS_ENCODER", False):
+        process_weights_(
+            model,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
     if move_to_device:
         model.to(device or get_device())
-    print(f"Loaded pretrained model {name} into HookedTransformer")
+    print(f"Loaded pretrained model {name} into {cls.__name__}")
     return model
 
 
@@ -169,6 +180,8 @@ def family_of(fields: dict[str, Any], source: str) -> Any:
     Raises:
         ModelFileError: there is none, or the weights are quantized.
     """
+    if "model_type" not in fields and fields.keys() >= {"d_model", "n_layers", "attn_only"}:
+        fields |= {"model_type": "neel", "_name_or_path": source}
     kind = fields.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise ModelFileError(
@@ -203,9 +216,12 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         return Path(name).parent, [Path(name)]
     if (file := fetched_gguf(name)) and not in_hub_cache(name):
         return file.parent, [file]
+    official = official_name(name)
+    if official.startswith("NeelNanda/"):
+        return interpretability.fetch(official, revision, label)
     if label is not None:
-        revision = f"checkpoint-{label}"
-    folder = download(official_name(name), revision)
+        revision = f"checkpoint-{label}" if official.startswith("stanford-crfm/") else f"step{label}"
+    folder = download(official, revision)
     return folder, weight_files(folder)
 
 
@@ -240,15 +256,19 @@ def all_stored(weights: Sequence[WeightFile], source: str) -> dict[str, Stored]:
 
 @torch.no_grad()
 def _fill(
-    model: HookedTransformer,
+    model: Any,
     weights: Sequence[WeightFile],
     fills: Mapping[str, list[str]],
     family: Any,
-    tied: bool,
-    learned_positions: int,
+    whole: HookedTransformerConfig,
     source: str,
 ) -> None:
-    """Copy each tensor that the model needs to its place, cast to the model's type."""
+    """Copy each tensor that the model needs to its place, cast to the model's type.
+
+    Args:
+        fills: which of our parameters each tensor gives, as `fit.plan` found out.
+        whole: the config of what the tensors hold, of which the model may have fewer layers and positions.
+    """
     parameters = dict(model.named_parameters())
     wanted = {theirs for theirs, ours in fills.items() if any(name in parameters for name in ours)}
     tensors = (item for file in weights for item in file.read([n for n in file.stored if n in wanted]))
@@ -256,9 +276,11 @@ def _fill(
     for theirs, tensor in tqdm(
         tensors, desc="loading", unit="tensor", total=len(wanted), delay=2, leave=False
     ):
-        for name, value in family.convert(theirs, tensor, model.cfg, tied):
+        for name, value in family.convert(theirs, tensor, whole, whole.tie_word_embeddings):
+            if name not in parameters:
+                continue  # of a layer that first_n_layers leaves out
             place = parameters[name]
-            if name == "pos_embed.W_pos" and len(value) == learned_positions:
+            if name.endswith("pos_embed.W_pos") and len(value) == whole.n_ctx:
                 value = value[: model.cfg.n_ctx]
             if name in filled and not value.to(place).equal(place):
                 raise ModelFileError(
@@ -291,21 +313,34 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             return AutoTokenizer.from_pretrained(official_name(model_name), local_files_only=True)
         except OSError:
             return None
-    if folder is None or not ((folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()):
+    has_its_own = folder is not None and any(
+        (folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt")
+    )
+    if not has_its_own and fields.get("tokenizer_name"):  # the interpretability models share one
+        try:
+            return _read_tokenizer(AutoTokenizer, fields["tokenizer_name"])
+        except ModelFileError:
+            return None
+    if folder is None or not has_its_own:
         return None
     for path in folder.iterdir():
         if path.name in TOKENIZER_FILES or not path.is_dir():
             checked_file(path)
     # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
     kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
+    return _read_tokenizer(kind, folder, local_files_only=True)
+
+
+def _read_tokenizer(kind: Any, where: Path | str, **options: Any) -> Any:
+    """A tokenizer that has read something, so that a damaged one is noticed here."""
     try:
-        tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = kind.from_pretrained(where, trust_remote_code=False, **options)
         tokenizer("A word.")
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in Rust is no Exception
         raise ModelFileError(
-            f"{folder}: its tokenizer cannot be read ({short(error)}). Get its files again ({', '.join(TOKENIZER_FILES)}), "
-            "or pass tokenizer=..."
+            f"{where}: its tokenizer cannot be read ({short(error)}). Get its files again "
+            f"({', '.join(TOKENIZER_FILES)}), or pass tokenizer=..."
         ) from None
     return tokenizer

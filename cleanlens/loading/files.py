@@ -153,7 +153,8 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         ModelFileError: the index of the shards is not one.
     """
-    for path in (folder / name for name in WEIGHT_FILES):
+    known = [folder / name for name in WEIGHT_FILES]
+    for path in [*known, *sorted(folder.glob("*final.pth"))]:  # the last: interpretability models
         if path.exists():
             return shards(path) if path.name.endswith(".index.json") else [path]
     return []
@@ -176,7 +177,7 @@ def shards(index: Path) -> list[Path]:
 
 def open_weights(path: Path) -> WeightFile:
     """A file of tensors, by its ending."""
-    return Pickled(path) if path.suffix == ".bin" else Safetensors(path)
+    return Pickled(path) if path.suffix in (".bin", ".pth") else Safetensors(path)
 
 
 class Safetensors:

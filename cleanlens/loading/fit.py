@@ -1,8 +1,6 @@
 """Whether a config and the tensors of its files belong together, asked before anything is allocated."""
 
-import copy
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +8,6 @@ import torch
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.loading.files import ModelFileError, Stored, short
 
 WEIGHT_KINDS = ("float32", "float16", "bfloat16", "float64")
@@ -117,17 +114,24 @@ def config_of(family: Any, fields: Mapping[str, Any], source: str) -> HookedTran
     """
     check_fields(fields, source)
     try:
-        return family.config(fields)
+        cfg = family.config(fields)
+    except KeyError as error:
+        raise ModelFileError(f"{source}: config.json does not say {error.args[0]}. Get it again") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ModelFileError(f"{source}: config.json does not describe a model: {short(error)}") from None
+    for name in ("n_layers", "d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
+        if type(getattr(cfg, name)) is not int:
+            raise ModelFileError(
+                f"{source}: config.json does not give {name} ({getattr(cfg, name)}). Get it again"
+            )
+    return cfg
 
 
 def plan(
-    cls: type[HookedTransformer],
+    cls: Any,
     stored: Mapping[str, Stored],
     family: Any,
     cfg: HookedTransformerConfig,
-    tied: bool,
     source: str,
 ) -> dict[str, list[str]]:
     """Which of our parameters each tensor will fill. Shapes are compared on tensors without content.
@@ -136,15 +140,13 @@ def plan(
         ModelFileError: a tensor is left over, missing, of another shape, not of floating-point numbers, or
             there twice; or the number of layers differs.
     """
-    # As many layers as the files hold, so that none is left out because config.json counts fewer.
-    everything = copy.copy(cfg)
-    everything.n_layers = sys.maxsize
+    tied = cfg.tie_word_embeddings
     fills: dict[str, list[str]] = {}
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
     for theirs, (shape, kind) in stored.items():
         given = f"the tensor {theirs[:100]!r} of shape {list(shape)}"
         try:
-            ours = dict(family.convert(theirs, torch.empty(shape, device="meta"), everything, tied))
+            ours = dict(family.convert(theirs, torch.empty(shape, device="meta"), cfg, tied))
         except KeyError:
             raise ModelFileError(f"{source}: no place for {given}") from None
         except Exception as error:
