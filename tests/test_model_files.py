@@ -75,12 +75,12 @@ def refused(folder: Path, *words: str) -> str:
 
 def test_fewer_layers_in_the_config_than_in_the_file(folder: Path) -> None:
     edit_config(folder, n_layer=2)
-    refused(folder, "config.json says 2 layers, the files hold 3", "first_n_layers")
+    refused(folder, "its config says 2 layers, the files hold 3", "first_n_layers")
 
 
 def test_a_layer_missing_in_between(folder: Path) -> None:
     edit_tensors(folder, lambda t: [t.pop(name) for name in list(t) if ".h.1." in name])
-    refused(folder, "config.json says 3 layers, the files hold layers 0, 2")
+    refused(folder, "its config says 3 layers, the files hold layers 0, 2")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -133,7 +133,7 @@ def test_an_unembedding_beside_a_tied_embedding(folder: Path) -> None:
     edit_tensors(folder, lambda t: t.update({"lm_head.weight": embedding.clone()}))
     assert load(str(folder)).W_U.equal(expected)
     edit_tensors(folder, lambda t: t.update({"lm_head.weight": embedding + 1}))
-    refused(folder, "config.json says tie_word_embeddings, but", "with other values. Set tie_word_embeddings")
+    refused(folder, "its config says tie_word_embeddings, but", "with other values. Set tie_word_embeddings")
     edit_config(folder, tie_word_embeddings=False)
     assert load(str(folder)).W_U.allclose(expected + 1, atol=1e-6)
 
@@ -152,11 +152,11 @@ def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
     ("fields", "words"),
     [
         (dict(n_layer=10**9), "n_layer = 1000000000; expected a whole number from 1 to 16777216"),
-        (dict(n_layer=10**6), "config.json says 1000000 layers, the files hold 3"),
+        (dict(n_layer=10**6), "its config says 1000000 layers, the files hold 3"),
         (dict(n_embd=9_000_000), "'transformer."),
-        (dict(vocab_size=9_000_000), "by config.json it is"),
-        (dict(n_positions=9_000_000), "by config.json it is [9000000, 21]"),
-        (dict(n_inner=9_000_000), "by config.json it is"),
+        (dict(vocab_size=9_000_000), "by its config it is"),
+        (dict(n_positions=9_000_000), "by its config it is [9000000, 21]"),
+        (dict(n_inner=9_000_000), "by its config it is"),
         (dict(n_embd="21"), "n_embd = '21'; expected a whole number"),
         (dict(n_embd=21.0), "n_embd = 21.0; expected a whole number"),
         (dict(n_head=True), "n_head = True; expected a whole number"),
@@ -168,7 +168,7 @@ def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
         (dict(layer_norm_epsilon=math.nan), "layer_norm_epsilon = nan; expected a finite number"),
         (dict(tie_word_embeddings="yes"), "tie_word_embeddings = 'yes'; expected true or false"),
         (dict(activation_function=["gelu"]), "activation_function = ['gelu']; expected a text"),
-        (dict(vocab_size=None), "config.json does not give d_vocab (None)"),
+        (dict(vocab_size=None), "its config does not give d_vocab (None)"),
         (dict(model_type=None), "model_type is None"),
         (dict(model_type=["gpt2"]), "model_type is ['gpt2']"),
         (dict(model_type="mixtral"), "model_type is 'mixtral'"),
@@ -232,12 +232,12 @@ def test_our_own_layout_is_checked_as_well(tmp_path: Path) -> None:
     save_file({"embed.W_E": torch.zeros(3, 4)}, tmp_path / "model.safetensors")
     good = dict(model_type="cleanlens", n_layers=1, d_model=4, n_ctx=5, d_head=2, attn_only=True, d_vocab=3)
     for fields, words in [
-        (dict(d_head=None), "config.json does not describe a model"),
+        (dict(d_head=None), "its config does not describe a model"),
         (dict(d_model="4"), "d_model = '4'; expected a whole number"),
         (dict(colour="red"), "no field named ['colour']"),
-        (dict(n_ctx=2**24), "config.json says 1 layers, the files hold 0"),
+        (dict(n_ctx=2**24), "its config says 1 layers, the files hold 0"),
         (dict(n_layers=0, normalization_type=["LN"]), "n_layers = 0; expected"),
-        (dict(tokenizer="../../../etc"), "config.json says 1 layers"),
+        (dict(tokenizer="../../../etc"), "its config says 1 layers"),
     ]:
         (tmp_path / "config.json").write_text(json.dumps({**good, **fields}))
         refused(tmp_path, words)

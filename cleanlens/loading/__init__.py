@@ -284,7 +284,7 @@ def _fill(
                 value = value[: model.cfg.n_ctx]
             if name in filled and not value.to(place).equal(place):
                 raise ModelFileError(
-                    f"{source}: config.json says tie_word_embeddings, but the file holds an unembedding of its "
+                    f"{source}: its config says tie_word_embeddings, but the file holds an unembedding of its "
                     f"own, {theirs!r}, with other values. Set tie_word_embeddings to false to use it"
                 )
             place.copy_(value)
@@ -302,7 +302,7 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
     if folder is not None and "tokenizer" in fields:
         if fields["tokenizer"] not in embedded_models():
             raise ModelFileError(
-                f"{folder}: config.json says tokenizer = {shown(fields['tokenizer'])}; "
+                f"{folder}: its config says tokenizer = {shown(fields['tokenizer'])}; "
                 f"expected the name of an embedded model, one of {embedded_models()}"
             )
         folder = MODELS / fields["tokenizer"]

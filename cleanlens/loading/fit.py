@@ -92,7 +92,7 @@ def check_fields(fields: Mapping[str, Any], source: str) -> None:
             value = fields.get(name)
             if value is not None and not holds(value):
                 raise ModelFileError(
-                    f"{source}: config.json says {name} = {shown(value)}; expected {expected}. "
+                    f"{source}: its config says {name} = {shown(value)}; expected {expected}. "
                     "Correct it, or get the model again"
                 )
 
@@ -116,13 +116,13 @@ def config_of(family: Any, fields: Mapping[str, Any], source: str) -> HookedTran
     try:
         cfg = family.config(fields)
     except KeyError as error:
-        raise ModelFileError(f"{source}: config.json does not say {error.args[0]}. Get it again") from None
+        raise ModelFileError(f"{source}: its config does not say {error.args[0]}. Get it again") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ModelFileError(f"{source}: config.json does not describe a model: {short(error)}") from None
+        raise ModelFileError(f"{source}: its config does not describe a model: {short(error)}") from None
     for name in ("n_layers", "d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
         if type(getattr(cfg, name)) is not int:
             raise ModelFileError(
-                f"{source}: config.json does not give {name} ({getattr(cfg, name)}). Get it again"
+                f"{source}: its config does not give {name} ({getattr(cfg, name)}). Get it again"
             )
     return cfg
 
@@ -150,7 +150,7 @@ def plan(
         except KeyError:
             raise ModelFileError(f"{source}: no place for {given}") from None
         except Exception as error:
-            raise ModelFileError(f"{source}: {given} does not fit config.json ({short(error)})") from None
+            raise ModelFileError(f"{source}: {given} does not fit its config ({short(error)})") from None
         if ours and kind not in WEIGHT_KINDS:
             raise ModelFileError(
                 f"{source}: {given} holds {kind}; expected {', '.join(WEIGHT_KINDS)}. "
@@ -168,7 +168,7 @@ def plan(
     layers = {int(match[1]) for name in shapes if (match := re.match(r"blocks\.(\d+)\.", name))}
     if layers != set(range(min(cfg.n_layers, len(layers) + 1))):
         raise ModelFileError(
-            f"{source}: config.json says {cfg.n_layers} layers, the files hold {_counted(layers)}. "
+            f"{source}: its config says {cfg.n_layers} layers, the files hold {_counted(layers)}. "
             "Correct it; to leave layers out, use first_n_layers"
         )
     with torch.device("meta"):
@@ -181,7 +181,7 @@ def plan(
         if shape != tuple(expected[name].shape):
             raise ModelFileError(
                 f"{source}: {theirs!r} gives {name} the shape {list(shape)}; "
-                f"by config.json it is {list(expected[name].shape)}"
+                f"by its config it is {list(expected[name].shape)}"
             )
     # What not every model of a family has stays as it is built (biases: zero), if no layer has it.
     absent = tuple(end for end in family.OPTIONAL if not any(name.endswith(end) for name in shapes))

@@ -243,7 +243,7 @@ class Gguf:
             if self.architecture == "llama" and (part := re.search(r"self_attn\.([qk])_proj", name)):
                 heads = "num_attention_heads" if part[1] == "q" else "num_key_value_heads"
                 tensor = _halves(tensor, self.fields[heads])
-            yield name, tensor.T if self._is_transposed(name) else tensor
+            yield name, tensor.T if self._is_transposed(name) and tensor.ndim == 2 else tensor
 
     # ------------------------------------------------------------ as config.json
 
