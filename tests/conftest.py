@@ -54,6 +54,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, is_wanted in wanted.items():
             if marker in item.keywords and not is_wanted:
                 item.add_marker(pytest.mark.skip(reason=f"give --{marker} to run it"))
+    real = [item for item in items if "real" in item.keywords]
+    if real:
+        from cleanlens.loading.fetch import at_hand
+
+        if not at_hand("smollm2-135m"):
+            for item in real:
+                item.add_marker(
+                    pytest.mark.skip(reason="cleanlens fetch smollm2-135m gets the model it needs")
+                )
 
 
 @pytest.fixture
