@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from cleanlens.loading.aliases import NOT_BUILT, PUBLISHED
+from cleanlens.loading.aliases import BY_FAMILY, NOT_BUILT, PUBLISHED
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -29,6 +29,21 @@ PYTHIA_STEPS = [0, *(2**i for i in range(10)), *PYTHIA_V0_STEPS]
 def embedded_models() -> list[str]:
     """The names of the models that come with the package."""
     return sorted(path.parent.name for path in MODELS.glob("*/config.json"))
+
+
+def model_table() -> list[tuple[str, str, str]]:
+    """Family, names and when they work offline, for README and `cleanlens doctor`: a few names of each family."""
+    rows = [("with the package", ", ".join(embedded_models()), "always")]
+    for family, models in BY_FAMILY.items():
+        names = [(aliases or id).split()[0] for id, aliases in models.items()]
+        names.sort(key=lambda name: ("/" in name, len(name)))  # those that can be remembered first
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        offline = "once fetched"
+        if "smollm2-135m" in names:
+            names.insert(0, names.pop(names.index("smollm2-135m")))
+            offline += "; smollm2-135m without the hub: `cleanlens fetch smollm2-135m`"
+        rows.append((family, ", ".join(names[:6]) + more, offline))
+    return rows
 
 
 def official_name(name: str) -> str:
