@@ -98,6 +98,8 @@ def _rows(model: HookedTransformer, tokens: Tensor, theirs: dict[str, Tensor]) -
     with torch.no_grad():
         logits, cache = model.run_with_cache(tokens)
     ours = {**cache.cache_dict, "logits": logits}
+    # The angles of our rotations are in float32, as in transformers, so there the errors are float32's.
+    exact = torch.float32 if model.cfg.positional_embedding_type == "rotary" else torch.float64
     rows = []
     for key, value in theirs.items():
         if key.startswith("unembed."):
@@ -108,5 +110,5 @@ def _rows(model: HookedTransformer, tokens: Tensor, theirs: dict[str, Tensor]) -
             seen = value.isfinite()
             if seen.equal(mine.isfinite()):
                 error = float((mine[seen] - value[seen]).abs().max() / value[seen].std())
-        rows.append(Agreement(key.removeprefix("blocks."), "raw", torch.float64, error))
+        rows.append(Agreement(key.removeprefix("blocks."), "raw", exact, error))
     return rows
