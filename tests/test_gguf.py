@@ -283,7 +283,7 @@ def refused(path: Path, words: str) -> None:
         (override("llama.rope.dimension_count", 4, U32), "rotates only a part of each head"),
         (override("llama.rope.scaling.type", "yarn", TEXT), "does not say llama.rope.scaling.factor"),
         (
-            lambda w: override("llama.rope.scaling.type", "yarn", TEXT)(w) or w.add_rope_scaling_factors(2.0),
+            lambda w: override("llama.rope.scaling.type", "yarn", TEXT)(w) or w.add_rope_scaling_factor(2.0),
             "'yarn'",
         ),
         (
