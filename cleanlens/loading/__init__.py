@@ -11,20 +11,9 @@ from tqdm.auto import tqdm
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
 from cleanlens.loading.fetch import best_real_model, fetched_gguf, in_hub_cache
-from cleanlens.loading.files import (
-    TOKENIZER_FILES,
-    InMemory,
-    ModelFileError,
-    Stored,
-    WeightFile,
-    checked_file,
-    download,
-    open_weights,
-    read_config,
-    short,
-    weight_files,
-)
+from cleanlens.loading.files import TOKENIZER_FILES, download, open_weights, read_config, weight_files
 from cleanlens.loading.fit import check_values, config_of, plan, shown
+from cleanlens.loading.formats import InMemory, ModelFileError, Stored, WeightFile, checked_file, short
 from cleanlens.loading.gguf import Gguf
 from cleanlens.loading.names import (
     ALIASES,

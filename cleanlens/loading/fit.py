@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.loading.files import ModelFileError, Stored, short
+from cleanlens.loading.formats import ModelFileError, Stored, short
 
 WEIGHT_KINDS = ("float32", "float16", "bfloat16", "float64")
 LARGEST = 2**24  # of any size: longer than every context and larger than every vocabulary there is
