@@ -368,6 +368,7 @@ class ActivationCache:
         if self.model.cfg.normalization_type is None:
             return residual_stack
         last = self._layer(layer)
+        ln: Any
         if last == self.model.cfg.n_layers:
             name, ln = "ln_final.hook_scale", self.model.ln_final
         else:

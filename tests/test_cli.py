@@ -18,8 +18,7 @@ from typer.testing import CliRunner
 from cleanlens.course import catalog, cli, progress, runner, watch, workspace
 from cleanlens.course.answers import WORKSPACE, Answers
 from cleanlens.course.result import Result, Status
-from cleanlens.loading import fetch
-from cleanlens.loading import names as names_of_models
+from cleanlens.loading import aliases, fetch
 
 REPOSITORY = Path(__file__).parents[1]
 TOKENS = catalog.outline()[0]
@@ -209,7 +208,7 @@ def test_doctor(place: Path, monkeypatch, tmp_path: Path) -> None:
     assert "model gpt2-demo" in said
     assert "openai-community/gpt2" in said
     assert "without a network: every exercise" in said
-    for family, names, offline in names_of_models.model_table():
+    for family, names, offline in aliases.model_table():
         assert f"models, {family}: {names}; offline {offline}" in said
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SIZES, load, random_model, random_tokens
+from helpers import SIZES, load, random_model, random_tokens, word_tokenizer
 from torch import Tensor
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, patching
@@ -383,10 +383,11 @@ def test_sweeps_of_a_bidirectional_encoder(name: str) -> None:
 @pytest.mark.parametrize("kind", ["llama", "gpt-j"])
 def test_head_detector_and_paths(kind: str) -> None:
     model = make(kind)
-    tokens = random_tokens(model, batch=1, pos=8)
+    model.set_tokenizer(word_tokenizer())
+    tokens = model.to_tokens("abcdefg")
     _, cache = model.run_with_cache(tokens)
-    scores = detect_head(model, tokens, torch.eye(8), error_measure="abs")
-    expected = 1 - (cache.stack_activation("pattern")[:, 0] - torch.eye(8)).abs().mean(dim=(-1, -2))
+    scores = detect_head(model, "abcdefg", torch.eye(8), error_measure="abs")
+    expected = 1 - (cache.stack_activation("pattern")[:, 0] - torch.eye(8)).abs().sum(dim=(-1, -2)) / 8
     close(scores, expected.to(scores))
     other, new = random_tokens(model, batch=1, pos=8, seed=1), cache
     with torch.no_grad():

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "cleanlens"
 # A module may import, at module level, from its own floor and from those below it.
 FLOORS = {
     "config": 0,
+    "family_config": 0,
     "hook_points": 0,
     "factored_matrix": 0,
     "utils": 0,

@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from cleanlens.loading.names import model_table
+from cleanlens.loading.aliases import model_table
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

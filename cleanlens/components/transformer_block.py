@@ -10,6 +10,9 @@ from cleanlens.key_value_cache import LayerKeyValueCache
 
 Resid = Float[Tensor, "batch pos d_model"]
 PerHead = Float[Tensor, "batch pos head d_model"]
+PerHeadOfKeys = Float[
+    Tensor, "batch pos head_of_keys d_model"
+]  # as many, unless groups of heads share theirs
 
 
 class AttnOnlyBlock(nn.Module):
@@ -38,7 +41,9 @@ class AttnOnlyBlock(nn.Module):
         attn_out = self.hook_attn_out(self.attn(*self.attn_inputs(resid_pre), past_kv, mask))
         return self.hook_resid_post(resid_pre + attn_out)
 
-    def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
+    def attn_inputs(
+        self, resid: Resid
+    ) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHeadOfKeys, PerHeadOfKeys]:
         """What queries, keys and values are made from."""
         q, k, v = self.streams(resid)
         if q is v:
@@ -46,7 +51,9 @@ class AttnOnlyBlock(nn.Module):
             return x, x, x
         return self.ln1(q), self.ln1(k), self.ln1(v)
 
-    def streams(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
+    def streams(
+        self, resid: Resid
+    ) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHeadOfKeys, PerHeadOfKeys]:
         """The residual stream that each of them reads: one for all heads, unless somebody (a hook, or cfg for the
         cache) wants one for every head."""
         q_k_v = (self.hook_q_input, self.hook_k_input, self.hook_v_input)

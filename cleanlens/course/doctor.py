@@ -91,8 +91,8 @@ def _hub() -> Iterator[Line]:
 def _models() -> Iterator[Line]:
     """A model that learned from real text, and the names of all."""
     try:
+        from cleanlens.loading.aliases import model_table
         from cleanlens.loading.fetch import WHEELS, best_real_model, fetched_gguf
-        from cleanlens.loading.names import model_table
     except ImportError as error:  # said above: what a model needs is not installed
         yield None, f"models cannot be loaded: {error}"
         return

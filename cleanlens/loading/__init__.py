@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
 from cleanlens.loading.fetch import best_real_model, fetched_gguf, in_hub_cache
-from cleanlens.loading.files import TOKENIZER_FILES, download, open_weights, read_config, weight_files
-from cleanlens.loading.fit import check_values, config_of, plan, shown
-from cleanlens.loading.formats import InMemory, ModelFileError, Stored, WeightFile, checked_file, short
+from cleanlens.loading.files import download, open_weights, read_config, weight_files
+from cleanlens.loading.fit import all_stored, check_values, config_of, plan, shown
+from cleanlens.loading.formats import InMemory, ModelFileError, WeightFile
 from cleanlens.loading.gguf import Gguf
 from cleanlens.loading.names import (
     ALIASES,
@@ -23,6 +23,7 @@ from cleanlens.loading.names import (
     get_checkpoint_labels,
     official_name,
 )
+from cleanlens.loading.tokenizer import read_tokenizer
 from cleanlens.tokenization import PaddingSide
 from cleanlens.utils import get_device
 from cleanlens.weight_processing import process_weights_
@@ -142,7 +143,7 @@ def load_pretrained(
 
     if tokenizer is None:
         gguf = weights[0] if isinstance(weights[0], Gguf) else None
-        tokenizer = gguf.tokenizer() if gguf else _tokenizer(folder, model_name, fields)
+        tokenizer = gguf.tokenizer() if gguf else read_tokenizer(folder, model_name, fields)
     model = cls(cfg, tokenizer, default_padding_side=default_padding_side)
     if default_prepend_bos is None and family is llama and tokenizer is not None:
         # As it was trained: some of these models have seen a BOS before every text, others never.
@@ -229,20 +230,6 @@ def open_model(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], lis
     return fields, [open_weights(file) for file in files], str(folder)
 
 
-def all_stored(weights: Sequence[WeightFile], source: str) -> dict[str, Stored]:
-    """What all files of a model hold together.
-
-    Raises:
-        ModelFileError: two of them hold the same tensor.
-    """
-    stored: dict[str, Stored] = {}
-    for file in weights:
-        if twice := sorted(stored.keys() & file.stored.keys()):
-            raise ModelFileError(f"{source}: two files hold the tensor {twice[0]!r}; get the model again")
-        stored |= file.stored
-    return stored
-
-
 @torch.no_grad()
 def _fill(
     model: Any,
@@ -279,57 +266,3 @@ def _fill(
             place.copy_(value)
             check_values(theirs, value, place, source)
             filled.add(name)
-
-
-def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, Any]) -> Any:
-    """The tokenizer that lies beside the weights, or that config.json names; None when there is none."""
-    if folder is None and model_name is not None:
-        if model_name in embedded_models():
-            folder = MODELS / model_name
-        elif Path(model_name).is_dir():
-            folder = Path(model_name)
-    if folder is not None and "tokenizer" in fields:
-        if fields["tokenizer"] not in embedded_models():
-            raise ModelFileError(
-                f"{folder}: its config says tokenizer = {shown(fields['tokenizer'])}; "
-                f"expected the name of an embedded model, one of {embedded_models()}"
-            )
-        folder = MODELS / fields["tokenizer"]
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    if folder is None and model_name in ALIASES:
-        try:
-            return AutoTokenizer.from_pretrained(official_name(model_name), local_files_only=True)
-        except OSError:
-            return None
-    has_its_own = folder is not None and any(
-        (folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt")
-    )
-    if not has_its_own and fields.get("tokenizer_name"):  # the interpretability models share one
-        try:
-            return _read_tokenizer(AutoTokenizer, fields["tokenizer_name"])
-        except ModelFileError:
-            return None
-    if folder is None or not has_its_own:
-        return None
-    for path in folder.iterdir():
-        if path.name in TOKENIZER_FILES or not path.is_dir():
-            checked_file(path)
-    # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
-    kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
-    return _read_tokenizer(kind, folder, local_files_only=True)
-
-
-def _read_tokenizer(kind: Any, where: Path | str, **options: Any) -> Any:
-    """A tokenizer that has read something, so that a damaged one is noticed here."""
-    try:
-        tokenizer = kind.from_pretrained(where, trust_remote_code=False, **options)
-        tokenizer("A word.")
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic in Rust is no Exception
-        raise ModelFileError(
-            f"{where}: its tokenizer cannot be read ({short(error)}). Get its files again "
-            f"({', '.join(TOKENIZER_FILES)}), or pass tokenizer=..."
-        ) from None
-    return tokenizer

@@ -230,3 +230,39 @@ NOT_BUILT = {
     "w2v2": "a speech encoder",
     "wav2vec2": "a speech encoder",
 }
+
+ALIASES: dict[str, str] = {}  # alias -> Hugging Face id
+for _id, _aliases in PUBLISHED.items():
+    for _alias in _aliases.split():
+        ALIASES.setdefault(_alias, _id)
+_IN_LOWER_CASE = {name.lower(): id for name, id in [*((id, id) for id in PUBLISHED), *ALIASES.items()]}
+
+
+def find_id(name: str) -> str | None:
+    """The Hugging Face id of a published name, whatever its case; None when there is none."""
+    return ALIASES.get(name) or _IN_LOWER_CASE.get(name.lower())
+
+
+def refuse_unbuilt(name: str) -> None:
+    """Raise ValueError for a name that the original library has and cleanlens has not."""
+    for start, needed in NOT_BUILT.items():
+        if name.lower().startswith(start):
+            raise ValueError(
+                f"{name!r} is not built: it needs {needed}. The families that are built are the files of "
+                "cleanlens/loading, and their names are in aliases.py"
+            )
+
+
+def model_table() -> list[tuple[str, str, str]]:
+    """Family, some of its names and when they work offline: for README and `cleanlens doctor`."""
+    rows = []
+    for family, models in BY_FAMILY.items():
+        names = [(aliases or id).split()[0] for id, aliases in models.items()]
+        names.sort(key=lambda name: ("/" in name, len(name)))  # those that can be remembered first
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        offline = "once fetched"
+        if "smollm2-135m" in names:
+            names.insert(0, names.pop(names.index("smollm2-135m")))
+            offline += "; smollm2-135m without the hub: `cleanlens fetch smollm2-135m`"
+        rows.append((family, ", ".join(names[:6]) + more, offline))
+    return rows

@@ -1,14 +1,14 @@
 """Whether a config and the tensors of its files belong together, asked before anything is allocated."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.loading.formats import ModelFileError, Stored, short
+from cleanlens.loading.formats import ModelFileError, Stored, WeightFile, short
 
 WEIGHT_KINDS = ("float32", "float16", "bfloat16", "float64")
 LARGEST = 2**24  # of any size: longer than every context and larger than every vocabulary there is
@@ -197,6 +197,20 @@ def _counted(layers: set[int]) -> str:
     if layers == set(range(len(layers))):
         return str(len(layers))
     return "layers " + ", ".join(map(str, sorted(layers)[:8])) + ", ..." * (len(layers) > 8)
+
+
+def all_stored(weights: Sequence[WeightFile], source: str) -> dict[str, Stored]:
+    """What all files of a model hold together.
+
+    Raises:
+        ModelFileError: two of them hold the same tensor.
+    """
+    stored: dict[str, Stored] = {}
+    for file in weights:
+        if twice := sorted(stored.keys() & file.stored.keys()):
+            raise ModelFileError(f"{source}: two files hold the tensor {twice[0]!r}; get the model again")
+        stored |= file.stored
+    return stored
 
 
 def check_values(name: str, source: Tensor, place: Tensor, where: str) -> None:

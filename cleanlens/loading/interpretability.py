@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.loading.names import hub_files
 
 TIED = False
 OPTIONAL = ("unembed.b_U",)
@@ -72,3 +71,35 @@ def fetch(name: str, revision: str | None, label: int | None) -> tuple[Path, lis
         return Path(config).parent, [Path(hf_hub_download(name, file, revision=revision))]
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise ConnectionError(f"{name!r} could not be fetched from the Hugging Face hub ({error})") from error
+
+
+def checkpoint_labels(name: str) -> tuple[list[int], str]:
+    """The moments of training of which the hub has a file, and what they count: "step" or "token".
+
+    Raises:
+        ConnectionError: the hub cannot be reached.
+        ValueError: it has none.
+    """
+    found = (re.match(r"checkpoints/.*_(\d+)\.pth", file) for file in hub_files(name))
+    labels = [int(match.group(1)) for match in found if match]
+    if not labels:
+        raise ValueError(f"no training checkpoints are known for {name!r}")
+    return labels, "token" if labels[-1] > 1e9 else "step"
+
+
+def hub_files(name: str) -> list[str]:
+    """The files of a model on the hub.
+
+    Raises:
+        ConnectionError: the hub cannot be reached, or has no such model.
+    """
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        return list_repo_files(name)
+    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConnectionError(
+            f"which files {name!r} has is known to the Hugging Face hub only, and it could not be asked ({reason})"
+        ) from error

@@ -2,17 +2,11 @@
 
 import difflib
 import json
-import re
 from pathlib import Path
 
-from cleanlens.loading.aliases import BY_FAMILY, NOT_BUILT, PUBLISHED
+from cleanlens.loading.aliases import ALIASES, find_id, refuse_unbuilt
 
 MODELS = Path(__file__).parent.parent / "models"
-
-ALIASES: dict[str, str] = {}
-for _id, _aliases in PUBLISHED.items():
-    for _alias in _aliases.split():
-        ALIASES.setdefault(_alias, _id)
 
 # The steps at which the Stanford CRFM runs were saved, as their model cards give them.
 STANFORD_CRFM_STEPS = [
@@ -31,41 +25,17 @@ def embedded_models() -> list[str]:
     return sorted(path.parent.name for path in MODELS.glob("*/config.json"))
 
 
-def model_table() -> list[tuple[str, str, str]]:
-    """Family, names and when they work offline, for README and `cleanlens doctor`: a few names of each family."""
-    rows = [("with the package", ", ".join(embedded_models()), "always")]
-    for family, models in BY_FAMILY.items():
-        names = [(aliases or id).split()[0] for id, aliases in models.items()]
-        names.sort(key=lambda name: ("/" in name, len(name)))  # those that can be remembered first
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        offline = "once fetched"
-        if "smollm2-135m" in names:
-            names.insert(0, names.pop(names.index("smollm2-135m")))
-            offline += "; smollm2-135m without the hub: `cleanlens fetch smollm2-135m`"
-        rows.append((family, ", ".join(names[:6]) + more, offline))
-    return rows
-
-
 def official_name(name: str) -> str:
     """The Hugging Face id of a published alias; an id with a slash stands for itself.
 
     Raises:
         ValueError: no such name; the message gives the closest ones.
     """
-    if name in ALIASES:
-        return ALIASES[name]
-    lower = name.lower()
-    for known, id in [*ALIASES.items(), *((id, id) for id in PUBLISHED)]:
-        if known.lower() == lower:
-            return id
+    if (id := find_id(name)) is not None:
+        return id
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return name
-    for start, needed in NOT_BUILT.items():
-        if lower.startswith(start):
-            raise ValueError(
-                f"{name!r} is not built: it needs {needed}. The families that are built are the files of "
-                "cleanlens/loading, and their names are in aliases.py"
-            )
+    refuse_unbuilt(name)
     known = [*embedded_models(), *ALIASES]
     closest = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
     hint = f" Did you mean {' or '.join(map(repr, closest))}?" if closest else ""
@@ -98,29 +68,10 @@ def get_checkpoint_labels(model_name: str) -> tuple[list[int], str]:
     if name.startswith("EleutherAI/pythia"):
         return (PYTHIA_V0_STEPS if "v0" in name else PYTHIA_STEPS), "step"
     if name.startswith("NeelNanda/"):
-        found = (re.match(r"checkpoints/.*_(\d+)\.pth", file) for file in hub_files(name))
-        labels = [int(match.group(1)) for match in found if match]
-        if labels:
-            return labels, "token" if labels[-1] > 1e9 else "step"
+        from cleanlens.loading.interpretability import checkpoint_labels  # a family, above this file
+
+        return checkpoint_labels(name)
     raise ValueError(f"no training checkpoints are known for {model_name!r}")
-
-
-def hub_files(name: str) -> list[str]:
-    """The files of a model on the hub.
-
-    Raises:
-        ConnectionError: the hub cannot be reached, or has no such model.
-    """
-    from huggingface_hub import list_repo_files
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    try:
-        return list_repo_files(name)
-    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConnectionError(
-            f"which files {name!r} has is known to the Hugging Face hub only, and it could not be asked ({reason})"
-        ) from error
 
 
 def choose_checkpoint(model_name: str, index: int | None, value: int | None) -> int | None:

@@ -82,7 +82,7 @@ def family_parity(
 ) -> list[Agreement]:
     """`compare` for a tiny random model of a family, a key of `families.TINY`."""
     theirs = tiny(name)
-    kind = HookedEncoder if name == "bert" else HookedTransformer
+    kind: Any = HookedEncoder if name == "bert" else HookedTransformer
     rows = []
     for dtype in dtypes:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -124,12 +124,16 @@ def compare(
         for probe in reference:
             if flags and probe.stage == "gradients of weights":
                 continue  # other weights have other gradients
-            error = _error(probe, sum(ours[key] for key in probe.key.split("+")), mask, flags)
+            error = _error(probe, _sum(ours[key] for key in probe.key.split("+")), mask, flags)
             entry = (probe.stage, processing)
             errors[entry] = max(errors.get(entry, 0.0), error, key=_nan_is_largest)
     stages = list(dict.fromkeys(probe.stage for probe in reference))
     ordered = sorted(errors.items(), key=lambda item: stages.index(item[0][0]))
     return [Agreement(stage, processing, model.cfg.dtype, error) for (stage, processing), error in ordered]
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(dim=0)
 
 
 def _possible_flags(model: Any) -> tuple[str, ...]:
