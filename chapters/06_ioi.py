@@ -34,6 +34,7 @@ from torch import Tensor
 
 from cleanlens import ActivationCache, HookedTransformer, patching, plots
 from cleanlens.course import check, hint, solution, yours
+from cleanlens.loading import best_real_model
 from cleanlens.training import corpus, measure
 from cleanlens.utils import get_act_name
 
@@ -964,9 +965,11 @@ say(
 # asks for more. **So nothing here is evidence about GPT-2 small or any other model.** What carries over is the way of asking: a counterpart, a metric, another metric, intervention before belief, and a diagram that states
 # its numbers. The next model will surprise you too.
 #
-# ## 10 GPT-2 small itself
+# ## 10 A model that learned from real text
 #
-# When its weights are on this machine, the same analyses run on it. The prompts are eight well-known ones, and the numbers to meet were published with them.
+# The same analyses run on the best such model that is on this machine: GPT-2 small (`HookedTransformer.from_pretrained("gpt2-small")` fetches it once from the hub), else SmolLM2
+# (`cleanlens fetch smollm2-135m` in a terminal). The prompts are eight well-known ones. For GPT-2 small the published notebooks print a mean logit difference of 3.552 on them; one notebook whose prompts have
+# *two* spaces before the second name prints 2.710. One character of a prompt can cost a fifth of an effect: say exactly what you ran.
 
 # %%
 FORMATS = [
@@ -978,12 +981,12 @@ FORMATS = [
 PAIRS = [(" Mary", " John"), (" Tom", " James"), (" Dan", " Sid"), (" Martin", " Amy")]
 
 
-def survey(model: HookedTransformer) -> dict[str, Tensor]:
-    """Logit difference, attribution, patching, path patching and its estimate, on eight prompts and their flipped ones."""
-    pairs = [pair for io, s in PAIRS for pair in ((io, s), (s, io))]
-    tokens = model.to_tokens(
-        [text.format(s) for text, (_, s) in zip([f for f in FORMATS for _ in range(2)], pairs)]
-    )
+def survey(model: HookedTransformer, n_sentences: int = 4) -> dict[str, Tensor]:
+    """Logit difference, attribution, patching, path patching and its estimate, on two prompts a sentence and their flipped ones."""
+    pairs = [pair for io, s in PAIRS[:n_sentences] for pair in ((io, s), (s, io))]
+    texts = [text.format(s) for text, (_, s) in zip([f for f in FORMATS for _ in range(2)], pairs)]
+    tokens = model.to_tokens(texts)
+    assert len({model.to_tokens(text).shape for text in texts}) == 1  # nothing is padded
     flipped = tokens[
         [i ^ 1 for i in range(len(tokens))]
     ]  # its neighbour is the same sentence, the other one giving
@@ -1016,28 +1019,34 @@ def survey(model: HookedTransformer) -> dict[str, Tensor]:
 
 
 # %%
-try:
-    small = HookedTransformer.from_pretrained("gpt2-small")
-except ConnectionError:
+real_name = best_real_model()
+if real_name is None:
     print(
-        "gpt2-small is not on this machine and cannot be fetched now; with a network this cell repeats the analyses on its 144 heads."
+        "No such model is on this machine; `cleanlens fetch smollm2-135m` gets one (92.9 MB), and this cell then repeats the analyses on its heads."
     )
 else:
+    real = HookedTransformer.from_pretrained(real_name)
 
     def preference(text: str, right: str, wrong: str) -> float:
-        at_end = small(text)[0, -1]
-        return (at_end[small.to_single_token(right)] - at_end[small.to_single_token(wrong)]).item()
+        at_end = real(text)[0, -1]
+        return (at_end[real.to_single_token(right)] - at_end[real.to_single_token(wrong)]).item()
 
     milk = "After John and Mary went to the store,{} gave a bottle of milk to"
-    assert abs(preference(milk.format(" Mary"), " John", " Mary") - 4.276) < 1e-2
-    assert abs(preference(milk.format(" John"), " John", " Mary") + 2.738) < 1e-2
-    numbers = survey(small)
-    assert abs(numbers["logit difference"] - 2.7098) < 1e-2
+    assert preference(milk.format(" Mary"), " John", " Mary") > 2
+    assert preference(milk.format(" John"), " John", " Mary") < -2
+    # SmolLM2 has thirty layers: half of the sentences, for the sake of time.
+    numbers = survey(real, 4 if real_name == "gpt2-small" else 2)
+    assert numbers["logit difference"] > 2
+    if real_name == "gpt2-small":
+        assert abs(preference(milk.format(" Mary"), " John", " Mary") - 4.276) < 1e-2
+        assert abs(preference(milk.format(" John"), " John", " Mary") + 2.738) < 1e-2
+        assert abs(numbers["logit difference"] - 3.552) < 1e-2
+    say(f"{real_name} prefers the indirect object by {numbers['logit difference']:.2f} logits.")
     display(
         plots.line(
             {"IO - S": numbers["lens"]},
             None,
-            "gpt2-small: logit lens at END",
+            f"{real_name}: logit lens at END",
             "half layer",
             "logit difference",
         )
@@ -1050,18 +1059,19 @@ else:
         "to logits": "lost when a flipped head speaks to the logits",
         "estimate": "attribution patching's estimates",
     }.items():
-        display(plots.head_map(numbers[name], f"gpt2-small: {title}"))
+        display(plots.head_map(numbers[name], f"{real_name}: {title}"))
     display(
         plots.heatmap(
             numbers["stream"],
-            title="gpt2-small: denoising the residual stream",
+            title=f"{real_name}: denoising the residual stream",
             x_label="position",
             y_label="layer",
         )
     )
-    best, worst = (divmod(int(i), 12) for i in (numbers["shares"].argmax(), numbers["shares"].argmin()))
+    n_heads = real.cfg.n_heads
+    best, worst = (divmod(int(i), n_heads) for i in (numbers["shares"].argmax(), numbers["shares"].argmin()))
     say(
-        f"The largest direct share is {head_name(best)}'s (a name mover), the most negative {head_name(worst)}'s (a negative name mover)."
+        f"The largest direct share is {head_name(best)}'s: it writes the name, as a name mover does. The most negative is {head_name(worst)}'s, which writes against it."
     )
 
 # %% [markdown]

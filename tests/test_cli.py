@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from cleanlens.course import catalog, cli, progress, runner, watch, workspace
 from cleanlens.course.answers import WORKSPACE, Answers
 from cleanlens.course.result import Result, Status
+from cleanlens.loading import aliases, fetch
 
 REPOSITORY = Path(__file__).parents[1]
 TOKENS = catalog.outline()[0]
@@ -219,6 +220,26 @@ def test_doctor(place: Path, monkeypatch, tmp_path: Path) -> None:
     assert "model gpt2-demo" in said
     assert "openai-community/gpt2" in said
     assert "without a network: every exercise" in said
+    for family, names, offline in aliases.model_table():
+        assert f"models, {family}: {names}; offline {offline}" in said
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_doctor_says_how_to_get_a_real_model(place: Path, monkeypatch, tmp_path: Path, here: bool) -> None:
+    wheel = fetch.WHEELS["smollm2-135m"]
+    monkeypatch.setattr(fetch, "in_hub_cache", lambda name: False)
+    monkeypatch.setattr(
+        fetch, "fetched_gguf", lambda name: fetch.kept_at(wheel) if here and "smol" in name else None
+    )
+    monkeypatch.setenv("CLEANLENS_CACHE", str(tmp_path))
+    said = invoke("doctor", status=0)
+    if here:
+        assert f"✓ a model that learned from real text: smollm2-135m ({tmp_path / 'SmolLM2-135M'}" in said
+    else:
+        assert (
+            "· a model that learned from real text: none here. `cleanlens fetch smollm2-135m` gets one (92.9 MB)"
+            in said
+        )
 
 
 def test_lab_says_when_jupyterlab_is_missing(place: Path, monkeypatch) -> None:

@@ -170,7 +170,7 @@ def test_an_empty_file(folder: Path) -> None:
 def test_a_missing_shard(tmp_path: Path) -> None:
     random_gpt2().save_pretrained(tmp_path, max_shard_size="8kB")
     next(tmp_path.glob("model-00002*.safetensors")).unlink()
-    with pytest.raises(ValueError, match=r"model-00002.* is damaged or incomplete"):
+    with pytest.raises(ValueError, match=r"model-00002.* is missing; expected a file. Get the model"):
         load(str(tmp_path))
 
 
@@ -179,19 +179,19 @@ def test_a_missing_shard(tmp_path: Path) -> None:
     [
         (
             lambda t: t.update({"transformer.h.1.mlp.c_fc.bias": torch.zeros(28)}),
-            r"'transformer.h.1.mlp.c_fc.bias' gives blocks.1.mlp.b_in the shape \[28\]; by config.json it is \[29\]",
+            r"'transformer.h.1.mlp.c_fc.bias' gives blocks.1.mlp.b_in the shape \[28\]; by its config it is \[29\]",
         ),
         (
             lambda t: t.update({"transformer.wte.weight": torch.zeros(52, 21)}),
-            r"'transformer.wte.weight' gives (unembed.W_U|embed.W_E) the shape .*52.*; by config.json it is",
+            r"'transformer.wte.weight' gives (unembed.W_U|embed.W_E) the shape .*52.*; by its config it is",
         ),
         (
             lambda t: t.update({"transformer.h.0.attn.c_attn.weight": torch.zeros(21, 62)}),
-            r"'transformer.h.0.attn.c_attn.weight' of shape \[21, 62\] does not fit config.json",
+            r"'transformer.h.0.attn.c_attn.weight' of shape \[21, 62\] does not fit its config",
         ),
         (
             lambda t: t.update({"transformer.h.0.attn.c_proj.weight": torch.zeros(20, 21)}),
-            r"'transformer.h.0.attn.c_proj.weight' of shape \[20, 21\] does not fit config.json",
+            r"'transformer.h.0.attn.c_proj.weight' of shape \[20, 21\] does not fit its config",
         ),
         (lambda t: t.pop("transformer.h.2.ln_2.bias"), r"no tensor for \['blocks.2.ln2.b'\]"),
         (
@@ -221,10 +221,11 @@ def test_masks_that_old_files_carry_are_no_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(model_type="gemma"), r"model_type is 'gemma'; cleanlens loads bert, "),
-        (dict(n_layer=4), r"no tensor for \['blocks.3.attn.W_K', "),
+        (dict(model_type="mamba"), r"model_type is 'mamba'; cleanlens loads bert, cleanlens, gpt2, "),
+        (dict(model_type="llama"), r"its config does not say num_attention_heads"),
+        (dict(n_layer=4), r"its config says 4 layers, the files hold 3. Correct it"),
         (dict(n_head=2), r"n_embd = 21 is not a multiple of n_head = 2"),
-        (dict(n_positions=16, n_ctx=16), r"'transformer.wpe.weight' .*17.*by config.json it is \[16, 21\]"),
+        (dict(n_positions=16, n_ctx=16), r"'transformer.wpe.weight' .*17.*by its config it is \[16, 21\]"),
         (dict(activation_function="mish"), r"act_fn = 'mish'; it must be one of"),
         (dict(add_cross_attention=True), r"add_cross_attention is true; cleanlens has no cross-attention"),
     ],

@@ -12,6 +12,7 @@ import pytest
 
 from cleanlens.course import catalog, report, site
 from cleanlens.course.result import Status
+from cleanlens.loading import best_real_model
 
 ROOT = Path(__file__).parents[1]
 # CLEANLENS_CHAPTER=03 leaves the other chapters alone, for whoever is writing one.
@@ -34,6 +35,20 @@ def test_notebook_runs_from_top_to_bottom(chapter: catalog.ChapterEntry, solved:
         assert f": {word}" in verdicts.get(entry.id, "nothing shown"), verdicts.get(entry.id)
     problems = [problem for cell in book.cells for problem in problems_of(cell)]
     assert not problems, "\n\n".join(problems)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("id", ["03", "06"])
+def test_the_end_of_the_chapter_on_a_real_model(id: str) -> None:
+    """The cells that need one are executed, not left out."""
+    [chapter] = [chapter for chapter in CHAPTERS if chapter.id == id] or [pytest.skip("CLEANLENS_CHAPTER")]
+    book = site.executed(chapter, ROOT, solved=True, timeout=1800)
+    [cell] = [cell for cell in book.cells if cell.source.startswith("real_name = best_real_model()")]
+    shown = [str(output) for output in cell.outputs]
+    assert not any("on this machine" in text for text in shown)
+    assert any(f"{best_real_model()}: " in text for text in shown)  # a figure's title
+    assert not problems_of(cell)
 
 
 def problems_of(cell: nbformat.NotebookNode) -> list[str]:

@@ -70,7 +70,11 @@ def test_the_unembedding_bias(model: HookedTransformer) -> None:
     assert model.b_U[model.to_single_token(" Mary")].item() == pytest.approx(1.6034, abs=1e-4)
 
 
-def test_the_eight_prompts_of_the_attribution_notebook(model: HookedTransformer) -> None:
+@pytest.mark.parametrize(("gap", "expected"), [("", 3.552), (" ", 2.7098)], ids=["one space", "two spaces"])
+def test_the_mean_logit_difference_of_eight_prompts(
+    model: HookedTransformer, gap: str, expected: float
+) -> None:
+    """Published notebooks print 3.5519 to 3.5521; one whose prompts have two spaces before the name, 2.7098."""
     formats = [
         "When John and Mary went to the shops,{} gave the bag to",
         "When Tom and James went to the park,{} gave the ball to",
@@ -79,11 +83,11 @@ def test_the_eight_prompts_of_the_attribution_notebook(model: HookedTransformer)
     ]
     names = [(" Mary", " John"), (" Tom", " James"), (" Dan", " Sid"), (" Martin", " Amy")]
     differences = [
-        difference(model, model(template.format(subject)), answer, subject)
+        difference(model, model(template.format(gap + subject)), answer, subject)
         for template, pair in zip(formats, names)
         for answer, subject in (pair, pair[::-1])
     ]
-    assert sum(differences) / 8 == pytest.approx(2.7098, abs=2e-3)
+    assert sum(differences) / 8 == pytest.approx(expected, abs=2e-3)
 
 
 def test_l5h5_is_an_induction_head(model: HookedTransformer) -> None:

@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+from cleanlens.loading.aliases import model_table
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
@@ -22,6 +24,11 @@ def test_links_lead_somewhere():
     assert targets
     missing = [target for target in targets if not (root / target).exists()]
     assert not missing, missing
+
+
+def test_the_models_are_those_of_the_names_table():
+    for row in model_table():
+        assert f"| {' | '.join(row)} |" in README
 
 
 def test_both_commands_are_marked():

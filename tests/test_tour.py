@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import torch
 
 from cleanlens.course import tour
@@ -40,3 +41,19 @@ def test_page_asks_nothing_of_the_network(tmp_path):
 def test_grading_section_holds():
     section = tour.grades(None)
     assert [finding.holds for finding in section.findings] == [True, True]
+
+
+def test_without_a_real_model_the_tour_says_how_to_get_one(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tour, "best_real_model", lambda: None)
+    monkeypatch.setattr(tour, "SECTIONS", [fixed(True), tour.real_text])
+    assert tour.run(tmp_path / "tour.html") == 0
+    said = capsys.readouterr().out
+    assert "2." not in said
+    assert "cleanlens fetch smollm2-135m" in said
+
+
+@pytest.mark.real
+def test_the_section_on_real_text_holds():
+    section = tour.real_text(tour.Models())
+    assert [finding.holds for finding in section.findings] == [True] * 4, section.findings
+    assert section.figures

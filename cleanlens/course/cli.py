@@ -546,6 +546,31 @@ def doctor(root: Root = None) -> None:
     sys.exit(any(fine is False for fine, _ in findings))
 
 
+@app.command(epilog="Examples: cleanlens fetch smollm2-135m · cleanlens fetch gpt2-small --yes")
+def fetch(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="smollm2-135m, gpt2-small, ..., or a Hugging Face id.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Get a real language model, once; says what it costs first. Afterwards it works offline."""
+    from cleanlens.loading import embedded_models
+    from cleanlens.loading import fetch as fetching
+
+    try:
+        if name in embedded_models() or fetching.at_hand(name):
+            say(f"{name} is here. HookedTransformer.from_pretrained({name!r}) loads it.")
+            return
+        offered = fetching.offer(name, say)
+        say(f"{name}: {offered}.", wrap=False)
+        if not yes and not typer.confirm("Fetch it?", default=True):
+            raise typer.Exit(1)
+        say(f"{name} is in {offered.get()}.", wrap=False)
+    except (ValueError, OSError) as error:
+        raise Problem(str(error)) from None
+    say(f"HookedTransformer.from_pretrained({name!r}) loads it.")
+
+
 @app.command()
 def tour(out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None) -> None:
     """See what cleanlens does, in a minute, offline; writes a page with the figures."""

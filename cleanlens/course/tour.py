@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from cleanlens import HookedTransformer, patching, plots
-from cleanlens.loading import get_checkpoint_labels
+from cleanlens.loading import best_real_model, get_checkpoint_labels
 from cleanlens.training import measure
 from cleanlens.training.corpus import IOIDataset, ioi_prompts
 
@@ -345,6 +345,62 @@ def phase_change(models: Models) -> Section:
     return section
 
 
+# Plain sentences in which somebody gives something to the other one.
+REAL_PROMPTS = [
+    "When {A} and {B} went to the shops, {S} gave the bag to",
+    "After {A} and {B} went to the park, {S} gave a drink to",
+]
+REAL_NAMES = [("Mary", "John"), ("Tom", "James"), ("Dan", "Martin"), ("David", "Paul")]
+
+
+@torch.no_grad()
+def real_text(models: Models) -> Section | None:
+    """Induction heads and indirect objects in a model of real text, if one is here."""
+    name = best_real_model()
+    if name is None:
+        return None
+    model, n = models.load(name), 25
+    tokens = measure.repeated_prompt(n, batch=2, d_vocab=model.cfg.d_vocab)
+    patterns = measure.patterns(model, tokens)
+    induction, previous = measure.induction_scores(patterns, n), measure.previous_token_scores(patterns)
+    (pl, ph), (il, ih) = _largest(previous), _largest(induction)
+    first, second = measure.repeat_losses(model, tokens, n)
+
+    pairs = [pair for a, b in REAL_NAMES for pair in ((a, b, a), (a, b, b))]
+    prompts = [text.format(A=a, B=b, S=s) for text in REAL_PROMPTS for a, b, s in pairs]
+    answers = [(b if s == a else a, s) for _ in REAL_PROMPTS for a, b, s in pairs]
+    ids = torch.tensor([[model.to_single_token(f" {word}") for word in pair] for pair in answers])
+    ends = torch.tensor([model.to_tokens(prompt).shape[1] - 1 for prompt in prompts])
+    logits = model(prompts, padding_side="right")[range(len(prompts)), ends]
+    difference = measure.logit_diffs(logits, ids)
+
+    section = Section(
+        "And in a model that learned from real text",
+        f"The same questions to {name} ({model.cfg.n_layers} layers of {model.cfg.n_heads} heads), which nobody "
+        f"here trained. Random tokens that repeat, and {len(prompts)} sentences such as “{prompts[0]}”.",
+    )
+    section.finds(
+        f"L{il}H{ih} is an induction head: {induction.max():.2f} of its attention", induction.max() >= 0.7
+    )
+    section.finds(
+        f"L{pl}H{ph} looks at the previous token with {previous.max():.2f} of its attention; it comes first",
+        previous.max() >= 0.7 and pl < il,
+    )
+    section.finds(
+        f"the loss falls from {first:.1f} nats on the first pass to {second:.1f} on the second",
+        second < first / 2,
+    )
+    section.finds(
+        f"the indirect object is preferred in {(difference > 0).float().mean():.0%} of the sentences, "
+        f"by {difference.mean():.1f} logits",
+        (difference > 0).float().mean() >= 0.9 and difference.mean() > 2,
+    )
+    section.figures.append(
+        (f"Induction score of each head of {name}.", plots.head_map(induction, zero_centred=False))
+    )
+    return section
+
+
 def grades(models: Models) -> Section:
     """A right answer, and a wrong one whose mistake is named."""
     from cleanlens.course import catalog, proof, report
@@ -366,13 +422,14 @@ def grades(models: Models) -> Section:
     return section
 
 
-SECTIONS = [
+SECTIONS: list[Callable[[Models], Section | None]] = [
     same_as_hugging_face,
     writes,
     induction_heads,
     direct_attribution,
     patched_open,
     phase_change,
+    real_text,
     grades,
 ]
 
@@ -391,7 +448,9 @@ def sections(progress: Callable[[str], None] = lambda title: None) -> Iterator[S
     models = Models()
     for make in SECTIONS:
         progress((make.__doc__ or "").split("\n")[0])
-        yield make(models)
+        section = make(models)
+        if section is not None:  # it needs something that is not here
+            yield section
 
 
 def page(tour: list[Section]) -> str:
@@ -433,7 +492,7 @@ pre {{ background: #f4f6f9; padding: 1rem; white-space: pre-wrap; border-radius:
 </head><body><main>
 <h1>cleanlens</h1>
 <p>A hooked transformer you can read in an afternoon, and a course that knows which mistake you made. Everything
-below was just measured on the models that come with the package.</p>
+below was just measured on the models that come with the package, and on a larger one if you fetched it.</p>
 {body}
 </main></body></html>
 """
@@ -458,6 +517,10 @@ def run(out: Path | None = None) -> int:
                 console.print(f"  {sign} {plain(finding.claim)}", highlight=False)
             done.append(section)
     out.write_text(page(done), encoding="utf-8")
+    if best_real_model() is None:
+        console.print(
+            "\nThe same in a model that learned from real text: cleanlens fetch smollm2-135m, then again."
+        )
     failed = [finding for section in done for finding in section.findings if not finding.holds]
     console.print(
         f"\n{'Every finding holds' if not failed else f'{len(failed)} findings do not hold'} "

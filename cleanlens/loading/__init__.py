@@ -1,17 +1,20 @@
 """Trained weights into a HookedTransformer, from the package, a directory, the hub, or a model in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
-from cleanlens.loading.files import download, read_config, read_tensors, weight_files
+from cleanlens.loading.fetch import best_real_model, fetched_gguf, in_hub_cache
+from cleanlens.loading.files import download, open_weights, read_config, weight_files
+from cleanlens.loading.fit import all_stored, check_values, config_of, plan, shown
+from cleanlens.loading.formats import InMemory, ModelFileError, WeightFile
+from cleanlens.loading.gguf import Gguf
 from cleanlens.loading.names import (
     ALIASES,
     MODELS,
@@ -20,6 +23,7 @@ from cleanlens.loading.names import (
     get_checkpoint_labels,
     official_name,
 )
+from cleanlens.loading.tokenizer import read_tokenizer
 from cleanlens.tokenization import PaddingSide
 from cleanlens.utils import get_device
 from cleanlens.weight_processing import process_weights_
@@ -41,6 +45,8 @@ Model = TypeVar("Model", bound=Any)  # HookedTransformer, HookedEncoder or what 
 
 __all__ = [
     "ALIASES",
+    "ModelFileError",
+    "best_real_model",
     "embedded_models",
     "find_model",
     "get_checkpoint_labels",
@@ -74,7 +80,7 @@ def load_pretrained(
 
     Args:
         model_name: an embedded model (`embedded_models()`), a published alias such as "gpt2-small", a
-            Hugging Face id, or a local directory. Only the hub needs a network, and only the first time.
+            Hugging Face id, a local directory, or a GGUF file. Only the hub needs a network, and only the first time.
         fold_ln, center_writing_weights, center_unembed, refactor_factored_attn_matrices, fold_value_biases:
             which of `cleanlens.weight_processing` to apply.
         checkpoint_index, checkpoint_value: a moment of the training, by number or by label
@@ -88,7 +94,8 @@ def load_pretrained(
         hf_kwargs: `torch_dtype` means dtype and `revision` chooses a version on the hub; others raise.
 
     Raises:
-        ValueError: unknown name, damaged file, a weight that is missing, left over or of another shape.
+        ValueError: there is no such name.
+        ModelFileError: a file is damaged, or does not fit its config (a ValueError, too).
         ConnectionError: the model is not on this machine and the hub cannot be reached.
     """
     dtype = hf_kwargs.pop("torch_dtype", dtype)
@@ -98,7 +105,7 @@ def load_pretrained(
     folder: Path | None = None
     if hf_model is not None:
         fields, source = hf_model.config.to_dict(), "hf_model"
-        tensors: Iterable[tuple[str, Tensor]] = hf_model.state_dict().items()
+        weights: list[WeightFile] = [InMemory(hf_model.state_dict())]
         name = model_name or "custom"
         label = None
     else:
@@ -107,17 +114,15 @@ def load_pretrained(
         name = str(model_name)
         label = choose_checkpoint(name, checkpoint_index, checkpoint_value)
         folder, files = find_model(name, revision, label)
-        fields, source = read_config(folder), str(folder)
-        if not files:
-            raise ValueError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
-        tensors = (item for file in files for item in read_tensors(file))
+        fields, weights, source = open_model(folder, files)
 
     family = family_of(fields, source)
     if getattr(family, "IS_ENCODER", False) != (cls.__name__ == "HookedEncoder"):
         right = "HookedEncoder" if cls.__name__ != "HookedEncoder" else "HookedTransformer"
         raise ValueError(f"{source}: model_type is {fields['model_type']!r}; use {right}.from_pretrained")
-    cfg: HookedTransformerConfig = family.config(fields)
+    cfg = config_of(family, fields, source)
     cfg.tie_word_embeddings = fields.get("tie_word_embeddings", family.TIED)
+    fills = plan(cls, all_stored(weights, source), family, cfg, source)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
     whole = replace(cfg)  # before parts are left out
@@ -136,10 +141,14 @@ def load_pretrained(
         cfg.from_checkpoint, cfg.checkpoint_value = True, label
         cfg.checkpoint_index = labels.index(label)
 
-    model = cls(
-        cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
-    )
-    _fill(model, tensors, family, whole, source)
+    if tokenizer is None:
+        gguf = weights[0] if isinstance(weights[0], Gguf) else None
+        tokenizer = gguf.tokenizer() if gguf else read_tokenizer(folder, model_name, fields)
+    model = cls(cfg, tokenizer, default_padding_side=default_padding_side)
+    if default_prepend_bos is None and family is llama and tokenizer is not None:
+        # As it was trained: some of these models have seen a BOS before every text, others never.
+        model.cfg.default_prepend_bos = bool(model.cfg.tokenizer_prepends_bos)
+    _fill(model, weights, fills, family, whole, source)
     if not getattr(family, "IS_ENCODER", False):
         process_weights_(
             model,
@@ -159,27 +168,33 @@ def family_of(fields: dict[str, Any], source: str) -> Any:
     """The module that reads a config.json of these fields.
 
     Raises:
-        ValueError: there is none, or the weights are quantized.
+        ModelFileError: there is none, or the weights are quantized.
     """
     if "model_type" not in fields and fields.keys() >= {"d_model", "n_layers", "attn_only"}:
         fields |= {"model_type": "neel", "_name_or_path": source}
     kind = fields.get("model_type")
-    if kind not in FAMILIES:
-        raise ValueError(
-            f"{source}: model_type is {kind!r}; cleanlens loads {', '.join(sorted(FAMILIES))}. A family is one file in "
-            "cleanlens/loading (llama.py is one to start from), and what its blocks are made of is in "
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise ModelFileError(
+            f"{source}: model_type is {shown(kind)}; cleanlens loads {', '.join(sorted(FAMILIES))}. A family is one "
+            "file in cleanlens/loading (llama.py is one to start from), and what its blocks are made of is in "
             "cleanlens/components"
         )
-    if fields.get("quantization_config"):
-        method = dict(fields["quantization_config"]).get("quant_method", "unknown")
-        raise ValueError(
-            f"{source}: its weights are quantized ({method}); cleanlens needs them as float32, float16 or bfloat16"
+    if quantized := fields.get("quantization_config"):
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+        raise ModelFileError(
+            f"{source}: its weights are quantized ({shown(method)}); cleanlens needs them as float32, float16 or "
+            "bfloat16, or quantized as a GGUF file"
         )
     return FAMILIES[kind]
 
 
 def find_model(name: str, revision: str | None = None, label: int | None = None) -> tuple[Path, list[Path]]:
-    """The model's folder and its weight files."""
+    """The model's folder and its weight files; one GGUF file holds all.
+
+    Raises:
+        ValueError: there is no such name.
+        ConnectionError: the model is not on this machine and the hub cannot be reached.
+    """
     embedded = MODELS / name
     if name in embedded_models():
         return embedded, [
@@ -187,6 +202,10 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         ] if label is not None else weight_files(embedded)
     if Path(name).is_dir():
         return Path(name), weight_files(Path(name))
+    if name.endswith(".gguf") and Path(name).exists():
+        return Path(name).parent, [Path(name)]
+    if (file := fetched_gguf(name)) and not in_hub_cache(name):
+        return file.parent, [file]
     official = official_name(name)
     if official.startswith("NeelNanda/"):
         return interpretability.fetch(official, revision, label)
@@ -196,84 +215,54 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
     return folder, weight_files(folder)
 
 
+def open_model(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], list[WeightFile], str]:
+    """A model's config as config.json has it, its files of tensors, and what to call them in a message.
+
+    Raises:
+        FileNotFoundError, ModelFileError: a file is missing or damaged.
+    """
+    if files and files[0].suffix == ".gguf":
+        gguf = Gguf(files[0])
+        return gguf.fields, [gguf], str(files[0])
+    fields = read_config(folder)
+    if not files:
+        raise ModelFileError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
+    return fields, [open_weights(file) for file in files], str(folder)
+
+
 @torch.no_grad()
 def _fill(
     model: Any,
-    tensors: Iterable[tuple[str, Tensor]],
+    weights: Sequence[WeightFile],
+    fills: Mapping[str, list[str]],
     family: Any,
     whole: HookedTransformerConfig,
     source: str,
 ) -> None:
-    """Copy each tensor to its place, cast to the model's type, and check that every place got one.
+    """Copy each tensor that the model needs to its place, cast to the model's type.
 
     Args:
+        fills: which of our parameters each tensor gives, as `fit.plan` found out.
         whole: the config of what the tensors hold, of which the model may have fewer layers and positions.
     """
     parameters = dict(model.named_parameters())
-    missing = set(parameters)
-    for theirs, tensor in tqdm(tensors, desc="loading", unit="tensor", delay=2, leave=False):
-        try:
-            ours = list(family.convert(theirs, tensor, whole, whole.tie_word_embeddings))
-        except KeyError:
-            raise ValueError(
-                f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
-            ) from None
-        except Exception as error:
-            raise ValueError(
-                f"{source}: the tensor {theirs!r} of shape {list(tensor.shape)} does not fit config.json ({error})"
-            ) from None
-        for name, value in ours:
-            block, _, _ = name.removeprefix("blocks.").partition(".")
-            if block.isdigit() and model.cfg.n_layers <= int(block) < whole.n_layers:
-                continue  # first_n_layers leaves it out
+    wanted = {theirs for theirs, ours in fills.items() if any(name in parameters for name in ours)}
+    tensors = (item for file in weights for item in file.read([n for n in file.stored if n in wanted]))
+    filled = set()
+    for theirs, tensor in tqdm(
+        tensors, desc="loading", unit="tensor", total=len(wanted), delay=2, leave=False
+    ):
+        for name, value in family.convert(theirs, tensor, whole, whole.tie_word_embeddings):
             if name not in parameters:
-                raise ValueError(
-                    f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
-                )
+                continue  # of a layer that first_n_layers leaves out
             place = parameters[name]
             if name.endswith("pos_embed.W_pos") and len(value) == whole.n_ctx:
                 value = value[: model.cfg.n_ctx]
-            if value.shape != place.shape:
-                raise ValueError(
-                    f"{source}: {theirs!r} gives {name} the shape {list(value.shape)}; "
-                    f"by config.json it is {list(place.shape)}"
+            if name in filled and not value.to(place).equal(place):
+                raise ModelFileError(
+                    f"{source}: its config says tie_word_embeddings, but the file holds an unembedding of its "
+                    f"own, {theirs!r}, with other values. Set tie_word_embeddings to false to use it"
                 )
             place.copy_(value)
-            missing.discard(name)
-    # What not every model of a family has stays as it was built (biases: zero), if no layer has it.
-    given = parameters.keys() - missing
-    absent = [end for end in family.OPTIONAL if not any(name.endswith(end) for name in given)]
-    missing = {name for name in missing if not name.endswith(tuple(absent))}
-    if missing:
-        raise ValueError(f"{source}: no tensor for {sorted(missing)}")
-
-
-def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, Any]) -> Any:
-    """The tokenizer that lies beside the weights, or that config.json names; None when there is none."""
-    if folder is None and model_name is not None:
-        if model_name in embedded_models():
-            folder = MODELS / model_name
-        elif Path(model_name).is_dir():
-            folder = Path(model_name)
-    if folder is not None and "tokenizer" in fields:
-        folder = MODELS / fields["tokenizer"]
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    if folder is None and model_name in ALIASES:
-        try:
-            return AutoTokenizer.from_pretrained(official_name(model_name), local_files_only=True)
-        except OSError:
-            return None
-    has_its_own = folder is not None and any(
-        (folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt")
-    )
-    if not has_its_own and fields.get("tokenizer_name"):  # the interpretability models share one
-        try:
-            return AutoTokenizer.from_pretrained(fields["tokenizer_name"])
-        except OSError:
-            return None
-    if folder is None or not has_its_own:
-        return None
-    # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
-    kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer
-    return kind.from_pretrained(folder)
+            check_values(theirs, value, place, source)
+            filled.add(name)

