@@ -17,7 +17,7 @@ from cleanlens.course import build, catalog, cli, notebook, report, runner, sour
 from cleanlens.course.answers import read_file, read_notebook, readable
 from cleanlens.course.compare import Tolerance, first_difference
 from cleanlens.course.execute import collected, observe
-from cleanlens.course.exercise import Chapter, Exercise
+from cleanlens.course.exercise import Chapter, Exercise, exercise
 from cleanlens.course.judge import Judge
 from cleanlens.course.loader import Guard
 from cleanlens.course.plain import DTYPES, Opaque, Raised, decode, encode
@@ -62,8 +62,7 @@ class GivenScale(nn.Module):
         return type(self)(1 / self.gain)
 
 
-chapter = Chapter("98", "methods", "Methods")
-first = chapter.exercise("98.1", "Scale.forward", supply={"Scale": GivenScale}, **DETAILS)
+first = exercise("98.1", "Scale.forward", supply={"Scale": GivenScale}, **DETAILS)
 first.inputs(lambda seed: {"x": torch.arange(3.0) + 1 + seed, "gain": 2.0})
 first.call(lambda answer, x, gain: {"out": answer(gain)(x), "back": answer(gain).inverse(x)})
 first.oracle(lambda x, gain: {"out": x * gain, "back": x / gain})
@@ -76,7 +75,7 @@ def forward(self, x):
 
 first.slip("adds", "It adds the gain.", "*", "+")
 
-second = chapter.exercise("98.2", "Scale.twice", "Scale.inverse", supply={"Scale": GivenScale}, **DETAILS)
+second = exercise("98.2", "Scale.twice", "Scale.inverse", supply={"Scale": GivenScale}, **DETAILS)
 second.inputs(lambda seed: {"x": torch.arange(3.0) + 1 + seed, "gain": 2.0})
 second.call(lambda answer, x, gain: (answer(gain).twice(x), answer(gain).inverse(x)))
 second.oracle(lambda x, gain: (x * gain * gain, x / gain))
@@ -100,6 +99,8 @@ second.slip(
     "-self.gain",
     of="Scale.inverse",
 )
+
+chapter = Chapter("98", "methods", "Methods", [first, second])
 
 STUBS = '''
 from torch import nn

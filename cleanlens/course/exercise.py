@@ -1,7 +1,6 @@
-"""What an exercise is made of. One file per chapter (`course/chapters/chNN.py`) fills this in.
+"""What an exercise is made of. Each has a file of its own (`course/chapters/ch00/single_token_id.py`) that fills this in.
 
-    chapter = Chapter("00", "tokens", "Tokens")
-    ex = chapter.exercise("00.4", "single_token_id", title=..., objective=..., minutes=5, ...)
+    ex = exercise("00.4", "single_token_id", title=..., objective=..., minutes=5, ...)
 
     @ex.inputs       what the answer is called with, made from a seed
     @ex.oracle       what must come back: a plain loop, an identity, Hugging Face; never the shipped solution
@@ -10,6 +9,10 @@
     @ex.alternative  a right answer in another formulation; the first one is what slips are made from
     @ex.mistake      a wrong answer, with the hint that a learner who makes it should see
     ex.slip          the same in one line: the first alternative with a piece of its text replaced
+
+The chapter's index (`course/chapters/ch00/__init__.py`) lists them in order:
+
+    chapter = Chapter("00", "tokens", "Tokens", [build_vocab.ex, encode.ex, ...])
 
 `chapters/ADD_AN_EXERCISE.md` shows a whole one.
 """
@@ -41,12 +44,12 @@ class Implementation:
 
     @property
     def module(self) -> str:
-        """The chapter's check file, whose names the source may use."""
+        """The exercise's file, whose names the source may use."""
         return self._value.__module__ if self._edit is None else self._edit[0].module
 
     @property
     def written(self) -> bool:
-        """Written out in the chapter's file, not made from another by a slip."""
+        """Written out in the exercise's file, not made from another by a slip."""
         return self._edit is None
 
     @property
@@ -128,7 +131,7 @@ class Exercise:
     alternatives: list[Implementation] = field(default_factory=list)
     mistakes: list[Implementation] = field(default_factory=list)
 
-    # ---- written by a chapter file -------------------------------------------------------------------
+    # ---- written by the exercise's file -------------------------------------------------------------------
 
     def inputs(self, function: Function) -> Function:
         """`(seed) -> dict` of arguments, or a list of such dicts (several calls); fresh objects each time."""
@@ -258,20 +261,20 @@ def bare_source(value: Any) -> str:
     return "\n".join(text.splitlines()[node.lineno - 1 :]) + "\n"
 
 
+def exercise(id: str, *names: str, hints: Iterable[str] = (), **details: Any) -> Exercise:
+    """A new exercise; see `Exercise` for what `details` must hold."""
+    return Exercise(id=id, names=names, hints=tuple(hints), **details)
+
+
 class Chapter:
     """A chapter's exercises, in order. `slug` names its files: `exercises/ch00_tokens.py`, `chapters/00_tokens.py`."""
 
-    def __init__(self, id: str, slug: str, title: str):
+    def __init__(self, id: str, slug: str, title: str, exercises: Iterable[Exercise]):
         self.id, self.slug, self.title = id, slug, title
-        self.exercises: list[Exercise] = []
-        self._names: list[str] = []
-
-    def exercise(self, id: str, *names: str, **details: Any) -> Exercise:
-        """A new exercise of this chapter; see `Exercise` for what `details` must hold."""
-        details["hints"] = tuple(details.get("hints", ()))
-        made = Exercise(id=id, names=names, sibling_names=self._names, **details)
-        if not id.startswith(self.id + ".") or any(known.id == id for known in self.exercises):
-            raise ValueError(f"exercise {id!r} is not a new id of chapter {self.id}")
-        self._names += names
-        self.exercises.append(made)
-        return made
+        self.exercises = list(exercises)
+        ids = [ex.id for ex in self.exercises]
+        if wrong := [x for i, x in enumerate(ids) if not x.startswith(f"{id}.") or x in ids[:i]]:
+            raise ValueError(f"exercise {wrong[0]!r} is not a new id of chapter {id}")
+        names = [name for ex in self.exercises for name in ex.names]
+        for ex in self.exercises:
+            ex.sibling_names = names
