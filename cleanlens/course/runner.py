@@ -214,7 +214,7 @@ class _Chapter:
             "beside": str(beside),
             "landlock": self.grader.sealed and bool(abilities.landlock),
         }
-        stdin = leaving.enter_context(tempfile.TemporaryFile())
+        stdin = leaving.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         stdin.write(json.dumps(job).encode())
         stdin.seek(0)
         command = [sys.executable, "-P", "-m", "cleanlens.course.child"]

@@ -38,10 +38,22 @@ TRUST = (
     "Elsewhere, and in a notebook, it can do whatever you can do: there, check only code that you would run."
 )
 
-ENVIRONMENT = (
-    "PATH LANG LANGUAGE TZ VIRTUAL_ENV CONDA_PREFIX LD_LIBRARY_PATH PYTHONHOME "
-    "SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT NUMBER_OF_PROCESSORS"
-).split()
+ENVIRONMENT = [
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "LD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "WINDIR",
+    "COMSPEC",
+    "PATHEXT",
+    "NUMBER_OF_PROCESSORS",
+]
 """What a learner's process is told of ours, and LC_*; no token, key or address is among it."""
 
 
