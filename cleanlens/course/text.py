@@ -16,4 +16,5 @@ def lines_of(text: str, keepends: bool = False) -> list[str]:
 
 def clean(text: str) -> str:
     r"""`text` for a terminal or a file: what is not to be seen is written out, such as \x1b."""
+    text = text.replace("\r\n", "\n")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
