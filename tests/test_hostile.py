@@ -21,7 +21,7 @@ import pytest
 from cleanlens.course import catalog, runner, seal, sources
 from cleanlens.course.result import Result, Status
 
-from .hostile import answers, files
+from hostile import answers, files
 
 ROOT = Path(__file__).parents[1]
 TOKENS = next(c for c in catalog.outline() if c.id == "00")
@@ -45,12 +45,15 @@ GROUPS = {
 SPOILS_ITS_OWN_FILE = {"patching", "forging"}
 
 
-def batches() -> Iterator[object]:
+def batches() -> list[object]:
+    made: list[object] = []
     for kind, group in GROUPS.items():
         titles = list(group)
         for start in range(0, len(titles), len(TARGETS)):
             marks = [pytest.mark.slow] if kind in ("ending", "memory") else []
-            yield pytest.param(kind, titles[start : start + len(TARGETS)], id=f"{kind}-{start}", marks=marks)
+            chosen = titles[start : start + len(TARGETS)]
+            made.append(pytest.param(kind, chosen, id=f"{kind}-{start}", marks=marks))
+    return made
 
 
 class Outside:
@@ -88,7 +91,13 @@ class Outside:
             line.close()
 
     def fill_in(self, text: str, id: str, root: Path) -> str:
-        places = {"SECRET": self.secret, "VICTIM": self.victim, "COURSE": ROOT, "ROOT": root, "PORT": self.port}
+        places = {
+            "SECRET": self.secret,
+            "VICTIM": self.victim,
+            "COURSE": ROOT,
+            "ROOT": root,
+            "PORT": self.port,
+        }
         text = text.replace("TOP SECRET", "TOP\0").replace("FOUND THE CHECK'S SOURCE", "FOUND\0")
         for word, value in places.items():
             text = text.replace(word, str(value))
@@ -109,7 +118,11 @@ class Outside:
             assert not self.heard
         assert "FOUND THE CHECK'S SOURCE" not in said or not SEALED.any
         assert not survivors()
-        left = [path.name for path in Path(os.environ["TMPDIR"]).iterdir() if path.name.startswith("cleanlens-job")]
+        left = [
+            path.name
+            for path in Path(os.environ["TMPDIR"]).iterdir()
+            if path.name.startswith("cleanlens-job")
+        ]
         assert not left
 
 
@@ -159,7 +172,9 @@ def submission(folder: Path) -> Path:
     return folder
 
 
-def graded(graders: tuple[runner.Grader, runner.Grader], hostile: Path, outside: Outside) -> dict[str, Result]:
+def graded(
+    graders: tuple[runner.Grader, runner.Grader], hostile: Path, outside: Outside
+) -> dict[str, Result]:
     """Both at once; the honest one is right, and nothing else was touched."""
     honest = submission(outside.folder / "honest")
     started = time.monotonic()
@@ -210,7 +225,9 @@ def test_no_hostile_file_passes_or_ends_the_grading(
     outside.check(results)
 
 
-def test_the_graders_are_none_the_worse(graders: tuple[runner.Grader, runner.Grader], outside: Outside) -> None:
+def test_the_graders_are_none_the_worse(
+    graders: tuple[runner.Grader, runner.Grader], outside: Outside
+) -> None:
     for number, grader in enumerate(graders):
         results = list(grader.grade(TOKENS.exercises, submission(outside.folder / str(number))))
         assert all(result.passed for result in results), results

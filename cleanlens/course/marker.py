@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import seal, wire
+from . import wire
 from .answers import Answers
 from .asking import questions
 from .catalog import outline
@@ -26,10 +26,10 @@ SECONDS = 60  # of work, for one request
 
 
 def main() -> None:
-    seal.die_with_parent()
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests: dict[str, Callable[..., dict[str, Any]]] = {"read": read, "prepare": prepare, "judge": judge}
+    # It ends when the runner does, in whatever way, because then there is nothing more to read.
     while (message := wire.receive(sys.stdin.buffer)) is not None:
         head, body = message
         with_limits(head["do"] != "prepare")

@@ -184,7 +184,7 @@ def inside_namespace() -> bool:
 
 
 def die_with_parent() -> None:
-    """Have the system end this process when the one that started it ends (Linux)."""
+    """Have the system end this process when the thread that started it ends (Linux)."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 

@@ -454,8 +454,7 @@ TREES = {
     "an array of many axes": """'{"a": ["tensor", "float64", ' + str([1] * 5000) + ', 0]}'""",
     "an array of nothing, of absurd shape": """'{"a": ["tensor", "float64", [0, 1' + 30 * '0' + '], 0]}'""",
     "an array before the beginning": """'{"a": ["tensor", "float64", [1], -8]}'""",
-    "fifty thousand arrays on the same bytes":
-        """'{"l": [' + ', '.join(['{"a": ["tensor", "uint8", [1000000], 0]}'] * 50000) + ']}'""",
+    "fifty thousand arrays on the same bytes": """'{"l": [' + ', '.join(['{"a": ["tensor", "uint8", [1000000], 0]}'] * 50000) + ']}'""",
     "an integer of a million digits": """'{"i": "' + '9' * 10**6 + '"}'""",
     "lists, 50,000 deep": """'{"l": [' * 50000 + ']}' * 50000""",
     "an exception of no kind": """'{"r": [[], "x", []]}'""",

@@ -94,7 +94,9 @@ FILES: dict[str, Callable[[Path], None]] = {
     "form feeds": written("\x0c" * 1000 + F + "0\n\x0c\x0b\x1c\u2028"),
     "names that look alike": written("def build_vоcab(texts): return 0\nbuild_vocab = build_vоcab\n"),
     "text that changes its direction": written(F + "'\u202e' or 0 # \u2066 thgir\n"),
-    "a statement that ends the process, a hundred times": written("import os\n" + "os._exit(0)\n" * 100 + F + "0\n"),
+    "a statement that ends the process, a hundred times": written(
+        "import os\n" + "os._exit(0)\n" * 100 + F + "0\n"
+    ),
     "a notebook, nested 100,000 deep": notebook('{"cells": ' + "[" * 100_000 + "]" * 100_000 + "}"),
     "a notebook that is a number": notebook("1" * 10_000),
     "a notebook with cells of numbers": notebook(cells(1, None, {"a": 1}, ["x", 2], True)),
@@ -102,7 +104,9 @@ FILES: dict[str, Callable[[Path], None]] = {
     "a notebook with a megabyte of empty lines": notebook(cells("\n" * 2**20 + F + "0", "%" * 2**19)),
     "a notebook with magics": notebook(cells("%%bash\ntouch VICTIM", "!touch VICTIM\n" + F + "0")),
     "a notebook that is cut short": notebook(cells(F + "0")[:-20]),
-    "a notebook that says it is 10^400": notebook('{"cells": [], "nbformat": 1e400, "nbformat": ' + "9" * 5000 + "}"),
+    "a notebook that says it is 10^400": notebook(
+        '{"cells": [], "nbformat": 1e400, "nbformat": ' + "9" * 5000 + "}"
+    ),
     "an answer that is a link": linked(ANSWERS, "/etc/passwd"),
     "an answer that is a link to itself": linked(ANSWERS, "ch00_tokens.py"),
     "an answer that is a link to memory": linked(ANSWERS, "/dev/zero"),
