@@ -43,6 +43,7 @@ GROUPS = {
 }
 # What replaces the learner's own tools breaks the answers beside it as well: that is the learner's affair.
 SPOILS_ITS_OWN_FILE = {"patching", "forging"}
+SLOW = {"forging", "memory", "ending"}  # of the others, plain pytest runs the first few
 
 
 def batches() -> list[object]:
@@ -50,7 +51,7 @@ def batches() -> list[object]:
     for kind, group in GROUPS.items():
         titles = list(group)
         for start in range(0, len(titles), len(TARGETS)):
-            marks = [pytest.mark.slow] if kind in ("ending", "memory") else []
+            marks = [pytest.mark.slow] if start or kind in SLOW else []
             chosen = titles[start : start + len(TARGETS)]
             made.append(pytest.param(kind, chosen, id=f"{kind}-{start}", marks=marks))
     return made
@@ -214,6 +215,7 @@ def test_no_hostile_answer_passes(
         assert not (root / ".cleanlens").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", files.FILES)
 def test_no_hostile_file_passes_or_ends_the_grading(
     title: str, graders: tuple[runner.Grader, runner.Grader], outside: Outside
@@ -233,6 +235,7 @@ def test_the_graders_are_none_the_worse(
         assert all(result.passed for result in results), results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", files.INTACT)
 def test_what_lies_beside_the_answers_changes_nothing(
     title: str, graders: tuple[runner.Grader, runner.Grader], outside: Outside

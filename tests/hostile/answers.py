@@ -169,7 +169,8 @@ def ANSWER(*args, **kwargs): return everything_that_answers(args, kwargs)
     "its own memory, byte for byte": """
 import re
 def ANSWER(*args, **kwargs):
-    words = b"@ex." + b"oracle", b"@ex." + b"alternative", b"@ex." + b"mistake"
+    # Names of mistakes, in two halves: whole, they would be found in this very function.
+    words = (b"dtype_left", b"_to_torch"), (b"bos_at", b"_the_end"), (b"unsorted", b"_set")
     for line in open("/proc/self/maps"):
         place, mode, *_ = line.split()
         start, end = (int(part, 16) for part in place.split("-"))
@@ -181,8 +182,8 @@ def ANSWER(*args, **kwargs):
                 data = memory.read(end - start)
             except (OSError, ValueError, OverflowError):
                 continue
-        for word in words:
-            if word in data:
+        for first, second in words:
+            if any(data[m.end() : m.end() + 20].startswith(second) for m in re.finditer(first, data)):
                 print("FOUND THE CHECK'S SOURCE")
 """,
     "frames of all threads": """
