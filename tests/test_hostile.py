@@ -17,11 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hostile import answers, files
 
 from cleanlens.course import catalog, runner, seal, sources
 from cleanlens.course.result import Result, Status
-
-from hostile import answers, files
 
 ROOT = Path(__file__).parents[1]
 TOKENS = next(c for c in catalog.outline() if c.id == "00")

@@ -257,7 +257,8 @@ def status(root: Path | None = None) -> None:
 def check(which: Which = None, root: Root = None) -> None:
     """Check one exercise, a chapter, or everything. The exit status is 1 when an attempted answer is not right.
 
-    It is 1 also when the one exercise asked for is not attempted.
+    It is 1 also when the one exercise asked for is not attempted. Your code runs in a process of its own, on Linux
+    sealed from the network and your other files; `cleanlens doctor` says what holds on this machine.
     """
     from .runner import grade
 

@@ -8,7 +8,7 @@
 
 The checks' own files (oracles, mistakes, right answers) are in neither view: the child gets the asking half of its
 exercises as text (see `asking.py`). On macOS, on Windows and in a notebook nothing of the first two holds, and a
-learner's code may do what the user who started it may do; `TRUST` says so.
+learner's code may do what the user who started it may do; README says so.
 """
 
 import ctypes
@@ -31,12 +31,6 @@ MEMORY = 4 * 2**30  # what a process may allocate beyond what Python and torch h
 DISK = 256 * 2**20  # of the private /tmp, and of one file
 FILES = 256  # open at once
 PROCESSES = 64
-
-TRUST = (
-    "A verdict is made in another process than your code, from plain data. "
-    "On Linux with bubblewrap or Landlock your code also cannot reach the network, your other files, or the checks' own. "
-    "Elsewhere, and in a notebook, it can do whatever you can do: there, check only code that you would run."
-)
 
 ENVIRONMENT = [
     "PATH",
