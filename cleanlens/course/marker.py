@@ -62,14 +62,14 @@ def read(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
     for entry in entries:
         try:
             answer = answers.of(entry)
-            error = answers.source(answer.origin).syntax_error(entry) if answer.origin else answer.note
+            wrong = answers.source(answer.origin).syntax_error(entry) if answer.origin else answer.note
             found[entry.id] = {
                 "origin": answer.origin,
                 "where": answer.where,
                 "note": answer.note,
-                "error": error,
+                "error": wrong,
             }
-            if answer.origin and not error:
+            if answer.origin and not wrong:
                 origins.add(answer.origin)
         except Exception as problem:  # one answer that cannot be read costs only itself
             found[entry.id] = {

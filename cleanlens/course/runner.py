@@ -234,7 +234,9 @@ class _Chapter:
     def _watch(self, child: Peer) -> tuple[list[str], str]:
         """Listen to the child and have judged what it sends; returns what it was last busy with, and why it stopped."""
         busy = ["begin"]
-        since = {("begin",): (time.monotonic(), 0.0)}  # for how long and with how much work; never set back
+        since: dict[tuple[str, ...], tuple[float, float]] = {
+            ("begin",): (time.monotonic(), 0.0)
+        }  # for how long and with how much work; never set back
         waiting = {entry.id: entry for entry in self.waiting()}
         looked, use = 0.0, Use(1, 0.0, 0)
         while True:

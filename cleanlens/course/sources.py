@@ -70,7 +70,7 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
     A stack instead of recursion: each `elif` is one level deeper than the one before it.
     """
-    stack: list[ast.AST] = body[::-1]
+    stack: list[ast.AST] = [*body[::-1]]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.stmt):

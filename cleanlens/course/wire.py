@@ -4,20 +4,20 @@ What comes from a learner's process is read as data only, and never more of it t
 """
 
 import json
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 MAX_HEAD = 16 * 2**20
 MAX_BODY = 160 * 2**20
 """Room for two runs of an answer, each as large as `plain.MAX_BYTES` allows."""
 
 
-def send(file: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+def send(file: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
     text = json.dumps(head).encode()
     file.write(len(text).to_bytes(8, "little") + len(body).to_bytes(8, "little") + text + body)
     file.flush()
 
 
-def receive(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def receive(file: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     """The next message; None at the end. Raises ValueError for what is none, or is too long."""
     lengths = _exactly(file, 16)
     if lengths is None:
@@ -37,6 +37,6 @@ def receive(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
     return head, body
 
 
-def _exactly(file: BinaryIO, count: int) -> bytes | None:
+def _exactly(file: IO[bytes], count: int) -> bytes | None:
     data = file.read(count)
     return data if len(data) == count else None
