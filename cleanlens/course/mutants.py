@@ -23,8 +23,6 @@ import json
 import multiprocessing
 import os
 import re
-import select
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,11 +34,11 @@ from typing import Any
 
 from . import catalog, sources
 from .exercise import Equivalent, Exercise, Implementation
+from .forked import forked
 from .operators import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ("exercise", "judge", "compare", "execute", "plain", "operators", "mutants")
-MEMORY = 2 * 2**30
 CHUNK = 20
 SURVIVED, REJECTED = "survived", "rejected"
 
@@ -143,41 +141,11 @@ class Bench:
 
     def verdict(self, slug: str, text: str) -> str:
         """Whether a mutant survives, found out in a child of its own: what it breaks, breaks there."""
-        limit = 2 + 5 * self.seconds[slug]
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            self._in_the_child(slug, text, limit, writing)
-        os.close(writing)
-        # The child's clock counts its work; this one is for a child that sleeps.
-        said = os.read(reading, 1) if select.select([reading], [], [], 20 * limit)[0] else b""
-        os.close(reading)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return SURVIVED if said == b"S" else REJECTED
-
-    def _in_the_child(self, slug: str, text: str, limit: float, writing: int) -> None:
-        import resource
-
-        said = b"R"
-        try:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(nowhere, stream)
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, limit)
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            most = pages * resource.getpagesize() + MEMORY
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if self.passes(self.answers[slug], text):
-                said = b"S"
-        except BaseException:
-            pass
-        finally:
-            os.write(writing, said)
-            os._exit(0)
+        answer = self.answers[slug]
+        said = forked(
+            lambda: SURVIVED.encode() if self.passes(answer, text) else b"", 2 + 5 * self.seconds[slug]
+        )
+        return SURVIVED if said == SURVIVED.encode() else REJECTED
 
 
 @cache

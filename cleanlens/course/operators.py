@@ -54,12 +54,12 @@ def mutants(source: str, only: frozenset[str] | None = None) -> list[Mutant]:
     `source` holds definitions. Their bodies are changed, never their signatures, decorators or docstrings. With `only`
     just the functions and methods of these names (`encode`, `LayerNorm.forward`) are.
     """
-    tree = ast.parse(source)
+    tree = _parse(source)
     original = ast.unparse(tree)
     seen, found = {ast.dump(tree)}, list[Mutant]()
     for path in _places(tree, only):
         for name, function in OPERATORS.items():
-            for replacement in function(_at(_parse(source), path)):
+            for replacement in function(_at(tree, path)):
                 changed = ast.parse(source)
                 _put(changed, path, replacement)
                 ast.fix_missing_locations(changed)
