@@ -144,25 +144,6 @@ def load(chapter_id: str) -> "Chapter":
     return importlib.import_module(f"cleanlens.course.chapters.ch{chapter_id}").chapter
 
 
-def forget_answers(chapter_id: str) -> None:
-    """Take the oracles and answers of a loaded chapter out of this process, before a learner's code runs in it."""
-    import sys
-
-    chapter = load(chapter_id)
-    known = [
-        part.value for ex in chapter.exercises for part in [*ex.alternatives, *ex.mistakes] if part.written
-    ]
-    known += [ex.make_expected for ex in chapter.exercises]
-    known += [chapter, *chapter.exercises]
-    package = f"cleanlens.course.chapters.ch{chapter_id}"
-    for module in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        space = vars(sys.modules[module])
-        for name in [name for name, value in space.items() if any(value is k for k in known)]:
-            del space[name]
-    load.cache_clear()
-    find.cache_clear()
-
-
 @cache
 def find(id: str) -> "Exercise":
     """The exercise with this id, ready to be checked."""
