@@ -67,7 +67,7 @@ from transformers import GPT2LMHeadModel
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.course import check, grade, hint, solution, yours
-from cleanlens.course.chapters.ch01 import assemble, right_answer
+from cleanlens.course.chapters.ch01.helpers import assemble, right_answer
 from cleanlens.loading.names import MODELS
 from cleanlens.training.corpus import NAMES, OBJECTS, PLACES, documents
 

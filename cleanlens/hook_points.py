@@ -6,6 +6,7 @@ them, for one run or for good. Both work for any torch module, not only for tran
 """
 
 import difflib
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ PER_HEAD += (
     "hook_rot_k",
     *(f"{norm}.hook_{name}" for norm in ("q_norm", "k_norm") for name in ("scale", "normalized")),
 )
+
+_ENTERING = threading.Lock()  # not on the model, which can then be copied and pickled
 
 
 @dataclass(eq=False)  # two hooks with the same function are still two hooks
@@ -115,9 +118,12 @@ class HookPoint(nn.Module):
     ) -> Hook:
         """Attach `hook`; `prepend` runs it before those already there. Returns what `discard` takes."""
         added = Hook(hook, is_permanent, level)
-        for hooks in self._lists(dir):
-            hooks.insert(0 if prepend else len(hooks), added)
+        self._attach(added, dir, prepend)
         return added
+
+    def _attach(self, hook: Hook, dir: Direction, prepend: bool = False) -> None:
+        for hooks in self._lists(dir):
+            hooks.insert(0 if prepend else len(hooks), hook)
 
     def add_perma_hook(self, hook: HookFunction, dir: Direction = "fwd") -> Hook:
         """Attach a hook that `reset_hooks` leaves in place unless asked."""
@@ -213,6 +219,7 @@ class HookedRootModule(nn.Module):
     def __init__(self, *args: Any) -> None:
         super().__init__()
         self.context_level = 0  # how many hooks() contexts we are inside of
+        self._hooks_thread = 0  # which thread is inside of them
         self.mod_dict: dict[str, nn.Module] = {}
         self.hook_dict: dict[str, HookPoint] = {}
 
@@ -327,22 +334,51 @@ class HookedRootModule(nn.Module):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
     ) -> Iterator["HookedRootModule"]:
-        """Attach `(name, function)` pairs inside a `with` block; exactly these are removed at its end."""
+        """Attach `(name, function)` pairs inside a `with` block; exactly these are removed at its end.
+
+        Hooks belong to the model, so whoever runs it meets them, in whatever thread. Two threads that each want their
+        own hooks need a model each: `copy.deepcopy(model)`.
+
+        Raises:
+            KeyError: there is no such hook point, or it is not active; the message says what to do.
+            RuntimeError: another thread is inside `hooks()` of this model (also by `run_with_cache` and the like).
+        """
         added: list[tuple[HookPoint, Hook]] = []
-        self.context_level += 1
+        me = threading.get_ident()
+        outer = self.context_level if self._hooks_thread == me else 0
         try:
+            self._enter_hooks(me, outer + 1)
             for direction, pairs in zip(FWD_AND_BWD, (fwd_hooks, bwd_hooks)):
                 for name, fn in pairs:
                     for point in self._find(name):
-                        added.append((point, point.add_hook(fn, direction, level=self.context_level)))
+                        # On the list before it is attached: a Ctrl-C may come in between.
+                        added.append((point, Hook(fn, level=outer + 1)))
+                        point._attach(added[-1][1], direction)
             yield self
         finally:
-            self.context_level -= 1
-            if reset_hooks_end:
-                for point, hook in added:
-                    point.discard(hook)
-                if clear_contexts:
-                    self.clear_contexts()
+            interrupted = None
+            while True:  # a Ctrl-C may come in here as well: then all of it once more
+                try:
+                    if self._hooks_thread == me:
+                        self.context_level = outer
+                    for point, hook in added if reset_hooks_end else ():
+                        point.discard(hook)
+                    break
+                except KeyboardInterrupt as interrupt:
+                    interrupted = interrupt
+            if reset_hooks_end and clear_contexts:
+                self.clear_contexts()
+            if interrupted is not None:
+                raise interrupted
+
+    def _enter_hooks(self, thread: int, level: int) -> None:
+        with _ENTERING:
+            if self.context_level and self._hooks_thread != thread:
+                raise RuntimeError(
+                    "another thread is inside hooks() of this model, and each would see the other's hooks; run one "
+                    "after the other, or give each thread a model of its own (copy.deepcopy)"
+                )
+            self._hooks_thread, self.context_level = thread, level
 
     def run_with_hooks(
         self,

@@ -13,7 +13,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from cleanlens import HookedTransformer
 from cleanlens.course import build as course_build
 from cleanlens.course.catalog import find, outline
-from cleanlens.course.chapters.ch01 import PIECES, assemble, build, hooked, numbers, right_answer, transformer
+from cleanlens.course.chapters.ch01.helpers import (
+    PIECES,
+    assemble,
+    build,
+    hooked,
+    numbers,
+    right_answer,
+    transformer,
+)
 from cleanlens.loading.names import MODELS
 from cleanlens.training.corpus import documents
 

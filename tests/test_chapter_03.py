@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import run_chapter
 
-from cleanlens.course.chapters import ch03
+from cleanlens.course.chapters.ch03 import build_induction_model as check
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_wire_is_the_key(chapter):
 
 def test_the_hand_built_model_is_the_one_that_the_check_runs(chapter):
     weights = {name: value.double() for name, value in chapter.build_induction_model(100, 64).items()}
-    ours = ch03.run_by_hand(weights, chapter.prompt[0])
+    ours = check.run_by_hand(weights, chapter.prompt[0])
     logits, cache = chapter.by_hand.run_with_cache(chapter.prompt)
     torch.testing.assert_close(logits[0].double(), ours["logits"], atol=1e-4, rtol=1e-5)
     for layer in (0, 1):
@@ -101,8 +101,8 @@ def test_the_hand_built_model_works_at_every_length_that_fits(chapter):
     weights = {name: value.double() for name, value in chapter.build_induction_model(40, 64).items()}
     generator = torch.Generator().manual_seed(0)
     for n in range(2, 32):
-        tokens = ch03.prompt(generator, 40, n, prefix=0)
-        logits = ch03.run_by_hand(weights, tokens)["logits"]
+        tokens = check.prompt(generator, 40, n, prefix=0)
+        logits = check.run_by_hand(weights, tokens)["logits"]
         assert (logits[n + 1 : -1].argmax(-1) == tokens[n + 2 :]).all()
 
 

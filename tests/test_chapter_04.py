@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import run_chapter
 
-from cleanlens.course.chapters import ch04
+from cleanlens.course.chapters.ch04.helpers import tiny_model
 
 NAMES = ("attn-only-2l-demo", "gpt2-demo")
 
@@ -141,7 +141,7 @@ def test_numbers_worked_out_in_the_prose(chapter):
 
 def test_the_checks_models_tell_answers_apart():
     """Nothing of the tiny models is at its default, so no answer is right by chance."""
-    model = ch04.tiny_model(torch.Generator().manual_seed(0), 3, 2)
+    model = tiny_model(torch.Generator().manual_seed(0), 3, 2)
     assert model.cfg.d_model != model.cfg.n_heads * model.cfg.d_head
     for name, weight in model.named_parameters():
         assert weight.abs().max() > 0.1, name

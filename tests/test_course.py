@@ -169,21 +169,22 @@ def test_the_example_of_the_add_page_works(tmp_path: Path) -> None:
     page = (ROOT / "chapters" / "ADD_AN_EXERCISE.md").read_text()
     blocks = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```', page, re.M | re.S))
     assert set(blocks) == {
-        "cleanlens/course/chapters/ch99.py",
+        "cleanlens/course/chapters/ch99/causal_mean.py",
+        "cleanlens/course/chapters/ch99/__init__.py",
         "solutions/ch99_example.py",
         "chapters/99_example.py",
     }
     for name, text in blocks.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    path = tmp_path / "cleanlens/course/chapters/ch99.py"
-    spec = importlib.util.spec_from_file_location("ch99", path)
+    folder = tmp_path / "cleanlens/course/chapters/ch99"
+    spec = importlib.util.spec_from_file_location("ch99", folder / "__init__.py")
     assert spec is not None and spec.loader is not None  # noqa: PT018
     sys.modules["ch99"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     [ex] = module.chapter.exercises
     assert not [line for seed in range(20) for line in proof.failures(ex, seed)]
-    entry = catalog._read_outline(path)
+    entry = catalog._read_outline(folder)
     assert entry.exercises[0].hints == list(ex.hints)
     assert 'raise NotImplementedError("99.1")' in build.stub_file(entry, tmp_path)
     assert 'raise NotImplementedError(\\"99.1\\")' in build.notebook(entry, tmp_path)

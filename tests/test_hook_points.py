@@ -1,5 +1,11 @@
 """Hook points and the modules that know them by name, on the toy network of the published demo."""
 
+import copy
+import random
+import signal
+import threading
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -346,3 +352,94 @@ def test_layer_reads_the_name() -> None:
     point.name = "ln_final.hook_scale"
     with pytest.raises(ValueError, match=r"the hook point 'ln_final\.hook_scale' belongs to no layer"):
         point.layer()
+
+
+# ---------------------------------------------------------------- Ctrl-C, and threads
+
+
+class Interrupting(list):
+    """A list of hooks during whose changes a Ctrl-C comes, once: before or after the change itself."""
+
+    def __init__(self, when: str):
+        super().__init__()
+        self.when: str | None = when
+
+    def _change(self, name: str, change: Callable[..., None], *args: object) -> None:
+        before, after = self.when == f"before {name}", self.when == f"after {name}"
+        if before or after:
+            self.when = None
+        if before:
+            raise KeyboardInterrupt
+        change(*args)
+        if after:
+            raise KeyboardInterrupt
+
+    def insert(self, index: int, hook: object) -> None:
+        self._change("insert", super().insert, index, hook)
+
+    def remove(self, hook: object) -> None:
+        self._change("remove", super().remove, hook)
+
+
+@pytest.mark.parametrize("when", ["before insert", "after insert", "before remove", "after remove"])
+@pytest.mark.parametrize("direction", ["fwd", "bwd"])
+def test_an_interrupt_while_hooks_are_attached_or_removed_leaks_none(
+    model: TwoLayerModel, when: str, direction: str
+) -> None:
+    setattr(model.hook_mid, f"{direction}_hooks", Interrupting(when))
+    pairs = [("hook_in", add_one), ("hook_mid", add_one), ("hook_out", add_one)]
+    with pytest.raises(KeyboardInterrupt), model.hooks(**{f"{direction}_hooks": pairs}):
+        pass
+    assert n_hooks(model) == 0
+    assert model.context_level == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
+def test_interrupts_at_random_moments_leak_nothing(model: TwoLayerModel) -> None:
+    pairs = [(name, add_one) for name in model.hook_dict] * 5
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    rng, interrupted = random.Random(0), 0
+    try:
+        for _ in range(500):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 1e-3))
+                for _ in range(20):
+                    with model.hooks(pairs, pairs):
+                        pass
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert n_hooks(model) == 0
+            assert model.context_level == 0
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 100
+
+
+def test_a_second_thread_is_refused_while_one_is_inside_and_welcome_afterwards(model: TwoLayerModel) -> None:
+    said: list[object] = []
+
+    def run() -> None:
+        try:
+            said.append(model.run_with_cache(torch.tensor(5.0))[0].item())
+        except RuntimeError as error:
+            said.append(str(error))
+
+    def in_a_thread() -> object:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        return said.pop()
+
+    with model.hooks(fwd_hooks=[("hook_in", add_one)]):
+        refusal = in_a_thread()
+        assert "another thread is inside hooks() of this model" in str(refusal)
+        assert n_hooks(model) == 1
+        assert model.context_level == 1
+        with model.hooks():  # the thread that is inside may nest
+            assert model.context_level == 2
+    assert in_a_thread() == 780.0
+    assert n_hooks(model) == 0
+    with copy.deepcopy(model).hooks(fwd_hooks=[("hook_in", add_one)]):
+        assert in_a_thread() == 780.0

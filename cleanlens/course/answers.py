@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import stat
 import textwrap
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,8 +16,14 @@ from pathlib import Path
 
 from . import sources
 from .catalog import ChapterEntry, Entry
+from .text import lines_of
 
 FILE, NOTEBOOK = "file", "notebook"
+MAX_TEXT = 2 * 2**20
+"""More than this, as a file or as all code cells of a notebook, is no answer to a chapter's exercises."""
+MAX_NOTEBOOK = 64 * 2**20  # with its figures
+MAX_CELLS = 5_000
+MAX_BROKEN = 100  # definitions that do not parse, in one file
 WORKSPACE = ".cleanlens/workspace.json"
 """What `cleanlens init` leaves in a workspace: which version it is from."""
 
@@ -91,7 +98,7 @@ class Source:
                     node = sources.definition(_parsed(part.text), name)
                 except KeyError:
                     continue
-                lines = part.text.splitlines()[sources.first_line(node) - 1 : node.end_lineno]
+                lines = lines_of(part.text)[sources.first_line(node) - 1 : node.end_lineno]
                 pieces.append(textwrap.dedent("\n".join(lines)))
                 break
         return "\n\n\n".join(pieces)
@@ -106,7 +113,9 @@ class Source:
         return next((b.message for b in self.broken if not b.name), "")
 
 
-DEFINES = re.compile(r"^\s*(?:async\s+def|def|class|import|from)\b", re.M)
+# Within a line only: `\s*` would try every run of empty lines from each of its beginnings.
+DEFINES = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class|import|from)\b", re.M)
+MAGIC = re.compile(r"^([ \t]*)([%!?].*)$", re.M)  # magics and shell lines are not Python
 
 
 @dataclass
@@ -122,14 +131,15 @@ class Answer:
 def read_file(path: Path, shown: str) -> Source:
     """The learner's file. A missing one has no parts."""
     source = Source(path)
-    if not path.is_file():
-        return source
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = read_own(path, MAX_TEXT)
+        text = "" if data is None else data.decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         source.broken.append(Broken("", f"{shown} cannot be read: {error}"))
         return source
-    text, broken = readable(text, shown)
+    if data is None:
+        return source
+    text, broken = readable(text.replace("\r\n", "\n").replace("\r", "\n"), shown)
     source.parts.append(Part(shown, text))
     source.broken += broken
     return source
@@ -138,24 +148,47 @@ def read_file(path: Path, shown: str) -> Source:
 def read_notebook(path: Path, shown: str) -> Source:
     """The learner's notebook: of each code cell the definitions and imports."""
     source = Source(path)
-    if not path.is_file():
-        return source
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        data = read_own(path, MAX_NOTEBOOK)
+        if data is None:
+            return source
+        cells = json.loads(data.decode("utf-8"))["cells"]
         texts = [("".join(c["source"]), i) for i, c in enumerate(cells) if c.get("cell_type") == "code"]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        if len(texts) > MAX_CELLS or sum(len(text) for text, _ in texts) > MAX_TEXT:
+            raise ValueError(f"its code is more than {MAX_CELLS} cells or {MAX_TEXT >> 20} MB")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         source.broken.append(Broken("", f"{shown} is not a notebook that can be read: {error!r}"))
         return source
     for text, i in texts:
         if text.lstrip().startswith("%%") or not DEFINES.search(text):
             continue  # parsing only what can hold an answer keeps `cleanlens` quick
-        plain = re.sub(
-            r"^(\s*)[%!?].*$", r"\1pass", text, flags=re.M
-        )  # magics and shell lines are not Python
+        plain = MAGIC.sub(r"\1pass", text)
         cell, broken = readable(plain, f"{shown}, cell {i + 1}")
         source.parts.append(Part(f"{shown}, cell {i + 1}", cell, definitions_only=True))
         source.broken += [b for b in broken if b.name]
     return source
+
+
+def read_own(path: Path, limit: int) -> bytes | None:
+    """A file's bytes; None when there is none. Not through a link, nor from a pipe or a device, up to a limit.
+
+    Raises OSError that says which of these it is.
+    """
+    if path.parent.is_symlink() or path.is_symlink():
+        raise OSError("it is a link; put the file itself there")
+    flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")]
+    try:
+        handle = os.open(path, sum(flags, os.O_RDONLY))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("it is no file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"it has more than {limit >> 20} MB")
+    return data
 
 
 def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
@@ -163,7 +196,7 @@ def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
     error = _syntax_error(text)
     if error is None:
         return text, []
-    lines, broken = text.splitlines(), list[Broken]()
+    lines, broken = lines_of(text), list[Broken]()
     starts = [i for i, line in enumerate(lines) if i == 0 or re.match(r"[A-Za-z_@]", line)]
     starts = [i for n, i in enumerate(starts) if n == 0 or not lines[starts[n - 1]].startswith("@")]
     for start, end in zip(starts, [*starts[1:], len(lines)]):
@@ -174,6 +207,8 @@ def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
             line = f"line {start + (inner.lineno or 1)}: {(inner.text or '').strip()}"
             broken.append(Broken(name[1] if name else "", f"{shown} has a syntax error: {inner.msg}\n{line}"))
             lines[start:end] = [""] * (end - start)
+            if len(broken) > MAX_BROKEN:
+                break
     text = "\n".join(lines) + "\n"
     if _syntax_error(text) is None and broken:
         return text, broken
@@ -181,7 +216,7 @@ def readable(text: str, shown: str) -> tuple[str, list[Broken]]:
     return "", [Broken("", f"{shown} has a syntax error: {error.msg}\n{line}")]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "chapters"
 
 @dataclass
 class Entry:
-    """What the terminal shows of an exercise, read from the chapter's file without running it."""
+    """What the terminal shows of an exercise, read from its file without running it."""
 
     id: str
     names: tuple[str, ...]
@@ -64,39 +64,42 @@ class ChapterEntry:
 def outline() -> tuple[ChapterEntry, ...]:
     """Every chapter with its exercises' details. Reads the files' text only, so it takes milliseconds.
 
-    The details in `chapter.exercise(...)` must therefore be literals (numbers, texts, lists of them).
+    The details in `exercise(...)` must therefore be literals (numbers, texts, lists of them).
     """
-    return tuple(_read_outline(path) for path in sorted(FOLDER.glob("ch[0-9][0-9].py")))
+    return tuple(_read_outline(path) for path in sorted(FOLDER.glob("ch[0-9][0-9]")))
 
 
-def _read_outline(path: Path) -> ChapterEntry:
+def _read_outline(folder: Path) -> ChapterEntry:
+    index = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    for node in index.body:
+        match node:
+            case ast.Assign(value=ast.Call(func=ast.Name("Chapter"), args=[*args, ast.List(exercises)])):
+                chapter = ChapterEntry(*(ast.literal_eval(arg) for arg in args))
+                for name in exercises:  # each is the name of an exercise's file, then .ex
+                    file = folder / f"{ast.unparse(name).removesuffix('.ex')}.py"
+                    chapter.exercises.append(_read_exercise(file, chapter))
+                return chapter
+    raise ValueError(
+        f'{folder.name}/__init__.py must hold chapter = Chapter("NN", "slug", "Title", [name.ex, ...]) at its top level'
+    )
+
+
+def _read_exercise(path: Path, chapter: ChapterEntry) -> Entry:
     text = path.read_text(encoding="utf-8")
-    chapter: ChapterEntry | None = None
-    for match in _PIECE.finditer(text):
-        if match["mistake"]:
-            if chapter is not None and chapter.exercises:
-                chapter.exercises[-1].n_mistakes += 1
-            continue
-        call = ast.parse(match["call"], mode="eval").body
-        assert isinstance(call, ast.Call)
-        if chapter is None:
-            chapter = ChapterEntry(*(ast.literal_eval(arg) for arg in call.args))
-        else:
-            id, *names = (ast.literal_eval(arg) for arg in call.args)
-            details = {k.arg: _literal(k.value) for k in call.keywords if k.arg}
-            chapter.exercises.append(Entry(id, tuple(names), details, chapter))
-    if chapter is None:
-        raise ValueError(f'{path.name} must hold chapter = Chapter("NN", "slug", "Title") at its top level')
-    return chapter
+    found = _EXERCISE.search(text)
+    if found is None:
+        raise ValueError(f'{path.name} must hold ex = exercise("NN.N", "name", ...) at its top level')
+    call = ast.parse(found[1], mode="eval").body
+    assert isinstance(call, ast.Call)
+    id, *names = (ast.literal_eval(arg) for arg in call.args)
+    details = {k.arg: _literal(k.value) for k in call.keywords if k.arg}
+    return Entry(id, tuple(names), details, chapter, len(_MISTAKE.findall(text)))
 
 
 # The calls that an outline is made of, at the start of a line, as the formatter leaves them. Parsing only these
 # instead of whole files keeps `cleanlens` fast.
-_PIECE = re.compile(
-    r"^(?:(?P<mistake>@\w+\.mistake\(|\w+\.slip\()"
-    r"|\w+ = (?P<call>(?:Chapter|chapter\.exercise)\((?:.*\)$|.*\n(?:[ \t].*\n|\n)*\))))",
-    re.MULTILINE,
-)
+_EXERCISE = re.compile(r"^ex = (exercise\((?:.*\)$|.*\n(?:[ \t].*\n|\n)*\)))", re.MULTILINE)
+_MISTAKE = re.compile(r"^(?:@ex\.mistake\(|ex\.slip\()", re.MULTILINE)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -139,24 +142,6 @@ def entries(which: str | None = None) -> list[Entry]:
 def load(chapter_id: str) -> "Chapter":
     """A chapter's checks. Imports torch."""
     return importlib.import_module(f"cleanlens.course.chapters.ch{chapter_id}").chapter
-
-
-def forget_answers(chapter_id: str) -> None:
-    """Take the oracles and answers of a loaded chapter out of this process, before a learner's code runs in it."""
-    import sys
-
-    chapter = load(chapter_id)
-    known = [
-        part.value for ex in chapter.exercises for part in [*ex.alternatives, *ex.mistakes] if part.written
-    ]
-    known += [ex.make_expected for ex in chapter.exercises]
-    space = vars(sys.modules[f"cleanlens.course.chapters.ch{chapter_id}"])
-    for name in [
-        name for name, value in space.items() if name in ("chapter", "ex") or any(value is k for k in known)
-    ]:
-        del space[name]
-    load.cache_clear()
-    find.cache_clear()
 
 
 @cache

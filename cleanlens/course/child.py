@@ -1,10 +1,10 @@
-"""The process in which a learner's code runs: `python -m cleanlens.course.child FOLDER`.
+"""The process in which a learner's code runs: `python -P -m cleanlens.course.child`, a job on its standard input.
 
-It reads FOLDER/job.json, runs the learner's program, calls each answer, and leaves what came back as plain data in
-FOLDER/<id>.bin. It judges nothing and holds no expected value; whatever it writes is only ever read as data.
+It brings the asking half of the exercises to life, seals itself, runs the learner's program, calls each answer, and
+sends what came back as plain data. It judges nothing and holds no expected value; whatever it sends is only ever read
+as data. All it says goes through a copy of its standard output that it took before any other code ran.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -12,44 +12,38 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-MEMORY = 4 * 2**30
-"""How much a learner's code may allocate beyond what Python and torch hold already."""
+from . import seal, wire
 
 
-def limit_memory() -> None:
-    """Make a huge allocation fail with a MemoryError instead of taking the machine down (where the system can)."""
-    with contextlib.suppress(Exception):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (MEMORY // 8, MEMORY // 8))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def main(folder: Path) -> None:
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    log = os.open(folder / "progress", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def main() -> None:
+    if not seal.inside_namespace():
+        seal.die_with_parent()
+    job = json.loads(sys.stdin.buffer.read())
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
     def say(*words: object) -> None:
-        os.write(log, (" ".join(map(str, words)) + "\n").encode())
+        wire.send(channel, {"at": words})
 
     import torch
 
     torch.set_num_threads(1)
-    from . import catalog
     from .answers import Part
+    from .asking import ask
     from .execute import collected, observe
     from .loader import Guard, captured, load
-    from .plain import encode, raised
+    from .plain import MAX_BYTES, encode, raised
 
-    exercises = {item["id"]: catalog.find(item["id"]).asked() for item in job["exercises"]}
-    catalog.forget_answers(job["chapter"])
+    exercises = ask(job["questions"])
+    for ex in exercises.values():
+        ex.sibling_names = job["names"]
     guard = Guard()
-    sys.path.append(str(Path(job["root"]) / "exercises"))
+    sys.path.append(job["beside"])
     guard.path = list(sys.path)
-    limit_memory()
+    if job["landlock"]:
+        seal.lock([Path(job["beside"])], Path(os.environ["TMPDIR"]))
+    seal.limit()
     say("ready")
 
     spaces: dict[str, tuple[dict[str, Any], list[str]]] = {}
@@ -65,24 +59,20 @@ def main(folder: Path) -> None:
     for item in job["exercises"]:
         ex, (space, problems) = exercises[item["id"]], spaces[item["origin"]]
         say("start", ex.id)
-        record: dict[str, Any] = {"runs": [], "printed": "", "problems": problems[:5]}
+        runs: list[bytes] = []
         with captured() as printed:
             for all_others in [False, True] if ex.supply else [False]:
                 try:
                     with collected(ex, space, all_others) as answer:
-                        record["runs"].append(observe(ex, answer, range(ex.seeds)))
+                        runs.append(observe(ex, answer, range(item["seed"], item["seed"] + ex.seeds)))
                 except BaseException as error:
-                    record["runs"].append(encode([{"error": raised(error), "where": []}]))
+                    runs.append(encode([{"error": raised(error), "where": []}]))
                 guard.restore()
-        record["printed"] = printed.kept
-        unfinished = folder / f"{ex.id}.part"
-        unfinished.write_bytes(encode(record))
-        unfinished.rename(folder / f"{ex.id}.bin")
-        say("done", ex.id)
+        record = {"runs": runs, "printed": printed.kept, "problems": [text[:2000] for text in problems[:5]]}
+        wire.send(channel, {"done": ex.id}, encode(record, 2 * MAX_BYTES + 2**20))
     say("end")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    sys.stdout.flush()
+    main()
     os._exit(0)  # whatever threads or exit handlers the learner's code left behind

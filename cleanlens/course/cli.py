@@ -19,6 +19,7 @@ from . import progress, report, workspace
 from .answers import Answers, find_root
 from .catalog import ChapterEntry, Entry, entries, outline
 from .result import Result, Status
+from .text import clean, lines_of
 
 app = typer.Typer(
     help="Rebuild a transformer, take it apart, and be told which mistake you made.",
@@ -71,6 +72,9 @@ def main() -> None:
     """The entry point. Exit statuses: 0 fine, 1 an answer is not right, 2 a problem, 130 interrupted."""
     if "--plain" in sys.argv[2:]:  # it may stand anywhere
         sys.argv = [sys.argv[0], "--plain", *(a for a in sys.argv[1:] if a != "--plain")]
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that what we started is ended as after Ctrl-C
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -81,6 +85,9 @@ def main() -> None:
             status()  # without typer's machinery, for speed
     except Problem as problem:
         Console(stderr=True).print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except progress.Newer as newer:
+        Console(stderr=True).print(escape(str(newer)), style="red", highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -120,6 +127,7 @@ def say(text: str = "", style: str = "", wrap: bool = True) -> None:
     console = Console(no_color=True if settings["plain"] else None, highlight=False)
     if settings["plain"]:
         style = ""
+    text = clean(text)
     try:
         "✓✗·…".encode("ascii" if settings["plain"] else console.encoding)
     except (UnicodeEncodeError, LookupError):
@@ -212,7 +220,7 @@ def place_of(entry: Entry, place: Path) -> str:
     if answer.origin:
         return answer.where
     for part in answers.file.parts:
-        for number, line in enumerate(part.text.splitlines(), 1):
+        for number, line in enumerate(lines_of(part.text), 1):
             if line.strip() == f"# exercise {entry.id}":
                 return f"{part.name}, line {number + 1}"
     if answers.file.parts:
@@ -264,7 +272,8 @@ def status(root: Path | None = None) -> None:
 def check(which: Which = None, root: Root = None) -> None:
     """Check one exercise, a chapter, or everything. The exit status is 1 when an attempted answer is not right.
 
-    It is 1 also when the one exercise asked for is not attempted.
+    It is 1 also when the one exercise asked for is not attempted. Your code runs in a process of its own, on Linux
+    sealed from the network and your other files; `cleanlens doctor` says what holds on this machine.
     """
     from .runner import grade
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from . import seal
 from .answers import find_root
 from .workspace import chapters, home
 
@@ -46,6 +47,7 @@ def examine(root: Path | None = None) -> Iterator[Line]:
             yield False, f"model {folder.name}: its weights are missing or cut short; install cleanlens again"
     yield bool(list(chapters())), f"course: {len(list(chapters()))} chapters in {home()}"
     yield from _workspace(root)
+    yield _sealing()
     yield from _hub()
     yield from _models()
 
@@ -72,6 +74,29 @@ def _workspace(root: Path | None) -> Iterator[Line]:
     for chapter in chapters():
         if not (root / chapter.answers).is_file() and not (root / chapter.notebook).is_file():
             yield None, f"{chapter.answers} is missing there; `cleanlens update` brings it"
+
+
+def _sealing() -> Line:
+    """What a check can keep a learner's code from here."""
+    found = seal.abilities()
+    parts = ["bubblewrap"] * bool(found.bubblewrap) + [f"Landlock (version {found.landlock})"] * bool(
+        found.landlock
+    )
+    words = " and ".join(parts)
+    if found.bubblewrap:
+        return (
+            True,
+            f"sealing: {words}. Checked code has no network, its own processes, and Python's files only",
+        )
+    if found.landlock:
+        return (
+            None,
+            f"sealing: {words}; bubblewrap cannot be used: {found.why}. Checked code sees Python's files only",
+        )
+    return (
+        None,
+        f"sealing: none, bubblewrap cannot be used: {found.why}. Check only code that you would run yourself",
+    )
 
 
 def _hub() -> Iterator[Line]:

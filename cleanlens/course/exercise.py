@@ -1,7 +1,6 @@
-"""What an exercise is made of. One file per chapter (`course/chapters/chNN.py`) fills this in.
+"""What an exercise is made of. Each has a file of its own (`course/chapters/ch00/single_token_id.py`) that fills this in.
 
-    chapter = Chapter("00", "tokens", "Tokens")
-    ex = chapter.exercise("00.4", "single_token_id", title=..., objective=..., minutes=5, ...)
+    ex = exercise("00.4", "single_token_id", title=..., objective=..., minutes=5, ...)
 
     @ex.inputs       what the answer is called with, made from a seed
     @ex.oracle       what must come back: a plain loop, an identity, Hugging Face; never the shipped solution
@@ -10,6 +9,11 @@
     @ex.alternative  a right answer in another formulation; the first one is what slips are made from
     @ex.mistake      a wrong answer, with the hint that a learner who makes it should see
     ex.slip          the same in one line: the first alternative with a piece of its text replaced
+    ex.equivalent    changes of a right answer that leave it right, and why (see `course/mutants.py`)
+
+The chapter's index (`course/chapters/ch00/__init__.py`) lists them in order:
+
+    chapter = Chapter("00", "tokens", "Tokens", [build_vocab.ex, encode.ex, ...])
 
 `chapters/ADD_AN_EXERCISE.md` shows a whole one.
 """
@@ -41,12 +45,12 @@ class Implementation:
 
     @property
     def module(self) -> str:
-        """The chapter's check file, whose names the source may use."""
+        """The exercise's file, whose names the source may use."""
         return self._value.__module__ if self._edit is None else self._edit[0].module
 
     @property
     def written(self) -> bool:
-        """Written out in the chapter's file, not made from another by a slip."""
+        """Written out in the exercise's file, not made from another by a slip."""
         return self._edit is None
 
     @property
@@ -91,6 +95,22 @@ class Implementation:
         return made
 
 
+@dataclass(frozen=True)
+class Equivalent:
+    """A change of a right answer that leaves it right: `old => new`, where `...` stands for any text."""
+
+    reason: str
+    change: str
+
+    def explains(self, before: str, after: str) -> bool:
+        """Whether replacing `old` by `new` somewhere in `before` gives `after`."""
+        old, arrow, new = self.change.partition(" => ")
+        if not arrow:
+            raise ValueError(f"a change is written 'old => new'; got {self.change!r}")
+        old, new = (re.escape(" ".join(text.split())).replace(re.escape("..."), ".*") for text in (old, new))
+        return bool(re.fullmatch(rf"(.*){old}(.*)\n\1{new}\2", f"{before}\n{after}"))
+
+
 @dataclass(kw_only=True)
 class Exercise:
     """One exercise: what it teaches, how an answer is called and judged, and the mistakes it can name.
@@ -127,8 +147,9 @@ class Exercise:
     run_measure: Function | None = None
     alternatives: list[Implementation] = field(default_factory=list)
     mistakes: list[Implementation] = field(default_factory=list)
+    equivalents: list["Equivalent"] = field(default_factory=list)
 
-    # ---- written by a chapter file -------------------------------------------------------------------
+    # ---- written by the exercise's file -------------------------------------------------------------------
 
     def inputs(self, function: Function) -> Function:
         """`(seed) -> dict` of arguments, or a list of such dicts (several calls); fresh objects each time."""
@@ -178,6 +199,15 @@ class Exercise:
         pairs = list(zip(changes[::2], changes[1::2]))
         self._add_mistake(Implementation(slug, self._name(of), hint, edit=(base, pairs)))
 
+    def equivalent(self, reason: str, *changes: str) -> None:
+        """Changes of right answers that no check should reject, each as `old => new`, and the reason for all of them.
+
+        `python -m cleanlens.course.mutants` prints a change in this form for every mutant that survives.
+        """
+        if not reason.strip() or not changes:
+            raise ValueError(f"{self.id}: an equivalent needs a reason and at least one change 'old => new'")
+        self.equivalents += [Equivalent(reason, change) for change in changes]
+
     def _add_mistake(self, mistake: Implementation) -> None:
         if any(known.slug == mistake.slug for known in self.mistakes):
             raise ValueError(
@@ -209,7 +239,9 @@ class Exercise:
 
     def asked(self) -> "Exercise":
         """The half of the exercise that a learner's process needs: no oracle, no right or wrong answers."""
-        return replace(self, make_expected=None, run_measure=None, alternatives=[], mistakes=[])
+        return replace(
+            self, make_expected=None, run_measure=None, alternatives=[], mistakes=[], equivalents=[]
+        )
 
     def expected(self, case: Case) -> Any:
         if self.make_expected is None:
@@ -258,20 +290,20 @@ def bare_source(value: Any) -> str:
     return "\n".join(text.splitlines()[node.lineno - 1 :]) + "\n"
 
 
+def exercise(id: str, *names: str, hints: Iterable[str] = (), **details: Any) -> Exercise:
+    """A new exercise; see `Exercise` for what `details` must hold."""
+    return Exercise(id=id, names=names, hints=tuple(hints), **details)
+
+
 class Chapter:
     """A chapter's exercises, in order. `slug` names its files: `exercises/ch00_tokens.py`, `chapters/00_tokens.py`."""
 
-    def __init__(self, id: str, slug: str, title: str):
+    def __init__(self, id: str, slug: str, title: str, exercises: Iterable[Exercise]):
         self.id, self.slug, self.title = id, slug, title
-        self.exercises: list[Exercise] = []
-        self._names: list[str] = []
-
-    def exercise(self, id: str, *names: str, **details: Any) -> Exercise:
-        """A new exercise of this chapter; see `Exercise` for what `details` must hold."""
-        details["hints"] = tuple(details.get("hints", ()))
-        made = Exercise(id=id, names=names, sibling_names=self._names, **details)
-        if not id.startswith(self.id + ".") or any(known.id == id for known in self.exercises):
-            raise ValueError(f"exercise {id!r} is not a new id of chapter {self.id}")
-        self._names += names
-        self.exercises.append(made)
-        return made
+        self.exercises = list(exercises)
+        ids = [ex.id for ex in self.exercises]
+        if wrong := [x for i, x in enumerate(ids) if not x.startswith(f"{id}.") or x in ids[:i]]:
+            raise ValueError(f"exercise {wrong[0]!r} is not a new id of chapter {id}")
+        names = [name for ex in self.exercises for name in ex.names]
+        for ex in self.exercises:
+            ex.sibling_names = names

@@ -11,6 +11,7 @@ from typing import Any
 
 from .answers import Part
 from .execute import error_as_data, frames
+from .text import lines_of
 
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
@@ -19,18 +20,18 @@ def load(
     parts: Iterable[Part],
     module: str,
     skip: frozenset[int] = frozenset(),
-    before: Callable[[int], None] = lambda number: None,
+    before: Callable[[int, str], None] = lambda number, place: None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Run the parts in one fresh module; returns its namespace and what went wrong on the way, in words.
 
-    `before(number)` is called ahead of each statement, and the statements in `skip` are left out: that is how
-    one that ends the process, or never ends, is found and passed over.
+    `before(number, place)` is called ahead of each statement, and the statements in `skip` are left out: that is
+    how one that ends the process, or never ends, is found and passed over.
     """
     made = types.ModuleType(module)
     sys.modules[module] = made
     space, problems, number, flags = made.__dict__, list[str](), 0, 0
     for part in parts:
-        lines = part.text.splitlines(keepends=True)
+        lines = lines_of(part.text, keepends=True)
         linecache.cache[part.name] = (len(part.text), None, lines, part.name)
         space["__file__"] = part.name
         for node in ast.parse(part.text).body:
@@ -44,7 +45,7 @@ def load(
 
                 for alias in node.names:
                     flags |= getattr(__future__, alias.name).compiler_flag
-            before(number - 1)
+            before(number - 1, f"{part.name}, line {node.lineno}")
             try:
                 code = compile(ast.Module([node], []), part.name, "exec", flags=flags, dont_inherit=True)
                 exec(code, space)
@@ -54,19 +55,6 @@ def load(
                 where = frames(error)[-1:] or [f"{part.name}, line {node.lineno}"]
                 problems.append(f"{where[0].rstrip(': ')} raised {error_as_data(error)!r}")
     return space, problems
-
-
-def statement_place(parts: Iterable[Part], number: int) -> str:
-    """Where the statement with this number stands, for a message."""
-    count = 0
-    for part in parts:
-        for node in ast.parse(part.text).body:
-            if part.definitions_only and not isinstance(node, DEFINING):
-                continue
-            if count == number:
-                return f"{part.name}, line {node.lineno}"
-            count += 1
-    return "the file"
 
 
 class _Tail(io.TextIOBase):

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,8 @@ def _next_hint(entry: Entry) -> int:
 
     root = _root_of_progress()
     if root is not None:
-        return progress.next_hint(root, entry)
+        with suppress(progress.Newer):
+            return progress.next_hint(root, entry)
     _levels[entry.id] = min(_levels.get(entry.id, 0) + 1, len(entry.hints))
     return _levels[entry.id]
 

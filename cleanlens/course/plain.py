@@ -7,6 +7,7 @@ the trip: the judge compares numpy arrays made from bytes, with functions it too
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 64 * 2**20
 """An answer larger than this is refused rather than carried."""
+
+MAX_TREE = 4 * 2**20
+"""The same for what is around its numbers: containers, keys, texts."""
 
 # Bound once, at import: a learner who patches torch.Tensor later changes nothing here.
 _TENSOR, _PARAMETER, _NO_OVERRIDE = torch.Tensor, torch.nn.Parameter, torch._C.DisableTorchFunctionSubclass
@@ -24,6 +28,7 @@ _view, _reshape, _numpy = torch.Tensor.view, torch.Tensor.reshape, torch.Tensor.
 _resolve_conj, _resolve_neg = torch.Tensor.resolve_conj, torch.Tensor.resolve_neg
 _from_numpy, _dumps, _loads = torch.from_numpy, json.dumps, json.loads
 _UINT8 = torch.uint8
+_mro, _name = type.__dict__["__mro__"].__get__, type.__dict__["__name__"].__get__
 
 DTYPES: dict[str, tuple[torch.dtype, str]] = {  # name -> (torch's, the numpy type that holds its bytes)
     "float64": (torch.float64, "<f8"),
@@ -88,24 +93,26 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def raised(error: BaseException) -> Raised:
     """`error` as data: the names of its classes, the nearest first, and its message."""
-    names = [kind.__name__ for kind in type(error).__mro__ if kind not in (object, BaseException)]
+    # Asked of `type` itself: a learner's metaclass may answer as it likes, with nothing at all or for ever.
+    kinds = [kind for kind in _mro(type(error)) if kind not in (object, BaseException)]
     try:
         message = str(error)
-    except Exception:
+    except BaseException:
         message = ""
-    return Raised(*names, message=message[:2000])
+    names = [_name(kind)[:100] for kind in kinds[:50] or [BaseException]]
+    return Raised(*names, message=str.__getitem__(message, slice(2000)))
 
 
-def encode(value: Any) -> bytes:
-    """`value` as bytes. What is not plain data becomes `Opaque`; more than MAX_BYTES raises MemoryError."""
+def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
+    """`value` as bytes. What is not plain data becomes `Opaque`; more than `limit` raises MemoryError."""
     chunks: list[bytes] = []
-    size = 0
+    size = n_nodes = 0
 
     def store(raw: bytes) -> list[int]:
         nonlocal size
         start, size = size, size + len(raw)
-        if size > MAX_BYTES:
-            raise MemoryError(f"the answer holds more than {MAX_BYTES >> 20} MB of numbers")
+        if size > limit:
+            raise MemoryError(f"the answer holds more than {limit >> 20} MB of numbers")
         chunks.append(raw)
         return [start, len(raw)]
 
@@ -116,14 +123,18 @@ def encode(value: Any) -> bytes:
         with _NO_OVERRIDE():
             if x.dtype not in _NAMES or x.layout is not torch.strided or x.device.type == "meta":
                 return {"o": f"{x.layout} tensor of {x.dtype} on {x.device}"}
-            if x.numel() * x.element_size() > MAX_BYTES:  # before an expanded view is written out in full
-                raise MemoryError(f"the answer holds more than {MAX_BYTES >> 20} MB of numbers")
+            if x.numel() * x.element_size() > limit:  # before an expanded view is written out in full
+                raise MemoryError(f"the answer holds more than {limit >> 20} MB of numbers")
             name, shape = _NAMES[x.dtype], tuple(x.shape)
             flat = _reshape(_contiguous(_cpu(_resolve_neg(_resolve_conj(_detach(x))))), (-1,))
             raw = _numpy(_view(flat, _UINT8)).tobytes()
         return array("tensor", name, np.frombuffer(raw, DTYPES[name][1]).reshape(shape))
 
     def walk(x: Any, depth: int = 0) -> Any:
+        nonlocal n_nodes
+        n_nodes += 1
+        if n_nodes > MAX_TREE // 4:
+            raise MemoryError(f"the answer holds more than {MAX_TREE // 4} things")
         if depth > 40:
             return {"o": "containers nested more than 40 deep"}
         kind = type(x)
@@ -135,7 +146,8 @@ def encode(value: Any) -> bytes:
             name = x.dtype.name
             return array("numpy", name, x) if name in DTYPES else {"o": f"numpy array of {x.dtype}"}
         if kind is int or (isinstance(x, int) and kind is not bool):
-            return {"i": str(int.__add__(x, 0))} if abs(int.__add__(x, 0)) < 10**100 else {"o": "a huge int"}
+            plain = int.__add__(x, 0)  # of an int's subclass, the number itself
+            return {"i": str(plain)} if -(10**100) < plain < 10**100 else {"o": "a huge int"}
         if kind is float:
             return {"f": x.hex()}
         if kind is complex:
@@ -155,6 +167,8 @@ def encode(value: Any) -> bytes:
         return {"o": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")}
 
     tree = _dumps(walk(value)).encode()
+    if len(tree) > MAX_TREE:
+        raise MemoryError(f"the answer holds more than {MAX_TREE >> 20} MB of text and containers")
     return len(tree).to_bytes(8, "little") + tree + b"".join(chunks)
 
 
@@ -165,13 +179,30 @@ def decode(blob: bytes, tensors: bool = True) -> Any:
     """
     try:
         length = int.from_bytes(blob[:8], "little")
+        if length > MAX_TREE:
+            raise ValueError(f"its tree has {length} bytes")
         tree, body = _loads(blob[8 : 8 + length]), memoryview(blob)[8 + length :]
-        return _read(tree, body, tensors)
+        return _read(tree, _Body(body), tensors)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError, AttributeError) as e:
         raise ValueError(f"not an encoded answer: {e}") from None
 
 
-def _read(tree: Any, body: memoryview, tensors: bool) -> Any:
+class _Body:
+    """The bytes behind a tree. Each may be asked for once: otherwise a few would do for any number of arrays."""
+
+    def __init__(self, data: memoryview):
+        self.data, self.left = data, len(data)
+
+    def take(self, start: int, length: int) -> memoryview:
+        if type(start) is not int or type(length) is not int or start < 0 or length < 0:
+            raise ValueError("a malformed place")
+        self.left -= length
+        if start + length > len(self.data) or self.left < 0:
+            raise ValueError("numbers that run past the end")
+        return self.data[start : start + length]
+
+
+def _read(tree: Any, body: _Body, tensors: bool) -> Any:
     if not isinstance(tree, dict):
         if tree is None or type(tree) in (bool, str):
             return tree
@@ -186,9 +217,11 @@ def _read(tree: Any, body: memoryview, tensors: bool) -> Any:
             return complex(float.fromhex(x[0]), float.fromhex(x[1]))
         case "b":
             start, length = x
-            return bytes(body[start : start + length])
+            return bytes(body.take(start, length))
         case "r":
             kinds, message, mentions = x
+            if not kinds:
+                raise ValueError("an exception of no kind")
             return Raised(*map(str, kinds), message=str(message), mentions=map(str, mentions))
         case "l":
             return [_read(item, body, tensors) for item in x]
@@ -206,15 +239,14 @@ def _read(tree: Any, body: memoryview, tensors: bool) -> Any:
     raise ValueError(f"unknown tag {tag!r}")
 
 
-def _read_array(kind: str, name: str, shape: list[int], start: int, body: memoryview, tensors: bool) -> Any:
+def _read_array(kind: str, name: str, shape: list[int], start: int, body: _Body, tensors: bool) -> Any:
     _, holder = DTYPES[name]
     if kind not in ("tensor", "numpy") or any(type(n) is not int or n < 0 for n in [*shape, start]):
         raise ValueError("a malformed array")
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    end = start + count * np.dtype(holder).itemsize
-    if end > len(body):
-        raise ValueError("an array that runs past the end")
-    data = np.frombuffer(body[start:end], holder).reshape(shape).copy()
+    if len(shape) > 32 or max(shape, default=0) > MAX_BYTES:
+        raise ValueError("a shape that no array has")
+    count = math.prod(shape)
+    data = np.frombuffer(body.take(start, count * np.dtype(holder).itemsize), holder).reshape(shape).copy()
     if not tensors:
         if name == "bfloat16":  # a bfloat16 is the upper half of a float32
             data = (data.astype("<u4") << 16).view("<f4").reshape(shape)

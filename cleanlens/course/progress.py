@@ -8,6 +8,7 @@ terminal and pytest write the same file: under a lock, into a file beside it tha
 killed at any moment leaves a whole file. One that cannot be read is set aside, and said so.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -19,11 +20,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .answers import Answers
+from .answers import Answers, read_own
 from .catalog import ChapterEntry, Entry, entries
 from .result import Result, Status
 
 FORMAT = 1
+MAX_BYTES = 16 * 2**20
 UNCHECKED = "unchecked"
 """Something was written, and not checked since."""
 LIVE = "the notebook"
@@ -34,13 +36,27 @@ def path_in(root: Path) -> Path:
     return root / ".cleanlens" / "progress.json"
 
 
+class Newer(Exception):
+    """The progress was written by a newer version of the course; it is left as it is."""
+
+
 def read(root: Path) -> dict[str, dict[str, Any]]:
-    """The records: {"exercises": {id: record}, "hints": {id: level}}. A file that is none is set aside."""
+    """The records: {"exercises": {id: record}, "hints": {id: level}}. A file that is none is set aside.
+
+    Raises Newer for one of a later format: it is fine, only not for this version.
+    """
     path = path_in(root)
     try:
-        return _checked(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return _checked({})
+        data = read_own(path, MAX_BYTES)
+        if data is None:
+            return _checked({})
+        book = json.loads(data.decode("utf-8"))
+        if isinstance(form := book.get("format"), int) and form > FORMAT:
+            raise Newer(
+                f"{path} is of format {form}, from a newer cleanlens; this one knows format {FORMAT}. Update it (pip "
+                "install --upgrade cleanlens). Your progress is untouched, and nothing is added to it meanwhile."
+            )
+        return _checked(book)
     except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
         aside = path.with_name(f"progress.unreadable-{time.time_ns()}.json")
         try:
@@ -69,36 +85,63 @@ def change(root: Path, edit: Callable[[dict[str, dict[str, Any]]], None]) -> boo
 
     path = path_in(root)
     try:
-        path.parent.mkdir(exist_ok=True)
-        with FileLock(path.with_suffix(".lock"), timeout=10):
+        own_folder(root)
+        lock = path.with_suffix(".lock")
+        if lock.is_symlink():
+            raise OSError(f"{lock} is a link")
+        with FileLock(lock, timeout=10):
             for left in path.parent.glob("progress-*.tmp"):
                 left.unlink(missing_ok=True)  # by a process that was killed
             book = read(root)
             edit(book)
             write_whole(path, json.dumps({"format": FORMAT, **book}, indent=1) + "\n")
         return True
+    except Newer as error:
+        _tell(str(error))
+        return False
     except (OSError, Timeout) as error:
         _tell(f"Progress is not remembered: {path} cannot be written ({error}).")
         return False
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that at every moment it is either the old one or the new one, whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".tmp")
+def own_folder(root: Path, *inside: str) -> Path:
+    """`.cleanlens` in a learner's folder, or a folder in it; made if need be. Raises OSError where it is a link."""
+    folder = root
+    for name in (".cleanlens", *inside):
+        folder = folder / name
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link; a folder is wanted", str(folder))
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that at every moment, a crash of the machine included, it is the old or the new one, whole.
+
+    A link is replaced, not followed. Raises OSError with the file's name, such as "No space left on device".
+    """
+    name = ""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            os.chmod(name, path.stat().st_mode & 0o777)
-        else:
-            os.chmod(name, 0o644)
+        is_file = path.is_file() and not path.is_symlink()
+        os.chmod(name, path.stat().st_mode & 0o777 if is_file else 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(name)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+    with suppress(OSError, AttributeError):  # the folder's entry, where a folder can be synced
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def record(root: Path, results: Iterable[Result]) -> None:

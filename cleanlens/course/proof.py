@@ -38,7 +38,7 @@ def failures(ex: Exercise, seed: int) -> Iterator[str]:
 def submission(stubs: str, parts: Mapping[str, Implementation]) -> str:
     """The learner's file with these answers (name -> right or wrong answer) written into it.
 
-    What an answer uses of the chapter's check file (a helper, an import) is imported at the top.
+    What an answer uses of the exercise's file (a helper, an import) is imported at the top.
     """
     needed: dict[str, str] = {}
     for name, part in parts.items():

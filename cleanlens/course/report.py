@@ -4,6 +4,7 @@ from html import escape
 
 from .catalog import Entry, entries
 from .result import Result, Status
+from .text import clean
 
 SIGNS = {Status.RIGHT: "✓", Status.WRONG: "✗", Status.ERROR: "✗", Status.NOT_ATTEMPTED: "·"}
 WORDS = {
@@ -62,7 +63,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
             found.append(
                 ("Help", f'hint("{result.id}") in the notebook, `cleanlens hint {result.id}` in the terminal')
             )
-    return [(label, text) for label, text in found if text]
+    return [(label, clean(text)) for label, text in found if text]
 
 
 def text(result: Result) -> str:

@@ -1,260 +1,319 @@
-"""Grading in a child process: the learner's code runs there, the verdict is made here.
+"""Grading in child processes: the learner's code runs in one, the verdict is made in another, neither here. Torch-free.
 
-One child serves a whole chapter. When it dies or runs out of time, the exercise (or the statement of the learner's
-file) that it was busy with is set aside with a message, and a new child goes on with the rest.
+    the runner (this process)   starts the other two, passes on what they say, and keeps the time
+    the marker                  reads the answers' text and judges plain data, under limits (`marker.py`)
+    the child                   runs the learner's code, sealed where the system offers it (`child.py`, `seal.py`)
+
+One child serves a chapter. When it dies or runs out of time, the exercise (or the statement of the learner's file)
+that it was busy with is set aside with a message, and a new child goes on with the rest.
 """
 
 import json
 import os
-import signal
-import stat
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-from .answers import Answer, Answers, find_root
+from . import seal
+from .answers import FILE, NOTEBOOK, find_root
 from .catalog import Entry
+from .processes import Ended, Peer, Use, use_of
 from .result import Result, Status
+from .text import clean
 
 PATIENCE = 6  # a limit is meant in seconds of work; on a busy machine, or asleep, this many times longer
 START_SECONDS = 60.0  # for Python and torch to come up, on a busy machine
 STATEMENT_SECONDS = 20.0  # for one top-level statement of a learner's file
+MARKER_SECONDS = 180.0  # for one reading or one verdict, which end by themselves after a minute of work
 MAX_CHILDREN_WITHOUT_PROGRESS = 5
-MAX_RESULT_BYTES = 600 * 2**20
+MAX_PROCESSES = seal.PROCESSES
+MAX_MEMORY = 8 * 2**30  # of a child and all that it started
+JOBS = "cleanlens-job-"
 
 
-def grade(entries: Iterable[Entry], root: Path | None = None) -> Iterator[Result]:
-    """The results of these exercises, in order, each chapter's in a process of its own."""
-    folder = root or find_root()
-    for _, group in groupby(entries, key=lambda entry: entry.chapter.id):
-        chosen = list(group)
-        yield from grade_chapter(chosen, Answers.read(chosen[0].chapter, folder))
+def grade(
+    entries: Iterable[Entry],
+    root: Path | None = None,
+    *,
+    seed: int = 0,
+    sealed: bool | None = None,
+    seconds: float | None = None,
+) -> Iterator[Result]:
+    """The results of these exercises, in order. See `Grader`."""
+    with Grader(seed=seed, sealed=sealed) as grader:
+        yield from grader.grade(entries, root, seconds=seconds)
 
 
-def grade_chapter(entries: list[Entry], answers: Answers) -> list[Result]:
-    """Grade some exercises of one chapter."""
-    results: dict[str, Result] = {}
-    waiting: list[Answer] = []
-    for entry in entries:
-        answer = answers.of(entry)
-        if answer.origin is None:
-            status = Status.ERROR if answer.note else Status.NOT_ATTEMPTED
-            results[entry.id] = Result(
-                entry.id, status, stage="crash" if answer.note else "", message=answer.note
+def secret_seed() -> int:
+    """A first seed that nobody can know: for a class, one for all, so that a table of constants does not pass."""
+    return 1000 + secrets.randbelow(10**6)
+
+
+class Grader:
+    """Grades submissions, one after the other; keeps what is expected for the next one.
+
+    Args:
+        seed: the first of the seeds that inputs are made from. 0 gives the same inputs on every check, as a learner
+            wants; `secret_seed()` is for a class.
+        sealed: True: raise RuntimeError where the system cannot seal a learner's code; False: do not try to;
+            None: where it can.
+    """
+
+    def __init__(self, seed: int = 0, sealed: bool | None = None):
+        if sealed and not seal.abilities().any:
+            raise RuntimeError(
+                f"a learner's code cannot be sealed here: bubblewrap {seal.abilities().why}, and the system has no Landlock"
             )
-        elif error := answers.source(answer.origin).syntax_error(entry):
-            results[entry.id] = Result(entry.id, Status.ERROR, stage="crash", message=error)
-        else:
-            waiting.append(answer)
-    results |= _Run(answers, waiting).results() if waiting else {}
-    return [results[entry.id] for entry in entries]
+        self.seed = seed
+        self.sealed = (
+            sealed is not False and not os.environ.get("CLEANLENS_UNSEALED") and seal.abilities().any
+        )
+        self._marker: Peer | None = None
+        sweep()
+
+    def __enter__(self) -> "Grader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._marker is not None:
+            self._marker.end()
+            self._marker = None
+
+    def grade(
+        self, entries: Iterable[Entry], root: Path | None = None, seconds: float | None = None
+    ) -> Iterator[Result]:
+        """The results of these exercises, in order.
+
+        Args:
+            root: the learner's folder; the one we are in by default.
+            seconds: when this much time is over, what is left is not run; no limit but the chapters' own by default.
+        """
+        folder, end = (root or find_root()).resolve(), time.monotonic() + (seconds or float("inf"))
+        for _, group in groupby(entries, key=lambda entry: entry.chapter.id):
+            chosen = list(group)
+            results = _Chapter(self, chosen, folder, end).results()
+            yield from (results[entry.id] for entry in chosen)
+
+    def ask(self, body: bytes = b"", **head: Any) -> dict[str, Any]:
+        """Have the marker do something. Raises Ended when it does not get through; the next request gets a new one."""
+        if self._marker is None:
+            environment = seal.environment(secrets.token_hex(8), tempfile.gettempdir())
+            command = [sys.executable, "-P", "-m", "cleanlens.course.marker"]
+            self._marker = Peer(command, environment, str(Path.cwd()), subprocess.PIPE)
+        try:
+            return self._marker.ask(MARKER_SECONDS, body, **head)
+        except BaseException:
+            self.close()
+            raise
 
 
-class _Run:
-    """The children that grade the waiting answers of one chapter."""
+class _Chapter:
+    """The grading of some exercises of one chapter in one folder."""
 
-    def __init__(self, answers: Answers, waiting: list[Answer]):
-        self.answers, self.waiting = answers, waiting
+    def __init__(self, grader: Grader, entries: list[Entry], root: Path, end: float):
+        self.grader, self.entries, self.root = grader, entries, root
+        self.chapter = entries[0].chapter
+        self.limits = {e.id: float(e.details.get("seconds") or 10.0) for e in entries}
+        # What a file says of its progress cannot make it longer than this.
+        own = START_SECONDS + STATEMENT_SECONDS + 3 * sum(self.limits.values())
+        self.end = min(end, time.monotonic() + own)
         self.done: dict[str, Result] = {}
         self.skip: list[tuple[str, int]] = []
         self.problems: list[str] = []
 
     def results(self) -> dict[str, Result]:
-        fruitless = 0
-        while self.waiting:
-            before = len(self.waiting)
-            with tempfile.TemporaryDirectory(prefix="cleanlens-", ignore_cleanup_errors=True) as name:
-                self._one_child(Path(name))
-            self.waiting = [a for a in self.waiting if a.entry.id not in self.done]
-            fruitless = fruitless + 1 if len(self.waiting) == before else 0
-            if fruitless >= MAX_CHILDREN_WITHOUT_PROGRESS:
-                text = "\n".join(
-                    [
-                        "Your file ends the process again and again, so nothing in it can be checked.",
-                        *self.problems,
-                    ]
-                )
-                for answer in self.waiting:
-                    self._set(answer, Result(answer.entry.id, Status.ERROR, stage="crash", message=text))
-                break
+        try:
+            self.read = self.grader.ask(
+                do="read", chapter=self.chapter.id, root=str(self.root), ids=[e.id for e in self.entries]
+            )
+            unreadable = self.read.get("unreadable", "")
+        except Ended as ended:
+            unreadable = f"the chapter's files cannot be read: {ended}"
+        if unreadable:
+            return {e.id: self._error(e, unreadable) for e in self.entries}
+        for entry in self.entries:
+            found = self.read["answers"][entry.id]
+            if found["error"]:
+                self.done[entry.id] = self._error(entry, found["error"])
+            elif not found["origin"]:
+                self.done[entry.id] = Result(entry.id, Status.NOT_ATTEMPTED)
+        try:
+            self._run_children()
+        except OSError as error:
+            for entry in self.waiting():
+                self._set(entry, self._error(entry, f"it could not be run: {error}"))
         return self.done
 
-    def _set(self, answer: Answer, result: Result) -> None:
-        from . import catalog
+    def waiting(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.id not in self.done]
 
-        note = " ".join(filter(None, [answer.note, result.note]))
-        version = catalog.find(answer.entry.id).version
-        self.done[answer.entry.id] = result.with_(where=answer.where, note=note, version=version)
+    def _error(self, entry: Entry, message: str) -> Result:
+        return Result(entry.id, Status.ERROR, stage="crash", message=clean(message))
 
-    def _one_child(self, folder: Path) -> None:
-        origins = {answer.origin for answer in self.waiting if answer.origin}
-        job = {
-            "chapter": self.answers.chapter.id,
-            "root": str(self.answers.root),
-            "programs": {o: [asdict(part) for part in self.answers.program(o)] for o in sorted(origins)},
-            "skip": self.skip,
-            "exercises": [{"id": a.entry.id, "origin": a.origin} for a in self.waiting],
-        }
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        # Both files are read through our own handles: what a learner's code puts in their place is not looked at.
-        with open(folder / "output", "w+b") as output, open(folder / "progress", "w+b") as progress:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "cleanlens.course.child", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                cwd=self.answers.root,
-                start_new_session=True,
-            )
-            try:
-                from . import catalog
+    def _set(self, entry: Entry, result: Result) -> None:
+        found = self.read["answers"][entry.id]
+        note = " ".join(filter(None, [found["note"], result.note]))
+        version = int(entry.details.get("version") or 1)
+        self.done[entry.id] = result.with_(where=clean(found["where"]), note=clean(note), version=version)
 
-                catalog.load(self.answers.chapter.id)  # torch comes up here while it comes up there
-                busy, why = self._watch(child, progress)
-            finally:
-                _end(child)
-            said = _tail(output, 1500)
-        self._collect(folder)
+    def _run_children(self) -> None:
+        fruitless = 0
+        while waiting := self.waiting():
+            if time.monotonic() > self.end:
+                text = "there was no time left for it: the rest of the file had used it up."
+                for entry in waiting:
+                    self._set(entry, self._error(entry, "\n".join([text, *self.problems])))
+                return
+            self._one_child()
+            fruitless = fruitless + 1 if len(self.waiting()) == len(waiting) else 0
+            if fruitless >= MAX_CHILDREN_WITHOUT_PROGRESS:
+                text = "Your file ends the process again and again, so nothing in it can be checked."
+                for entry in self.waiting():
+                    self._set(entry, self._error(entry, "\n".join([text, *self.problems[:5]])))
+                return
+
+    # ---- one child ---------------------------------------------------------------------------------------
+
+    def _one_child(self) -> None:
+        with ExitStack() as leaving:
+            child = self._start(leaving)
+            leaving.callback(child.end)
+            with suppress(Ended):
+                self.grader.ask(
+                    do="prepare", chapter=self.chapter.id
+                )  # torch comes up here while it comes up there
+            busy, why = self._watch(child)
         if busy != ["end"]:
-            self._blame(busy, why, said)
+            self._blame(busy, why, child.printed)
 
-    def _watch(self, child: subprocess.Popen, progress: BinaryIO) -> tuple[list[str], str]:
-        """Wait for the child; returns what it was last busy with, and why it stopped."""
-        last, since, worked = ["begin"], time.monotonic(), 0.0
-        limits = {a.entry.id: float(a.entry.details.get("seconds") or 10.0) for a in self.waiting}
+    def _start(self, leaving: ExitStack) -> Peer:
+        abilities, waiting = seal.abilities(), self.waiting()
+        boxed = self.grader.sealed and bool(abilities.bubblewrap)
+        origins = {self.read["answers"][e.id]["origin"] for e in waiting}
+        beside = self.root / "exercises"  # a learner's own modules beside the answers
+        job = {
+            "questions": self.read["questions"],
+            "names": self.read["names"],
+            "programs": {o: parts for o, parts in self.read["programs"].items() if o in origins},
+            "skip": self.skip,
+            "exercises": [
+                {"id": e.id, "origin": self.read["answers"][e.id]["origin"], "seed": self.grader.seed}
+                for e in waiting
+            ],
+            "beside": str(beside),
+            "landlock": self.grader.sealed and bool(abilities.landlock),
+        }
+        stdin = leaving.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        stdin.write(json.dumps(job).encode())
+        stdin.seek(0)
+        command = [sys.executable, "-P", "-m", "cleanlens.course.child"]
+        if boxed:
+            folder, cwd = "/tmp", "/tmp"
+            command = seal.bubblewrap(
+                command, [beside] if beside.is_dir() and not beside.is_symlink() else []
+            )
+        else:
+            # On the disk, as everything of ours: `sweep` removes what a killed run leaves.
+            folder = cwd = tempfile.mkdtemp(prefix=f"{JOBS}{os.getpid()}-")
+            leaving.callback(shutil.rmtree, folder, ignore_errors=True)
+        environment = seal.environment(secrets.token_hex(8), folder)
+        environment |= {"CLEANLENS_SEALED": "bubblewrap"} if boxed else {}
+        return Peer(command, environment, "/" if boxed else cwd, stdin)
+
+    def _watch(self, child: Peer) -> tuple[list[str], str]:
+        """Listen to the child and have judged what it sends; returns what it was last busy with, and why it stopped."""
+        busy = ["begin"]
+        since: dict[tuple[str, ...], tuple[float, float]] = {
+            ("begin",): (time.monotonic(), 0.0)
+        }  # for how long and with how much work; never set back
+        waiting = {entry.id: entry for entry in self.waiting()}
+        looked, use = 0.0, Use(1, 0.0, 0)
         while True:
-            ended = child.poll()
-            said = _tail(progress, 500).rstrip("\n").splitlines()
-            if said and said[-1].split() != last:
-                last, since, worked = said[-1].split() or last, time.monotonic(), _cpu_seconds(child.pid)
-            if ended is not None:
-                return last, _exit_words(ended)
-            match last:
-                case ["start", id] if id in limits:
-                    limit = limits[id]
-                case ["run", _, _]:
-                    limit = STATEMENT_SECONDS
-                case ["end"]:
-                    limit = 5.0
-                case _:
-                    limit = START_SECONDS
-            waited = time.monotonic() - since
-            if waited > PATIENCE * limit or (
-                waited > limit and _cpu_seconds(child.pid) - worked >= 0.9 * limit
-            ):
-                return last, f"it was still running after {limit:g} seconds: is there a loop that never ends?"
-            time.sleep(0.01)
-
-    def _collect(self, folder: Path) -> None:
-        """Judge what the child left behind."""
-        from . import catalog
-        from .judge import Judge
-        from .plain import decode
-
-        for answer in self.waiting:
-            blob = _read_safely(folder / f"{answer.entry.id}.bin")
-            if blob is None:
-                continue
-            ex, started = catalog.find(answer.entry.id), time.monotonic()
             try:
-                record = decode(blob)
-                runs, printed, problems = record["runs"], str(record["printed"]), record["problems"]
-                if not runs or not all(isinstance(run, bytes) for run in runs):
-                    raise ValueError("no runs")
-            except (ValueError, TypeError, KeyError):
-                self._set(answer, Result.error(ex, "crash", "your code left nothing that can be judged."))
-                continue
-            result = Judge(ex).judge_runs(runs)
-            if not result.passed and result.status is not Status.NOT_ATTEMPTED:
-                said = [*self.problems, *map(str, problems)]
-                result = result.with_(note="\n".join(filter(None, [result.note, *_unique(said)[:3]])))
-            self._set(answer, result.with_(printed=printed[:4000], seconds=time.monotonic() - started))
+                message = child.hear(0.1)
+            except Ended as ended:
+                return busy, str(ended)
+            now = time.monotonic()
+            if now - looked > 0.2:
+                looked, use = now, use_of(child.process.pid)
+            if message is not None:
+                head, body = message
+                if isinstance(head.get("at"), list):
+                    busy = [str(word)[:200] for word in head["at"][:6]]
+                    since.setdefault(tuple(busy[:3]), (now, use.seconds))
+                elif (entry := waiting.pop(str(head.get("done")), None)) is not None:
+                    self._judge(entry, body)
+                    self.end += time.monotonic() - now  # that was our time
+            if busy == ["end"]:
+                return busy, ""
+            if use.processes > MAX_PROCESSES or use.memory > MAX_MEMORY:
+                many = f"{use.processes} processes, {use.memory / 2**30:.1f} GB of memory"
+                return busy, f"it used more than it may: {many}."
+            limit = self._limit(busy)
+            started, worked = since.get(tuple(busy[:3]), (now, 0.0))
+            waited = now - started
+            if now > self.end or len(since) > 10_000:
+                return busy, "the time for the whole file was over."
+            if waited > PATIENCE * limit or (waited > limit and use.seconds - worked >= 0.9 * limit):
+                return busy, f"it was still running after {limit:g} seconds: is there a loop that never ends?"
 
-    def _blame(self, busy: list[str], why: str, output: str) -> None:
-        """Set aside what the child was busy with when it ended."""
-        from .loader import statement_place
-
+    def _limit(self, busy: list[str]) -> float:
         match busy:
-            case ["run", origin, number] if origin in ("file", "notebook") and number.isdigit():
+            case ["start", id] if id in self.limits:
+                return self.limits[id]
+            case ["run", *_]:
+                return STATEMENT_SECONDS
+        return START_SECONDS
+
+    def _judge(self, entry: Entry, record: bytes) -> None:
+        try:
+            fields = self.grader.ask(
+                record, do="judge", id=entry.id, seed=self.grader.seed, problems=self.problems[:3]
+            )
+            result = Result(**fields | {"status": Status(fields["status"])})
+        except Ended as ended:
+            result = self._error(entry, f"what your code gave takes too much to be compared: {ended}")
+        self._set(entry, result)
+
+    def _blame(self, busy: list[str], why: str, printed: str) -> None:
+        """Set aside what the child was busy with when it ended."""
+        printed = clean(printed.strip())
+        match busy:
+            case ["run", origin, number, place] if origin in (FILE, NOTEBOOK) and number.isdecimal():
                 self.skip.append((origin, int(number)))
-                place = statement_place(self.answers.program(origin), int(number))
-                self.problems.append(f"{place}: {why} The rest of the file was checked without it.")
-            case ["start", id] if any(a.entry.id == id for a in self.waiting):
-                [answer] = [a for a in self.waiting if a.entry.id == id]
-                if id not in self.done:
-                    tail = "\n" + output.strip()[-600:] if output.strip() else ""
-                    self._set(answer, Result(id, Status.ERROR, stage="crash", message=why + tail))
+                self.problems.append(f"{clean(place)}: {why} The rest of the file was checked without it.")
+            case ["start", id] if entry := next((e for e in self.waiting() if e.id == id), None):
+                self._set(entry, self._error(entry, why + (f"\n{printed[-600:]}" if printed else "")))
             case _:
-                if not self.done.keys() & {a.entry.id for a in self.waiting}:
-                    self.problems.append(f"{why} {output.strip()[-1000:]}")
+                self.problems.append(f"{why} {printed[-1000:]}")
 
 
-def _environment() -> dict[str, str]:
-    """The child's environment: like ours, with one thread and no way to reach a network hub by accident."""
-    package = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    return os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": path,
-        "PYTHONIOENCODING": "utf-8",
-        "HF_HUB_OFFLINE": "1",
-    }
+def sweep() -> None:
+    """Remove the folders of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{JOBS}*"):
+        owner = folder.name.removeprefix(JOBS).partition("-")[0]
+        if owner.isdecimal() and not folder.is_symlink() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(child: subprocess.Popen) -> None:
-    """End the child and whatever it started."""
-    with suppress(OSError, AttributeError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with suppress(OSError):
-        child.kill()
-    child.wait()
-
-
-def _cpu_seconds(pid: int) -> float:
-    """The seconds of work a process has done; where the system does not tell, the clock stands in."""
+def _lives(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # there, os.kill would end it
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return time.monotonic()
-
-
-def _exit_words(code: int) -> str:
-    if code < 0:
-        with suppress(ValueError):
-            name = signal.Signals(-code).name
-            return f"it was ended by the signal {name}." + (" Out of memory?" if name == "SIGKILL" else "")
-    return f"it ended the whole process (exit status {code}): os._exit, or a crash outside of Python?"
-
-
-def _tail(file: BinaryIO, count: int) -> str:
-    """The last bytes of an open file, as text."""
-    file.seek(max(file.seek(0, os.SEEK_END) - count, 0))
-    return file.read(count).decode(errors="replace")
-
-
-def _read_safely(path: Path) -> bytes | None:
-    """A regular file's bytes, not through a link, up to a limit; None when there is no such file."""
-    try:
-        flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-        handle = os.open(path, sum(flags, os.O_RDONLY))
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
     except OSError:
-        return None
-    about = os.fstat(handle)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_RESULT_BYTES:
-        os.close(handle)
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read()
-
-
-def _unique(texts: list[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+        return True
+    return True

@@ -5,9 +5,10 @@ Everything works on the text and its syntax tree; nothing is run. Torch-free.
 
 import ast
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from .text import lines_of
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -65,13 +66,21 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a body, those under `if`, `try` and `with` included."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "finalbody", "handlers"):
-            if not isinstance(node, DEFINITIONS):
-                for inner in getattr(node, part, []):
-                    yield from _top_level(inner.body if isinstance(inner, ast.ExceptHandler) else [inner])
+    """The statements of a body, those under `if`, `try` and `with` included, in the order of the text.
+
+    A stack instead of recursion: each `elif` is one level deeper than the one before it.
+    """
+    stack: list[ast.AST] = [*body[::-1]]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, DEFINITIONS):
+            parts = ("body", "cases", "handlers", "orelse", "finalbody")
+            inside = [
+                inner for part in parts for inner in getattr(node, part, []) if isinstance(inner, ast.AST)
+            ]
+            stack += inside[::-1]
 
 
 def _bound_names(node: ast.stmt) -> set[str]:
@@ -105,7 +114,7 @@ def definition(tree: ast.Module, name: str) -> Definition:
 
 def marked(text: str) -> dict[str, list[tuple[str, Definition]]]:
     """The definitions marked `# exercise 00.1`: id -> (name, node) in the order of the file."""
-    lines, found = text.splitlines(), dict[str, list[tuple[str, Definition]]]()
+    lines, found = lines_of(text), dict[str, list[tuple[str, Definition]]]()
     for name, node in _all_definitions(ast.parse(text)):
         above = lines[first_line(node) - 2] if first_line(node) >= 2 else ""
         if match := MARKER.match(above):
@@ -123,7 +132,7 @@ def _all_definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
 
 def make_stubs(text: str) -> str:
     """The learner's file from a solutions file: marked bodies emptied, `# solution only` definitions removed."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     cut: list[tuple[int, int, list[str]]] = []  # first line, last line (1-based, both included), replacement
     for id, definitions in marked(text).items():
         for _, node in definitions:
@@ -145,7 +154,7 @@ def make_stubs(text: str) -> str:
 
 def helpers_of(text: str, id: str) -> str:
     """The `# solution only` definitions that an exercise's solution uses, directly or through one another."""
-    lines, tree = text.splitlines(), ast.parse(text)
+    lines, tree = lines_of(text), ast.parse(text)
     helpers = {
         node.name: node
         for node in tree.body
@@ -168,7 +177,7 @@ def cell_text(stubs: str, id: str, helpers: bool = False) -> str:
     For methods it is the class with its given code and this exercise's stubs the first time, and afterwards
     `class A(A):` with this exercise's methods only, which adds them to the class of the earlier cell.
     """
-    everything, lines, seen, parts = marked(stubs), stubs.splitlines(), set[str](), list[str]()
+    everything, lines, seen, parts = marked(stubs), lines_of(stubs), set[str](), list[str]()
     if helpers and (lent := helpers_of(stubs, id)):
         parts.append(lent)
     owners = {name.partition(".")[0] for name, _ in everything[id] if "." in name}
@@ -222,8 +231,9 @@ def fill(text: str, name: str, source: str) -> str:
     Decorators stay, unless `source` brings its own. A class as source replaces a method's whole class.
     """
     node = definition(ast.parse(text), name.partition(".")[0] if source.startswith("class ") else name)
-    lines = text.splitlines()
-    new = textwrap.indent(source.rstrip("\n"), " " * node.col_offset).splitlines()
+    lines = lines_of(text)
+    indent = " " * node.col_offset
+    new = [indent + line if line.strip() else line for line in lines_of(source.rstrip("\n"))]
     start = first_line(node) if source.startswith(("@", "class ")) else node.lineno
     lines[start - 1 : node.end_lineno] = new
     return "\n".join(lines) + "\n"

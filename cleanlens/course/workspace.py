@@ -7,14 +7,19 @@ what the learner has touched.
 import ast
 import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from . import build, sources
-from .answers import WORKSPACE, Answers
+from .answers import MAGIC, MAX_NOTEBOOK, MAX_TEXT, WORKSPACE, Answers, read_notebook, read_own
 from .catalog import ChapterEntry, Entry, outline
-from .progress import write_whole
+from .progress import own_folder, write_whole
+from .text import lines_of
 
 FORMAT = 1
 README = """# The cleanlens course
@@ -79,11 +84,14 @@ def update(root: Path) -> list[tuple[str, str]]:
     A file that is as it was shipped is replaced. One that was edited stays; if the course's has changed, the new
     one is put beside it (`ch00_tokens.new.py`).
     """
-    known, solutions = _read_record(root)
+    known, solutions, beside = _read_record(root)
     files, done = shipped(solutions), list[tuple[str, str]]()
     now = dict(known)
     for name, text in files.items():
         path, new = root / name, mark(name, text)
+        if path.is_symlink() or path.parent.is_symlink():
+            done.append(("a link, left as it is", name))
+            continue
         if not path.exists():
             _write(path, text)
             done.append(("added", name))
@@ -95,14 +103,16 @@ def update(root: Path) -> list[tuple[str, str]]:
             elif known.get(name) == new:
                 done.append(("kept, yours", name))
             else:
-                beside = path.with_name(f"{path.stem}.new{path.suffix}")
-                _write(beside, text)
-                done.append((f"kept, yours; the new one is {beside.name}", name))
+                new_one = _free(path, name, new, beside)
+                _write(new_one, text)
+                beside[f"{Path(name).parent.as_posix()}/{new_one.name}"] = new
+                done.append((f"kept, yours; the new one is {new_one.name}", name))
         now[name] = new
-        _write_record(root, now, solutions)
+        _write_record(root, now, solutions, beside)
     for name in known.keys() - files.keys():
         path = root / name
-        if ".." not in Path(name).parts and not Path(name).is_absolute() and path.is_file():
+        inside = ".." not in Path(name).parts and not Path(name).is_absolute()
+        if inside and path.is_file() and not path.is_symlink() and not path.parent.is_symlink():
             if _mark_of(path, name) == known[name]:
                 backup(root, path)
                 path.unlink()
@@ -110,8 +120,18 @@ def update(root: Path) -> list[tuple[str, str]]:
             else:
                 done.append(("kept, yours; no longer in the course", name))
         del now[name]
-    _write_record(root, now, solutions)
+    _write_record(root, now, solutions, beside)
     return done
+
+
+def _free(path: Path, name: str, new: str, beside: dict[str, str]) -> Path:
+    """Where the course's new version goes: `ch00.new.py`, or `ch00.new2.py` when that one has been worked in."""
+    for number in count(1):
+        place = path.with_name(f"{path.stem}.new{number if number > 1 else ''}{path.suffix}")
+        known = beside.get(f"{Path(name).parent.as_posix()}/{place.name}")
+        if not place.is_symlink() and (not place.exists() or _mark_of(place, name) in (new, known)):
+            return place
+    raise AssertionError
 
 
 def reset(root: Path, entry: Entry) -> list[Path]:
@@ -121,10 +141,11 @@ def reset(root: Path, entry: Entry) -> list[Path]:
     """
     stubs, kept = build.stub_file(entry.chapter, home()), list[Path]()
     path, answers = root / entry.chapter.answers, Answers.read(entry.chapter, root)
-    if not path.is_file():
+    changed: list[tuple[Path, str]] = []
+    if not path.exists() and not path.is_symlink():
         _write(path, stubs)
     elif answers.file.look(entry)[0]:
-        text = path.read_text(encoding="utf-8-sig")
+        text = (read_own(path, MAX_TEXT) or b"").decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         try:
             new = _with_stubs(text, stubs, entry)
         except SyntaxError as error:
@@ -137,18 +158,54 @@ def reset(root: Path, entry: Entry) -> list[Path]:
                 f"{entry.id} is written in {entry.chapter.answers} in a way that cannot be taken out alone. "
                 f"`cleanlens reset {entry.chapter.id}` sets the whole file back, and keeps a copy."
             )
+        changed.append((path, new))
+    if answers.notebook.look(entry)[0]:
+        changed.append((root / entry.chapter.notebook, _notebook_with_stubs(root, stubs, entry)))
+    for path, new in changed:  # nothing is written unless all of it can be
         kept.append(backup(root, path))
         write_whole(path, new)
-    book = root / entry.chapter.notebook
-    if book.is_file() and answers.notebook.look(entry)[0]:
-        content = json.loads(book.read_text(encoding="utf-8"))
-        cells = [c for c in content["cells"] if c.get("metadata", {}).get("exercise") == entry.id]
-        for cell in cells:
-            cell["source"] = sources.cell_text(stubs, entry.id).splitlines(keepends=True)
-            cell["outputs"], cell["execution_count"] = [], None
-        kept.append(backup(root, book))
-        write_whole(book, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return kept
+
+
+def _notebook_with_stubs(root: Path, stubs: str, entry: Entry) -> str:
+    """The notebook's text with an exercise's stubs: in its own cell, known by the cell's metadata, and wherever else
+    it is defined. Raises ValueError when that cannot be done."""
+    content = json.loads((read_own(root / entry.chapter.notebook, MAX_NOTEBOOK) or b"").decode("utf-8"))
+    for cell in content["cells"]:
+        if cell.get("cell_type") != "code":
+            continue
+        if cell.get("metadata", {}).get("exercise") == entry.id:
+            cell["source"] = lines_of(sources.cell_text(stubs, entry.id), keepends=True)
+            cell["outputs"], cell["execution_count"] = [], None
+            continue
+        # Cells lose their metadata: split, copied into another notebook, saved by another program.
+        text = MAGIC.sub(r"\1pass  #magic:\2", "".join(cell["source"]))
+        for name in entry.names:
+            with suppress(KeyError, SyntaxError, ValueError, RecursionError, MemoryError):
+                if (found := sources.find(ast.parse(text), name)) is not None and found.attempted:
+                    text = _with_stubs(text, stubs, entry, [name])
+                    cell["outputs"], cell["execution_count"] = [], None
+                    cell["source"] = lines_of(text.rstrip("\n").replace("pass  #magic:", ""), keepends=True)
+    new = json.dumps(content, indent=1, ensure_ascii=not _is_unicode(content)) + "\n"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy.ipynb"
+        write_whole(copy, new)
+        attempted, where = read_notebook(copy, entry.chapter.notebook).look(entry)
+    if attempted:
+        raise ValueError(
+            f"{entry.id} is written in {where}, in a way that cannot be taken out alone: delete it there. "
+            f"Or `cleanlens reset {entry.chapter.id}` sets the whole chapter back, and keeps a copy."
+        )
+    return new
+
+
+def _is_unicode(content: Any) -> bool:
+    """Whether it can be written as it is: halves of surrogate pairs can only be escaped."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def reset_chapter(root: Path, chapter: ChapterEntry) -> list[Path]:
@@ -163,11 +220,11 @@ def reset_chapter(root: Path, chapter: ChapterEntry) -> list[Path]:
     return kept
 
 
-def _with_stubs(text: str, stubs: str, entry: Entry) -> str:
+def _with_stubs(text: str, stubs: str, entry: Entry, names: Iterable[str] = ()) -> str:
     original = ast.parse(stubs)
-    for name in entry.names:
+    for name in names or entry.names:
         node = sources.definition(original, name)
-        lines = stubs.splitlines()[sources.first_line(node) - 1 : node.end_lineno]
+        lines = lines_of(stubs)[sources.first_line(node) - 1 : node.end_lineno]
         source = "\n".join(line.removeprefix(" " * node.col_offset) for line in lines)
         text = sources.fill(text, name, source)
     return text
@@ -175,10 +232,9 @@ def _with_stubs(text: str, stubs: str, entry: Entry) -> str:
 
 def backup(root: Path, path: Path) -> Path:
     """A copy of a file in .cleanlens/backup/."""
-    folder = root / ".cleanlens" / "backup"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(root, "backup")
     copy = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09d}-{path.name}"
-    copy.write_bytes(path.read_bytes())
+    write_whole(copy, path.read_bytes())
     return copy
 
 
@@ -213,17 +269,28 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, text)
 
 
-def _write_record(root: Path, files: dict[str, str], solutions: bool) -> None:
+def _write_record(
+    root: Path, files: dict[str, str], solutions: bool, beside: dict[str, str] | None = None
+) -> None:
     from cleanlens import __version__
 
     book = {"format": FORMAT, "cleanlens": __version__, "solutions": solutions, "files": files}
+    book["beside"] = beside or {}
+    root.mkdir(parents=True, exist_ok=True)
+    own_folder(root)
     _write(root / WORKSPACE, json.dumps(book, indent=1) + "\n")
 
 
-def _read_record(root: Path) -> tuple[dict[str, str], bool]:
-    """The marks of the files as they were shipped; empty when that is not known."""
+def _read_record(root: Path) -> tuple[dict[str, str], bool, dict[str, str]]:
+    """The marks of the files as they were shipped, whether solutions were, and the marks of those put beside edited
+    ones; empty when that is not known."""
     try:
-        book = json.loads((root / WORKSPACE).read_text(encoding="utf-8"))
-        return {str(k): str(v) for k, v in book["files"].items()}, bool(book.get("solutions"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}, any((root / "solutions").glob("ch*.py"))
+        book = json.loads((read_own(root / WORKSPACE, MAX_TEXT) or b"").decode("utf-8"))
+        files, beside = (
+            {str(k): str(v) for k, v in book.get(part, {}).items()} for part in ("files", "beside")
+        )
+        if "files" not in book:
+            raise KeyError("files")
+        return files, bool(book.get("solutions")), beside
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}, any((root / "solutions").glob("ch*.py")), {}

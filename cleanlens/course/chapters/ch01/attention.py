@@ -1,0 +1,237 @@
+"""Exercise 01.6: Multi-head attention."""
+
+import math
+from types import SimpleNamespace
+
+import torch
+from einops import einsum
+
+from ...exercise import exercise
+from .helpers import GivenAttention, fill, numbers
+
+ex = exercise(
+    "01.6",
+    "Attention.forward",
+    supply={"Attention": GivenAttention},
+    title="Multi-head attention",
+    objective="You can write attention so that each head's work stays visible, and you know what its biases do.",
+    minutes=30,
+    difficulty=4,
+    importance=5,
+    source="Vaswani et al. (2017), section 3.2.2; Elhage et al. (2021), A Mathematical Framework for Transformer Circuits, "
+    "section 'Attention Heads are Independent and Additive'.",
+    hints=[
+        "q, k and v are three products of the same kind: einsum(x, self.W_Q, 'b s d, h d e -> b s h e') + self.b_Q.",
+        "The pattern is exercise 01.5. Then each query takes the mean of the values, weighted by its row of the pattern: sum "
+        "over the keys.",
+        "z is 'b q h e'. The last step sums over heads and over e at once: einsum(z, self.W_O, 'b q h e, h e d -> b q d'), "
+        "plus b_O a single time.",
+    ],
+    why="Each head adds a term of its own to the residual stream; stacking the z's and multiplying by one big W_O, as most code "
+    "does, is the same sum. b_O belongs to the layer, so it is added once. b_K alone changes nothing: it gives all keys of a "
+    "query the same extra score, and the softmax does not see that.",
+)
+
+
+@ex.inputs
+def _(seed):
+    randn = numbers(seed)
+    h, d, e = 3, 5, 2
+    weights = {f"W_{x}": 0.8 * randn(h, d, e) for x in "QKV"} | {f"b_{x}": randn(h, e) for x in "QKV"}
+    return {"x": randn(2, 4, d), "weights": weights | {"W_O": randn(h, e, d), "b_O": randn(d)}}
+
+
+@ex.oracle
+def _(x, weights):
+    w = {name: value.double() for name, value in weights.items()}
+    heads, _, e = w["W_Q"].shape
+    out = torch.zeros(x.shape, dtype=torch.float64)
+    for b, text in enumerate(x.double()):
+        for i in range(len(text)):
+            out[b, i] = w["b_O"]
+            for h in range(heads):
+                q = text[i] @ w["W_Q"][h] + w["b_Q"][h]
+                seen = range(i + 1)
+                keys = [text[j] @ w["W_K"][h] + w["b_K"][h] for j in seen]
+                values = [text[j] @ w["W_V"][h] + w["b_V"][h] for j in seen]
+                weight = [math.exp(float(q @ key) / e**0.5) for key in keys]
+                z = sum(a * value for a, value in zip(weight, values)) / sum(weight)
+                out[b, i] += z @ w["W_O"][h]
+    return out.float()
+
+
+@ex.call
+def _(answer, x, weights):
+    h, d, e = weights["W_Q"].shape
+    return fill(answer(SimpleNamespace(n_heads=h, d_model=d, d_head=e)), weights)(x)
+
+
+@ex.alternative
+def heads_side_by_side(self, x):
+    b, s, d = x.shape
+    h, _, e = self.W_Q.shape
+    q = x[:, None] @ self.W_Q + self.b_Q[:, None]
+    k = x[:, None] @ self.W_K + self.b_K[:, None]
+    v = x[:, None] @ self.W_V + self.b_V[:, None]
+    scores = q @ k.transpose(-1, -2) / math.sqrt(e)
+    scores = scores.masked_fill(torch.ones(s, s).triu(1).bool(), -math.inf)
+    z = scores.softmax(dim=-1) @ v
+    side_by_side = z.transpose(1, 2).reshape(b, s, h * e)
+    return side_by_side @ self.W_O.reshape(h * e, d) + self.b_O
+
+
+@ex.alternative
+def head_by_head(self, x):
+    out = torch.zeros_like(x) + self.b_O
+    hidden = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+    for h in range(len(self.W_Q)):
+        q, k, v = (
+            x @ W[h] + b[h] for W, b in zip((self.W_Q, self.W_K, self.W_V), (self.b_Q, self.b_K, self.b_V))
+        )
+        scores = torch.bmm(q, k.transpose(1, 2)) / q.shape[-1] ** 0.5
+        scores[:, hidden] = -math.inf
+        out = out + scores.softmax(-1) @ v @ self.W_O[h]
+    return out
+
+
+@ex.alternative
+def einsum_all_the_way(self, x):
+    q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+    k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+    v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+    weights = (einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])).exp().tril()
+    pattern = weights / weights.sum(-1, keepdim=True)
+    result = einsum(pattern, v, self.W_O, "b h q k, b k h e, h e d -> b q h d")
+    return result.sum(dim=2) + self.b_O
+
+
+ex.slip(
+    "z_sums_over_queries",
+    "z sums over the queries: the value of a key was handed out by its column of the pattern. Each query collects values by its "
+    "row: sum over the keys.",
+    "scores.softmax(dim=-1) @ v",
+    "scores.softmax(dim=-1).transpose(-1, -2) @ v",
+)
+
+
+ex.slip(
+    "b_O_once_per_head",
+    "b_O was added once for every head. It belongs to the layer: add it once, after the sum over heads.",
+    "+ self.b_O",
+    "+ h * self.b_O",
+)
+
+
+ex.slip(
+    "heads_averaged",
+    "The heads were averaged. Their outputs are added up: each writes to the residual stream by itself.",
+    "side_by_side @ self.W_O.reshape(h * e, d)",
+    "side_by_side @ self.W_O.reshape(h * e, d) / h",
+)
+
+
+ex.slip(
+    "axes_not_moved",
+    "The heads were joined by a reshape while the head axis stood before the positions, so heads and positions are shuffled. "
+    "Move the axes first: z.transpose(1, 2).reshape(b, s, h * e).",
+    "z.transpose(1, 2).reshape",
+    "z.reshape",
+)
+
+
+ex.slip(
+    "heads_interleaved",
+    "z lies head by head, but W_O was flattened the other way round (d_head before heads), so each head meets the rows of "
+    "others.",
+    "self.W_O.reshape(h * e, d)",
+    "self.W_O.transpose(0, 1).reshape(h * e, d)",
+)
+
+
+ex.slip(
+    "no_b_Q",
+    "b_Q is missing.",
+    " + self.b_Q[:, None]",
+    "",
+)
+
+
+ex.slip(
+    "no_b_V",
+    "b_V is missing.",
+    " + self.b_V[:, None]",
+    "",
+)
+
+
+ex.slip(
+    "no_b_O",
+    "b_O is missing.",
+    " + self.b_O",
+    "",
+)
+
+
+ex.slip(
+    "batches_mixed",
+    "The result depends on the other texts of the batch: an einsum lost the batch axis of the keys and summed over it. Give q and "
+    "k the same letter for it.",
+    "q @ k.transpose(-1, -2)",
+    "einsum(q, k, 'b h q e, other h k e -> b h q k')",
+)
+
+
+ex.slip(
+    "keys_for_values",
+    "The keys were averaged instead of the values.",
+    "@ v",
+    "@ k",
+)
+
+
+ex.slip(
+    "no_mask",
+    "The future is not masked: a position's output changes with the tokens after it.",
+    "scores.masked_fill(torch.ones(s, s).triu(1).bool(), -math.inf)",
+    "scores",
+)
+
+
+ex.slip(
+    "no_scale",
+    "The scores were not divided by sqrt(d_head).",
+    " / math.sqrt(e)",
+    "",
+)
+
+
+ex.slip(
+    "scaled_by_d_model",
+    "The scores were divided by sqrt(d_model). Each is a dot product of d_head terms: sqrt(d_head).",
+    "math.sqrt(e)",
+    "math.sqrt(d)",
+)
+
+
+ex.slip(
+    "softmax_over_queries",
+    "The softmax runs over the queries; it belongs over the keys, the last axis of the scores.",
+    "softmax(dim=-1)",
+    "softmax(dim=-2)",
+)
+
+
+ex.slip(
+    "first_head_only",
+    "Only the first head's output is there.",
+    "self.W_O.reshape(h * e, d)",
+    "(self.W_O * (torch.arange(h) == 0)[:, None, None]).reshape(h * e, d)",
+)
+
+
+ex.slip(
+    "adds_the_residual",
+    "x was added to the result. That is the block's task (01.8): this is only what attention adds to the stream.",
+    "+ self.b_O",
+    "+ self.b_O + x",
+)

@@ -1,0 +1,125 @@
+"""Exercise 01.2: Token embedding."""
+
+import math  # noqa: F401  used by a slip
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+
+from ...exercise import exercise
+from .helpers import GivenEmbed, fill, numbers, tokens_of
+
+ex = exercise(
+    "01.2",
+    "Embed.forward",
+    supply={"Embed": GivenEmbed},
+    title="Token embedding",
+    objective="You can turn token ids into vectors by looking them up, which is a product with one-hot vectors.",
+    minutes=5,
+    difficulty=1,
+    importance=3,
+    source="Vaswani et al. (2017), Attention Is All You Need, section 3.4; the identity W_E[t] = onehot(t) W_E.",
+    hints=[
+        "W_E has one row per token of the vocabulary. What does a tensor give when it is indexed by a tensor of ints?",
+        "self.W_E[tokens] puts a row of length d in place of each id: (b, s) becomes (b, s, d).",
+    ],
+    why="A lookup is the product with a one-hot vector, without the multiplications by 0: that is why W_E can be "
+    "treated as a matrix like any other when we multiply circuits out in chapter 05.",
+)
+
+
+@ex.inputs
+def _(seed):
+    return {"tokens": tokens_of(seed, 2, 4, below=7), "W_E": numbers(seed)(9, 11)}
+
+
+@ex.oracle
+def _(tokens, W_E):
+    out = torch.zeros(*tokens.shape, W_E.shape[1])
+    for b, row in enumerate(tokens.tolist()):
+        for s, token in enumerate(row):
+            for d in range(W_E.shape[1]):
+                out[b, s, d] = sum(
+                    (1.0 if t == token else 0.0) * float(W_E[t, d]) for t in range(W_E.shape[0])
+                )
+    return {"vectors": out, "gradients reach W_E": True}
+
+
+@ex.call
+def _(answer, tokens, W_E):
+    embed = fill(answer(SimpleNamespace(d_vocab=W_E.shape[0], d_model=W_E.shape[1])), {"W_E": W_E})
+    vectors = embed(tokens)
+    return {"vectors": vectors, "gradients reach W_E": bool(getattr(vectors, "requires_grad", False))}
+
+
+@ex.alternative
+def lookup(self, tokens):
+    return self.W_E[tokens]
+
+
+@ex.alternative
+def one_hot_product(self, tokens):
+    return F.one_hot(tokens, self.W_E.shape[0]).to(self.W_E.dtype) @ self.W_E
+
+
+@ex.alternative
+def torch_embedding(self, tokens):
+    return F.embedding(tokens, self.W_E)
+
+
+ex.slip(
+    "indexes_the_columns",
+    "You picked columns of W_E: the ids indexed its second axis, d_model. A token is a row: W_E[tokens].",
+    "self.W_E[tokens]",
+    "self.W_E[:, tokens]",
+)
+
+
+ex.slip(
+    "transposed",
+    "W_E was transposed first, so the ids picked directions of the model instead of tokens.",
+    "self.W_E[tokens]",
+    "self.W_E.T[tokens]",
+)
+
+
+ex.slip(
+    "flattened_batch",
+    "The batch and position axes were flattened into one. Index with tokens as they are: the result keeps both axes.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens.flatten()]",
+)
+
+
+ex.slip(
+    "first_row_only",
+    "Only the first text of the batch was embedded.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens[0]]",
+)
+
+
+ex.slip(
+    "scaled",
+    "The vectors were multiplied by sqrt(d_model). The 2017 transformer does that (Vaswani et al., section 3.4); "
+    "GPT-2 does not.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens] * math.sqrt(self.W_E.shape[1])",
+)
+
+
+ex.slip(
+    "no_gradient",
+    "The numbers are right, but no gradient can reach W_E (.data and .detach() cut it off), so the embedding would never "
+    "learn.",
+    "self.W_E[tokens]",
+    "self.W_E.data[tokens]",
+)
+
+
+ex.slip(
+    "positions_first",
+    "The axes are (s, b, d). The batch stays in front: (b, s, d).",
+    "self.W_E[tokens]",
+    "self.W_E[tokens.T]",
+)

@@ -1,0 +1,154 @@
+"""Exercise 03.2: What the second half costs."""
+
+import torch
+
+from ...exercise import exercise
+
+ex = exercise(
+    "03.2",
+    "loss_by_half",
+    title="What the second half costs",
+    objective="You can line up a per-token loss with the tokens it belongs to, and leave out the one that nobody could "
+    "have predicted.",
+    minutes=10,
+    difficulty=2,
+    importance=4,
+    source="The identity loss[:, i] = -log p(tokens[:, i + 1]); Olsson et al. 2022, 'Key Concepts' (loss by token index).",
+    hints=[
+        "Write down for n = 3 which token each of the 2n columns predicts. Column 0 predicts token 1, the first of the "
+        "half.",
+        "Columns 0 to n - 1 belong to the first half. Column n predicts the first token of the second half: who could "
+        "know that the half has ended?",
+        "loss[:, :n].mean(dim=1) and loss[:, n + 1 :].mean(dim=1).",
+    ],
+    why="Column i is the price of token i + 1. The first repeated token comes as a surprise to any model, since the halves "
+    "have no fixed length, so it belongs to neither half; with n = 5 it would put a fifth of log(d_vocab) on a model that "
+    "copies perfectly.",
+)
+
+
+@ex.inputs
+def _(seed):
+    generator = torch.Generator().manual_seed(seed)
+    cases = []
+    for b, n in ((3, 5), (2, 8)):
+        loss = torch.rand(b, 2 * n, generator=generator) * 2
+        loss[:, :n] += 5
+        loss[:, n] += 9  # the surprise
+        cases.append({"loss": loss, "n": n})
+    return cases
+
+
+@ex.oracle
+def _(loss, n):
+    halves = []
+    for positions in (
+        range(1, n + 1),
+        range(n + 2, 2 * n + 1),
+    ):  # of the tokens; token p costs loss[:, p - 1]
+        halves.append(torch.stack([sum(row[p - 1] for p in positions) / len(positions) for row in loss]))
+    return tuple(halves)
+
+
+@ex.alternative
+def two_slices(loss, n):
+    first, second = loss[:, :n], loss[:, n + 1 :]
+    return first.mean(dim=1), second.mean(dim=1)
+
+
+@ex.alternative
+def aligned_with_tokens(loss, n):
+    by_token = torch.cat([torch.zeros(len(loss), 1), loss], dim=1)  # nothing predicts BOS
+    return by_token[:, 1 : n + 1].sum(1) / n, by_token[:, n + 2 :].sum(1) / (n - 1)
+
+
+ex.slip(
+    "first_repeat_included",
+    "The second half includes its first token. Nothing in the context tells that the repetition begins there, so it costs "
+    "as much as any random token and hides how well the rest is copied. Leave out column n.",
+    "n + 1 :",
+    "n:",
+)
+
+
+ex.slip(
+    "first_repeat_in_first_half",
+    "The first half has n + 1 columns: the last of them predicts the first token of the second half. It belongs to "
+    "neither.",
+    "loss[:, :n]",
+    "loss[:, : n + 1]",
+)
+
+
+ex.slip(
+    "bos_shift",
+    "Everything is one column too late: you counted as for tokens. BOS is never predicted, so column 0 is the loss of "
+    "token 1.",
+    "loss[:, :n], loss[:, n + 1 :]",
+    "loss[:, 1 : n + 1], loss[:, n + 2 :]",
+)
+
+
+ex.slip(
+    "first_half_cut",
+    "The first half starts at column 1. Column 0 is the loss of token 1, which is the first random token already.",
+    "loss[:, :n]",
+    "loss[:, 1:n]",
+)
+
+
+ex.slip(
+    "halves_swapped",
+    "The halves are swapped: first the first one.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "second.mean(dim=1), first.mean(dim=1)",
+)
+
+
+ex.slip(
+    "averaged_over_the_batch",
+    "You averaged over the batch as well. One number per sequence was asked for: a mean that comes too early cannot be "
+    "undone, and it hides the sequence on which the model fails.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.mean(), second.mean()",
+)
+
+
+ex.slip(
+    "averaged_over_the_wrong_axis",
+    "You averaged over the batch and kept the positions. Axis 0 is the batch; the tokens of a half are on axis 1.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.mean(dim=0), second.mean(dim=0)",
+)
+
+
+ex.slip(
+    "averaged_before_the_split",
+    "The loss was averaged over all tokens before it was split, so both halves got the same number. Split first.",
+    "loss[:, :n], loss[:, n + 1 :]",
+    "loss, loss",
+)
+
+
+ex.slip(
+    "sum_for_mean",
+    "These are sums. The halves have different numbers of terms, n and n - 1: compare means.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.sum(dim=1), second.sum(dim=1)",
+)
+
+
+ex.slip(
+    "batch_split",
+    "You cut along the batch: loss[:n] takes sequences. Positions are axis 1: loss[:, :n].",
+    "loss[:, :n], loss[:, n + 1 :]",
+    "loss[: n // 4], loss[n // 4 :]",
+)
+
+
+ex.slip(
+    "perplexity",
+    "That is exp(loss), the perplexity. The loss itself was asked for, in nats.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.mean(dim=1).exp(), second.mean(dim=1).exp()",
+)

@@ -1,0 +1,135 @@
+"""Exercise 06.3: A scale from 0 to 1."""
+
+import torch
+
+from ...exercise import exercise
+
+ex = exercise(
+    "06.3",
+    "normalised_metric",
+    title="A scale from 0 to 1",
+    objective="You can put a patched logit difference on a scale where 0 is the corrupted run and 1 the clean one.",
+    minutes=8,
+    difficulty=1,
+    importance=4,
+    source="The linear map with f(corrupted) = 0 and f(clean) = 1, as in the patching demos and in Heimersheim & Nanda 2024, section 4.",
+    hints=[
+        "Average each over the prompts first; then (x - corrupted) / (clean - corrupted).",
+        "Keep it a tensor: no .item(). Exercise 06.11 takes its gradient.",
+    ],
+    why="A ratio of means is a scale that all prompts share. A mean of ratios would let one prompt whose two runs hardly differ, a "
+    "denominator near 0, drown all the others.",
+)
+
+
+@ex.inputs
+def _(seed):
+    g = torch.Generator().manual_seed(seed)
+    x, clean, corrupted = torch.randn(5, generator=g), torch.rand(5, generator=g), torch.rand(5, generator=g)
+    clean, corrupted = 4 * clean + 1.5, -3 * corrupted - 0.5
+    return [
+        {"x": x + shift, "clean": clean, "corrupted": corrupted} for shift in (0, 9)
+    ]  # the second is above 1
+
+
+@ex.oracle
+def _(x, clean, corrupted):
+    n = len(x)
+    total = sum(clean.tolist()) - sum(corrupted.tolist())
+    value = (sum(x.tolist()) - sum(corrupted.tolist())) / total
+    return {"value": torch.tensor(value), "gradient": torch.full((n,), 1 / total)}
+
+
+@ex.call
+def _(answer, x, clean, corrupted):
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_()
+        value = answer(leaf, clean, corrupted)
+        gradient = None
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    return {"value": value, "gradient": gradient}
+
+
+@ex.alternative
+def ratio_of_means(x, clean, corrupted):
+    low, high = corrupted.mean(), clean.mean()
+    return (x.mean() - low) / (high - low)
+
+
+@ex.alternative
+def ratio_of_sums(x, clean, corrupted):
+    return (x - corrupted).sum() / (clean - corrupted).sum()
+
+
+ex.slip(
+    "flipped",
+    "0 and 1 are exchanged: the corrupted run must give 0, the clean one 1.",
+    "(x.mean() - low) / (high - low)",
+    "(x.mean() - high) / (low - high)",
+)
+
+
+ex.slip(
+    "wrong_denominator",
+    "Divided by the clean value alone. The clean run then does not come out at 1: divide by clean - corrupted.",
+    "(high - low)",
+    "high",
+)
+
+
+ex.slip(
+    "zero_not_shifted",
+    "The corrupted value was not subtracted above the line, so the corrupted run does not give 0.",
+    "(x.mean() - low)",
+    "x.mean()",
+)
+
+
+ex.slip(
+    "negative_denominator",
+    "The denominator is corrupted - clean: the clean run gives -1.",
+    "(high - low)",
+    "(low - high)",
+)
+
+
+ex.slip(
+    "a_float",
+    "That is a Python number. Return a tensor (no .item(), no float()): a number has no gradient, and patching by gradients needs one.",
+    "return (x.mean() - low) / (high - low)",
+    "return ((x.mean() - low) / (high - low)).item()",
+)
+
+
+ex.slip(
+    "detached",
+    "The value is right but cut off from x: nothing can be differentiated through it any more. No .detach(), no .data.",
+    "x.mean()",
+    "x.detach().mean()",
+)
+
+
+ex.slip(
+    "one_per_prompt",
+    "One value per prompt came back. Average over the prompts: one number for the batch.",
+    "x.mean()",
+    "x",
+)
+
+
+@ex.mistake(
+    "The ratio was taken prompt by prompt and then averaged. A prompt whose clean and corrupted runs hardly differ then counts most. "
+    "Average first, divide once."
+)
+def mean_of_ratios(x, clean, corrupted):
+    return ((x - corrupted) / (clean - corrupted)).mean()
+
+
+@ex.mistake(
+    "The result was cut to the range 0..1. Values outside it mean something: below 0 is more corrupted than corrupted, above 1 "
+    "better than clean."
+)
+def clipped(x, clean, corrupted):
+    low, high = corrupted.mean(), clean.mean()
+    return ((x.mean() - low) / (high - low)).clamp(0, 1)

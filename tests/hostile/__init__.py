@@ -1,0 +1,1 @@
+"""Submissions that want something else than a right answer: see tests/test_hostile.py."""
