@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 from typer.testing import CliRunner
 
@@ -120,7 +121,7 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 
 
 def test_list_for_people_and_for_scripts(place: Path) -> None:
-    assert "· 00.1 build_vocab: not attempted, 10 min, 5 mistakes" in invoke("list", "00")
+    assert "· 00.1 build_vocab: not attempted, 10 min, check names 5 mistakes" in invoke("list", "00")
     rows = json.loads(invoke("list", "--json"))
     assert [row["id"] for row in rows[:2]] == ["00.1", "00.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()
@@ -162,8 +163,10 @@ def test_hints_come_one_after_the_other(place: Path) -> None:
     assert "hint (1 of 3)" in invoke("hint", "00.1")
     assert "hint (2 of 3)" in invoke("hint", "00.1")
     assert "hint (1 of 3)" in invoke("hint", "00.1", "--level", "1")
-    assert "hint (3 of 3)" in invoke("hint", "00.1")
-    assert "hint (3 of 3)" in invoke("hint", "00.1")
+    assert "once more" not in invoke("hint", "00.1")
+    said = invoke("hint", "00.1")
+    assert "hint (3 of 3)" in said
+    assert "once more. `cleanlens solution 00.1`" in said
 
 
 def test_the_solution_and_what_differs(place: Path) -> None:
@@ -173,6 +176,15 @@ def test_the_solution_and_what_differs(place: Path) -> None:
     said = invoke("solution", "00.1", "--diff")
     assert "-    return {}, {}" in said
     assert "+    return stoi, itos" in said
+
+
+def test_a_method_is_compared_with_the_method_alone(place: Path) -> None:
+    path = place / catalog.outline()[1].answers
+    path.write_text(path.read_text().replace('raise NotImplementedError("01.1")', "return x", 1))
+    said = invoke("solution", "01.1", "--diff")
+    assert "-    return x" in said
+    assert "class LayerNorm" not in said
+    assert "__init__" not in said
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -211,7 +223,7 @@ def test_doctor(place: Path, monkeypatch, tmp_path: Path) -> None:
 
 def test_lab_says_when_jupyterlab_is_missing(place: Path, monkeypatch) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None)
-    assert "pip install 'cleanlens[notebooks]'" in invoke("lab", "00", status=2)
+    assert "pip install jupyterlab" in invoke("lab", "00", status=2)
     (place / TOKENS.notebook).unlink()
     assert "cleanlens update" in invoke("lab", "00", status=2)
 
@@ -222,12 +234,28 @@ def test_lab_opens_the_chapter_and_passes_its_end_on(place: Path, monkeypatch) -
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
         "import os, sys\nassert os.path.isfile(sys.argv[1]), sys.argv\n"
-        "open('opened', 'w').write(sys.argv[1])\nsys.exit(7)"
+        "open('opened', 'w').write('\\n'.join(sys.argv[1:]))\nsys.exit(7)"
     )
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     invoke("lab", "tokens", status=7)
     assert (place / "opened").read_text() == str(place / TOKENS.notebook)
+    invoke("lab", "tokens", "--no-browser", "--port", "8899", status=7)
+    assert (place / "opened").read_text().splitlines() == [
+        str(place / TOKENS.notebook),
+        "--no-browser",
+        "--port",
+        "8899",
+    ]
+
+
+def test_in_a_folder_that_is_no_course_it_says_which_one_is_meant(
+    tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLEANLENS_COURSE", raising=False)
+    cli.status()
+    assert f"no course at or above {tmp_path}" in capfd.readouterr().err
 
 
 # ---- making, resetting, updating ---------------------------------------------------------------------
@@ -510,3 +538,39 @@ def test_notebook_and_terminal_count_the_same_hints(
     notebook.hint("00.3")
     assert "hint (1 of" in capsys.readouterr().out
     assert "hint (2 of" in invoke("hint", "00.3")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
+def test_completion_in_a_real_shell(shell: str, place: Path, tmp_path: Path) -> None:
+    """The script that --install-completion installs, loaded by the shell itself, which then is asked to complete."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    program = commands / "cleanlens"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cleanlens "$@"\n')
+    program.chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "_CLEANLENS_COMPLETE": f"source_{shell}",
+    }
+    script = subprocess.run([program], env=environment, cwd=place, capture_output=True, text=True, check=True)
+    assert "exercises right" not in script.stdout
+    (tmp_path / "completion").write_text(script.stdout)
+    del environment["_CLEANLENS_COMPLETE"]
+    options = ["--norc", "--noprofile", "-i"] if shell == "bash" else ["-f", "-i"]
+    terminal = pexpect.spawn(
+        shell, options, env=environment | {"TERM": "dumb"}, cwd=str(place), encoding="utf-8", timeout=60
+    )
+    try:
+        ready = "echo rea''dy"
+        prepare = "autoload -Uz compinit; compinit -D; " if shell == "zsh" else ""
+        terminal.sendline(f"{prepare}source '{tmp_path}/completion'; {ready}")
+        terminal.expect("ready")
+        terminal.send("cleanlens hint 00." + "\t" * (2 if shell == "bash" else 1))
+        for entry in TOKENS.exercises:
+            terminal.expect_exact(entry.id)
+    finally:
+        terminal.close(force=True)

@@ -19,7 +19,7 @@ from cleanlens.course import catalog
 
 REPOSITORY = Path(__file__).parents[1]
 CARRIED = ("cleanlens", "exercises", "chapters", "solutions", "tests/test_exercises.py")
-FILES = (*CARRIED, "pyproject.toml", "setup.py", "README.md", "LICENSE")
+FILES = (*CARRIED, "pyproject.toml", "README.md", "LICENSE")
 VOCAB = catalog.find("00.1")
 
 pytestmark = pytest.mark.slow
@@ -215,3 +215,20 @@ def test_interrupted_in_the_middle_of_a_check(learner: Learner) -> None:
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert "Traceback" not in said
+
+
+def test_a_script_beside_the_clone_imports_the_package(tmp_path: Path) -> None:
+    """The clone is a folder named cleanlens too; what an editable install puts on the path must win over it."""
+    build = "import sys; from hatchling.build import build_editable; build_editable(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, tmp_path], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    installed, beside = tmp_path / "site", tmp_path / "projects"
+    shutil.unpack_archive(wheel, installed, "zip")
+    (beside / "cleanlens" / "cleanlens").mkdir(parents=True)
+    (beside / "script.py").write_text(
+        f"import site; site.addsitedir({str(installed)!r}); import cleanlens; print(cleanlens.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-S", "script.py"], cwd=beside, capture_output=True, text=True)
+    assert done.stdout.strip() == str(REPOSITORY / "cleanlens" / "__init__.py"), done.stderr

@@ -60,6 +60,7 @@ ASCII = str.maketrans(
     {"✓": "+", "✗": "x", "·": "-", "…": "...", "−": "-", "×": "x", "“": '"', "”": '"', "→": "->"}
 )
 settings = {"plain": False}
+COMPLETING = "_CLEANLENS_COMPLETE"  # set by a shell that asks what could come next; it gives no arguments
 
 
 class Problem(Exception):
@@ -74,8 +75,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        if len(sys.argv) > 1:
-            app()
+        if len(sys.argv) > 1 or COMPLETING in os.environ:
+            app(prog_name="cleanlens")
         else:
             status()  # without typer's machinery, for speed
     except Problem as problem:
@@ -133,6 +134,13 @@ def show(result: Result) -> None:
         say(line, wrap=False)
 
 
+def warn(text: str) -> None:
+    """Something the user should know, beside what was asked for."""
+    Console(stderr=True, no_color=True if settings["plain"] else None).print(
+        escape(text), style="yellow", highlight=False, soft_wrap=True
+    )
+
+
 def summary(results: list[Result]) -> None:
     counts = [(status, sum(r.status is status for r in results)) for status in Status]
     say(", ".join(f"{n} {report.WORDS[status]}" for status, n in counts if n))
@@ -169,9 +177,16 @@ def folder(root: Path | None) -> Path:
     try:
         if root is not None and not root.is_dir():
             raise Problem(f"{root} is no folder. --dir takes your copy of the course.")
-        return root.resolve() if root else find_root()
+        found = root.resolve() if root else find_root()
     except FileNotFoundError as error:
         raise Problem(str(error)) from None
+    if (
+        root is None
+        and "CLEANLENS_COURSE" not in os.environ
+        and not Path.cwd().resolve().is_relative_to(found)
+    ):
+        warn(f"There is no course at or above {Path.cwd()}; this is about the one in {found}.")
+    return found
 
 
 def here(place: Path) -> list[ChapterEntry]:
@@ -372,7 +387,7 @@ def list_exercises(
         state = states[e.id]
         say(
             f"  {SIGNS[state]} {e.id} {', '.join(e.names)}: {WORDS[state]}, "
-            f"{e.details.get('minutes')} min, {e.n_mistakes} mistakes",
+            f"{e.details.get('minutes')} min, check names {e.n_mistakes} mistakes",
             COLOURS.get(Status(state), "") if state in list(Status) else "yellow",
         )
 
@@ -391,12 +406,20 @@ def hint(
 ) -> None:
     """Show the next hint, or the one with this number."""
     entry = one(which)
-    if level is None:
-        level = progress.next_hint(folder(root), entry)
     try:
-        say(report.hint_text(entry, level))
+        if level is not None:
+            say(report.hint_text(entry, level))
+            return
+        place = folder(root)
+        seen = progress.read(place)["hints"].get(entry.id, 0)
+        say(report.hint_text(entry, progress.next_hint(place, entry)))
     except ValueError as error:
         raise Problem(str(error)) from None
+    if seen >= len(entry.hints):
+        say(
+            f"That was the last one, once more. `cleanlens solution {entry.id}` shows how it can be done.",
+            "dim",
+        )
 
 
 @app.command(epilog="Examples: cleanlens solution 00.1 · cleanlens solution 00.1 --diff")
@@ -406,11 +429,11 @@ def solution(
     root: Root = None,
 ) -> None:
     """Show a solution, and why it is so."""
-    from .solution import solution_text
+    from .solution import definitions_text, solution_text
 
     entry, place = one(which), folder(root)
     try:
-        text = solution_text(entry, place)
+        text = definitions_text(entry, place) if diff else solution_text(entry, place)
     except FileNotFoundError as error:
         raise Problem(str(error)) from None
     if diff:
@@ -444,7 +467,8 @@ def reset(
     except ValueError as error:
         raise Problem(str(error)) from None
     progress.forget(place, [e.id for e in found])
-    say(f"{chapter.title if len(found) > 1 else found[0].id} is as it was.")
+    name = chapter.title if len(found) > 1 else found[0].id
+    say(f"{name} is as it was." if kept else f"{name} was as it was shipped; nothing had to be done.")
     for path in kept:
         say(f"  your version: {path.relative_to(place)}", wrap=False)
 
@@ -475,22 +499,28 @@ def update(root: Root = None) -> None:
         say("Everything is up to date.")
 
 
-@app.command(epilog="Examples: cleanlens lab · cleanlens lab 03")
-def lab(which: Which = None, root: Root = None) -> None:
-    """Open JupyterLab on a chapter."""
+@app.command(
+    epilog="Examples: cleanlens lab · cleanlens lab 03 · cleanlens lab 03 -- --no-browser --port 8899",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def lab(context: typer.Context, which: Which = None, root: Root = None) -> None:
+    """Open JupyterLab on a chapter. Options that are not ours are JupyterLab's: --no-browser, --port 8899."""
     place = folder(root)
+    options = list(context.args)
+    if which is not None and which.startswith("-"):  # an option in the place of a chapter
+        options, which = [which, *options], None
     entry = chosen(which)[0] if which else following(place) or entries()[0]
     notebook = place / entry.chapter.notebook
     if not notebook.is_file():
         raise Problem(f"{notebook} is missing; `cleanlens update` brings it back.")
     if find_spec("jupyterlab") is None:
         raise Problem(
-            "JupyterLab is not installed: pip install 'cleanlens[notebooks]'. "
+            "JupyterLab is missing, though cleanlens asks for it: pip install jupyterlab. "
             f"Any other program for notebooks opens {notebook} as well."
         )
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks before it ends
     try:
-        command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+        command = [sys.executable, "-m", "jupyterlab", str(notebook), *options]
         ended = subprocess.Popen(
             command, cwd=place, preexec_fn=_listen if os.name == "posix" else None
         ).wait()
@@ -530,7 +560,7 @@ def site(
 ) -> None:
     """Write the solved chapters as web pages to read; runs them first, which takes minutes."""
     if find_spec("nbclient") is None:
-        raise Problem("This runs the notebooks, which needs more: pip install 'cleanlens[notebooks]'.")
+        raise Problem("This runs the notebooks, for which nbclient is missing: pip install nbclient")
     from . import site as site_module
 
     sys.exit(site_module.run(out))

@@ -269,7 +269,7 @@ def pages(
 def run(out: Path | None = None, only: str = "") -> int:
     """Write the course to `out` (default: the folder site). 0 when every chapter ran, 1 when one failed.
 
-    `only` is the id of a chapter to write alone. Needs the notebook extras: pip install "cleanlens[notebooks]".
+    `only` is the id of a chapter to write alone.
     """
     from nbclient.exceptions import CellExecutionError
 
