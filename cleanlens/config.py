@@ -146,7 +146,9 @@ class HookedTransformerConfig:
         if self.use_qk_norm and self.positional_embedding_type != "rotary":
             raise ValueError("config: use_qk_norm is built for rotary attention only")
         if self.parallel_attn_mlp and (self.attn_only or self.positional_embedding_type == "shortformer"):
-            raise ValueError("config: parallel_attn_mlp needs an MLP, and positions other than a shortformer's")
+            raise ValueError(
+                "config: parallel_attn_mlp needs an MLP, and positions other than a shortformer's"
+            )
 
     def is_layer_norm_activation(self) -> bool:
         """Whether the MLP has a LayerNorm behind its activation function, as in the SoLU models."""

@@ -236,7 +236,9 @@ class HookedRootModule(nn.Module):
             chosen = [n for n in self.hook_dict if name(n)]
             inactive = self.inactive_hooks()
             # "Everything" does not mean those; a function that selects nothing else does.
-            return [self.hook_dict[n] for n in chosen if n not in inactive] or [self.hook_dict[n] for n in chosen]
+            return [self.hook_dict[n] for n in chosen if n not in inactive] or [
+                self.hook_dict[n] for n in chosen
+            ]
         if name not in self.hook_dict:
             closest = difflib.get_close_matches(name, self.hook_dict, n=1, cutoff=0.0)
             hint = f"the closest is {closest[0]!r}. " if closest else ""

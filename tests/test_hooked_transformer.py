@@ -138,7 +138,9 @@ def test_a_full_cache_has_an_optional_hook_when_asked(
     name = f"blocks.0.{OPTIONAL_HOOKS[option]}"
     logits, cache = model.run_with_cache(tokens)
     assert name not in cache
-    assert name not in model.run_with_cache(tokens, names_filter=lambda n: True)[1]  # everything of a full cache
+    assert (
+        name not in model.run_with_cache(tokens, names_filter=lambda n: True)[1]
+    )  # everything of a full cache
     getattr(model, f"set_{option}")(True)
     also, full = model.run_with_cache(tokens)
     getattr(model, f"set_{option}")(False)

@@ -7,17 +7,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from einops import rearrange
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
+from cleanlens.loading.tables import by_table
 
-# Hugging Face's name within layer N -> ours. The attention's matrices are in `convert`.
+# Hugging Face's name within layer N -> ours; keys and values of a group of heads have names of their own.
 BLOCK_NAMES = {
     "input_layernorm.weight": "ln1.w",
+    **{f"self_attn.{hf}_proj.weight": f"attn.{W}" for hf, W in zip("qkvo", ("W_Q", "_W_K", "_W_V", "W_O"))},
+    **{f"self_attn.{hf}_proj.bias": f"attn.{b}" for hf, b in zip("qkvo", ("b_Q", "_b_K", "_b_V", "b_O"))},
     "self_attn.q_norm.weight": "attn.q_norm.w",
     "self_attn.k_norm.weight": "attn.k_norm.w",
-    "self_attn.o_proj.bias": "attn.b_O",
     "post_attention_layernorm.weight": "ln2.w",
     "mlp.gate_proj.weight": "mlp.W_gate",
     "mlp.gate_proj.bias": "mlp.b_gate",
@@ -26,9 +27,23 @@ BLOCK_NAMES = {
     "mlp.down_proj.weight": "mlp.W_out",
     "mlp.down_proj.bias": "mlp.b_out",
 }
-HEADS = {"q": "Q", "k": "_K", "v": "_V"}  # grouped keys and values are parameters of their own
-NOT_WEIGHTS = re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq")  # that old files carry
+NAMES = {
+    "embed_tokens.weight": "embed.W_E",
+    "norm.weight": "ln_final.w",
+    "lm_head.weight": "unembed.W_U",
+}
+NOT_WEIGHTS = re.compile(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # that old files carry
 TIED = False  # when config.json does not say
+OPTIONAL = (
+    "unembed.b_U",
+    "attn.b_Q",
+    "attn._b_K",
+    "attn._b_V",
+    "attn.b_O",
+    "mlp.b_gate",
+    "mlp.b_in",
+    "mlp.b_out",
+)
 
 
 def config(hf: dict[str, Any]) -> HookedTransformerConfig:
@@ -90,7 +105,11 @@ def rotary(hf: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a kind of scaling that is not built.
     """
-    rope = {"rope_theta": hf.get("rope_theta"), **(hf.get("rope_scaling") or {}), **(hf.get("rope_parameters") or {})}
+    rope = {
+        "rope_theta": hf.get("rope_theta"),
+        **(hf.get("rope_scaling") or {}),
+        **(hf.get("rope_parameters") or {}),
+    }
     kind = rope.get("rope_type", rope.get("type", "default"))
     fields: dict[str, Any] = {"rotary_base": float(rope["rope_theta"] or 10000.0)}
     if kind == "llama3":
@@ -123,31 +142,5 @@ def convert(
         KeyError: these families have no weight of this name.
     """
     name = name.removeprefix("model.")
-    if NOT_WEIGHTS.fullmatch(name):
-        return
-    block = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
-    if block is None:
-        if name == "embed_tokens.weight" and tied:
-            yield "unembed.W_U", tensor.T
-        names = {"embed_tokens.weight": "embed.W_E", "norm.weight": "ln_final.w", "lm_head.weight": "unembed.W_U"}
-        yield names[name], tensor.T if name == "lm_head.weight" else tensor
-        return
-    layer, rest = int(block.group(1)), block.group(2)
-    if layer >= cfg.n_layers:  # first_n_layers leaves these out
-        return
-    part = re.fullmatch(r"self_attn\.([qkv])_proj\.(weight|bias)", rest)
-    if part is not None:
-        underscore, letter = HEADS[part.group(1)].rpartition("_")[1:]
-        shape = "(head d_head) d_model -> head d_model d_head"
-        if part.group(2) == "bias":
-            shape = "(head d_head) -> head d_head"
-        weight_or_bias = "W" if part.group(2) == "weight" else "b"
-        yield (
-            f"blocks.{layer}.attn.{underscore}{weight_or_bias}_{letter}",
-            rearrange(tensor, shape, d_head=cfg.d_head),
-        )
-    elif rest == "self_attn.o_proj.weight":
-        W_O = rearrange(tensor, "d_model (head d_head) -> head d_head d_model", d_head=cfg.d_head)
-        yield f"blocks.{layer}.attn.W_O", W_O
-    else:
-        yield f"blocks.{layer}.{BLOCK_NAMES[rest]}", tensor.T if tensor.ndim == 2 else tensor
+    if not NOT_WEIGHTS.fullmatch(name):
+        yield from by_table(name, tensor, cfg, tied, NAMES, r"layers\.", BLOCK_NAMES)
