@@ -90,8 +90,8 @@ class Attention(nn.Module):
     def forward(
         self,
         query_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
-        key_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
-        value_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
+        key_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos group d_model"],
+        value_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos group d_model"],
         past_kv: LayerKeyValueCache | None = None,
         mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:

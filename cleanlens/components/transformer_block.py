@@ -10,6 +10,7 @@ from cleanlens.key_value_cache import LayerKeyValueCache
 
 Resid = Float[Tensor, "batch pos d_model"]
 PerHead = Float[Tensor, "batch pos head d_model"]
+PerGroup = Float[Tensor, "batch pos key_value_head d_model"]  # as many as heads, unless groups of them share
 
 
 class AttnOnlyBlock(nn.Module):
@@ -38,7 +39,7 @@ class AttnOnlyBlock(nn.Module):
         attn_out = self.hook_attn_out(self.attn(*self.attn_inputs(resid_pre), past_kv, mask))
         return self.hook_resid_post(resid_pre + attn_out)
 
-    def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
+    def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerGroup, PerGroup]:
         """What queries, keys and values are made from: one tensor for all heads, unless somebody (a hook, or
         cfg for the cache) wants a residual stream for each."""
         q_k_v = (self.hook_q_input, self.hook_k_input, self.hook_v_input)
@@ -64,7 +65,7 @@ class AttnOnlyBlock(nn.Module):
         return self.ln1(q_input), self.ln1(k_input), self.ln1(v_input)
 
 
-def _one_per_head(resid: Resid | PerHead, n_heads: int) -> PerHead:
+def _one_per_head(resid: Resid | PerHead, n_heads: int) -> Float[Tensor, "batch pos n d_model"]:
     """A copy for each head, because a hook may edit one in place."""
     return resid.clone() if resid.ndim == 4 else resid[:, :, None].repeat(1, 1, n_heads, 1)
 
