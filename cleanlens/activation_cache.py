@@ -129,6 +129,10 @@ class ActivationCache:
         """A cached activation at these positions."""
         return pos_slice.apply(self[key], dim=pos_dim(self.full_name(key)))
 
+    def _reads_mid(self, mlp_input: bool) -> bool:
+        """Whether what is read is behind the layer's attention; a parallel block's MLP reads what stands before it."""
+        return mlp_input and not self.model.cfg.parallel_attn_mlp
+
     def _resid_before(self, layer: int, pos_slice: Slice) -> Tensor:
         """The residual stream that enters this layer; for n_layers, what leaves the last."""
         return self._at(("resid_post", layer - 1) if layer else ("resid_pre", 0), pos_slice)
@@ -176,7 +180,7 @@ class ActivationCache:
         for i in range(last + 1):
             stack.append(self._resid_before(i, pos_slice))
             labels.append("final_post" if i == self.model.cfg.n_layers else f"{i}_pre")
-            if (incl_mid and i < last) or (mlp_input and i == last):
+            if (incl_mid and i < last) or (self._reads_mid(mlp_input) and i == last):
                 stack.append(self._at(("resid_mid", i), pos_slice))
                 labels.append(f"{i}_mid")
         return self._finish(stack, labels, last, mlp_input, apply_ln, pos_slice, return_labels)
@@ -207,7 +211,7 @@ class ActivationCache:
                 keys.append((f"{i}_attn_out", ("attn_out", i)))
             if mode in ("all", "mlp") and not self.model.cfg.attn_only:
                 keys.append((f"{i}_mlp_out", ("mlp_out", i)))
-        if mlp_input and mode in ("all", "attn"):
+        if self._reads_mid(mlp_input) and mode in ("all", "attn"):
             keys.append((f"{last}_attn_out", ("attn_out", last)))
         stack = [self._at(key, pos_slice) for _, key in keys]
         labels = [label for label, _ in keys]
@@ -309,8 +313,9 @@ class ActivationCache:
     ) -> Stack | tuple[Stack, list[str]]:
         """Every head, every neuron (or MLP), embed, pos_embed and the summed biases: nothing is left out."""
         last, pos_slice = self._layer(layer), Slice.unwrap(pos_slice)
+        reads_mid = self._reads_mid(mlp_input)
         stack, labels = self.stack_head_results(
-            last + int(mlp_input), pos_slice=pos_slice, return_labels=True
+            last + int(reads_mid), pos_slice=pos_slice, return_labels=True
         )
         parts = [stack]
         if not self.model.cfg.attn_only:
@@ -319,7 +324,7 @@ class ActivationCache:
             parts.append(neurons)
             labels = labels + neuron_labels
         embeds, embed_labels = self.decompose_resid(0, pos_slice=pos_slice, return_labels=True)
-        bias = self.model.accumulated_bias(last, mlp_input, include_mlp_biases=expand_neurons)
+        bias = self.model.accumulated_bias(last, reads_mid, include_mlp_biases=expand_neurons)
         parts += [embeds, bias.expand_as(embeds[:1])]
         labels = [*labels, *embed_labels, "bias"]
         return self._finish(

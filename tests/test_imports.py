@@ -25,6 +25,7 @@ FLOORS = {
     "weights": 2,
     "weight_processing": 2,
     "hooked_transformer": 3,
+    "hooked_encoder": 3,
     "loading": 4,
     "loading_from_pretrained": 5,
     "patching": 5,

@@ -1,4 +1,5 @@
-"""How closely a model agrees with `transformers`, stage by stage: `python -m cleanlens.parity gpt2-demo`.
+"""How closely a model agrees with `transformers`, stage by stage: `python -m cleanlens.parity gpt2-demo`, or for tiny
+random models of every family `python -m cleanlens.parity --family all`.
 
 Both read the same tokens. The reference computes in float64 and we in float64 and in float32, so that what is
 measured is our error alone. At every stage the largest difference is given in standard deviations of the
@@ -23,9 +24,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from cleanlens.hooked_encoder import HookedEncoder
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import find_model, gpt2
+from cleanlens.loading import FAMILIES, find_model
 from cleanlens.loading.files import read_config
+from cleanlens.parity.families import LAYOUTS, StayWide, tiny
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 5e-5}
 # Backpropagation through 4 layers of float32 rounds more often than the forward pass: measured up to 4e-4 apart from
@@ -84,9 +87,11 @@ def parity(
     from transformers import AutoModelForCausalLM
 
     folder, _ = find_model(model_name)
-    if read_config(folder).get("model_type") != "gpt2":
+    kind = read_config(folder).get("model_type")
+    if kind not in LAYOUTS or kind == "bert":
         raise ValueError(
-            f"{model_name!r} is not in the GPT-2 layout, so transformers has no such model to compare with"
+            f"{model_name!r} has the model_type {kind!r}, so there is no model of transformers to compare with; there "
+            f"is for {', '.join(LAYOUTS)} (bert: only --family bert)"
         )
     theirs: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     rows, tokens = [], None
@@ -99,6 +104,20 @@ def parity(
     return rows
 
 
+def family_parity(
+    name: str, dtypes: Sequence[torch.dtype] = (torch.float64, torch.float32)
+) -> list[Agreement]:
+    """`compare` for a tiny random model of a family, a key of `families.TINY`."""
+    theirs = tiny(name)
+    kind = HookedEncoder if name == "bert" else HookedTransformer
+    rows = []
+    for dtype in dtypes:
+        with contextlib.redirect_stdout(io.StringIO()):
+            ours = kind.from_pretrained_no_processing(hf_model=theirs, dtype=dtype, device="cpu")
+        rows += compare(theirs, ours)
+    return rows
+
+
 def compare(
     hf_model: Any,
     model: HookedTransformer,
@@ -106,7 +125,7 @@ def compare(
     tokens: Tensor | None = None,
     attention_mask: Tensor | None = None,
 ) -> list[Agreement]:
-    """Every stage of a hooked transformer against the same stage of a `GPT2LMHeadModel`.
+    """Every stage of a hooked transformer against the same stage of a model of `transformers`.
 
     Args:
         hf_model: made with `attn_implementation="eager"`. It is left as it was.
@@ -119,21 +138,34 @@ def compare(
         tokens = random_tokens(model)
     mask = torch.ones_like(tokens) if attention_mask is None else attention_mask
     reference = _reference(copy.deepcopy(hf_model).double().eval(), model, tokens, mask)
+    possible = _possible_flags(model)
     errors: dict[tuple[str, str], float] = {}
     for processing in processings:
-        flags = PROCESSINGS[processing]
+        flags = tuple(flag for flag in PROCESSINGS[processing] if flag in possible)
+        if PROCESSINGS[processing] and not flags:
+            continue
         processed = copy.deepcopy(model)
-        processed.process_weights_(**{flag: flag in flags for flag in FLAGS})
+        if flags:
+            processed.process_weights_(**{flag: flag in flags for flag in FLAGS})
         ours = _ours(processed, tokens, mask)
         for probe in reference:
             if flags and probe.stage == "gradients of weights":
                 continue  # other weights have other gradients
-            error = _error(probe, ours[probe.key], mask, flags)
+            error = _error(probe, sum(ours[key] for key in probe.key.split("+")), mask, flags)
             entry = (probe.stage, processing)
             errors[entry] = max(errors.get(entry, 0.0), error, key=_nan_is_largest)
     stages = list(dict.fromkeys(probe.stage for probe in reference))
     ordered = sorted(errors.items(), key=lambda item: stages.index(item[0][0]))
     return [Agreement(stage, processing, model.cfg.dtype, error) for (stage, processing), error in ordered]
+
+
+def _possible_flags(model: Any) -> tuple[str, ...]:
+    """What can be done to the weights of this model at all."""
+    if isinstance(model, HookedEncoder):
+        return ()
+    if model.cfg.positional_embedding_type == "rotary" or model.cfg.n_key_value_heads is not None:
+        return tuple(flag for flag in FLAGS if flag != "refactor_factored_attn_matrices")
+    return FLAGS
 
 
 def random_tokens(model: HookedTransformer, batch: int = 3, length: int = 64) -> Tensor:
@@ -160,15 +192,18 @@ class Probe:
     """One tensor of the reference, and the name under which we have it."""
 
     stage: str
-    key: str
+    key: str  # several, joined by "+", where ours is their sum
     value: Tensor
     unit: Tensor  # what is compared is divided by it
 
 
 def _reference(hf_model: Any, model: HookedTransformer, tokens: Tensor, mask: Tensor) -> list[Probe]:
-    """What transformers' GPT-2 computes, taken by forward hooks on its own modules."""
+    """What transformers computes, taken by hooks on its own modules."""
+    kind = hf_model.config.model_type
+    layout, is_encoder = LAYOUTS[kind], isinstance(model, HookedEncoder)
     # The two uses of a tied embedding have a gradient each.
-    hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.detach().clone())
+    unembedding = hf_model.get_output_embeddings()
+    unembedding.weight = torch.nn.Parameter(unembedding.weight.detach().clone())
     seen: dict[tuple[str, str], Tensor] = {}
 
     def watch(module: Any, stage: str, key: str) -> None:
@@ -178,25 +213,36 @@ def _reference(hf_model: Any, model: HookedTransformer, tokens: Tensor, mask: Te
 
         module.register_forward_hook(hook)
 
-    watch(hf_model.transformer.drop, "embed", "blocks.0.hook_resid_pre")
-    for i, block in enumerate(hf_model.transformer.h):
-        watch(block.attn, f"{i} attention", f"blocks.{i}.hook_attn_out")
-        watch(block.mlp, f"{i} MLP", f"blocks.{i}.hook_mlp_out")
-        watch(block, f"{i} residual", f"blocks.{i}.hook_resid_post")
+    def watch_input(module: Any, args: Any, kwargs: Any) -> Any:
+        embed = args[0] if args else kwargs["hidden_states"]
+        embed.retain_grad()
+        seen["embed", "blocks.0.hook_resid_pre"] = embed
+
+    layers = hf_model.get_submodule(layout.layers)
+    layers[0].register_forward_pre_hook(watch_input, with_kwargs=True)
+    for i, block in enumerate(layers):
+        watch(block.get_submodule(layout.attention), f"{i} attention", f"blocks.{i}.hook_attn_out")
+        watch(block.get_submodule(layout.mlp), f"{i} MLP", f"blocks.{i}.hook_mlp_out")
+        watch(block, f"{i} residual", f"blocks.{i}.hook_{'normalized_' if is_encoder else ''}resid_post")
 
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     counted = mask.clone()
     counted[:, 1:] *= mask[:, :-1]  # nothing is predicted from padding
     labels = tokens.masked_fill(counted == 0, -100)[:, 1:]
-    with torch.enable_grad():
-        logits = hf_model(tokens, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    options = {} if is_encoder else {"use_cache": False, "position_ids": positions}
+    with torch.enable_grad(), StayWide():
+        logits = hf_model(tokens, attention_mask=mask, **options).logits
         # Not transformers' own loss, which is in float32 whatever the model is in.
-        loss = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels)
+        if is_encoder:
+            loss = _masked_loss(logits, tokens, mask)
+        else:
+            loss = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels)
         if tokens.shape[1] > 1:
             loss.backward()
 
     def probe(stage: str, key: str, value: Tensor) -> Probe:
-        return Probe(stage, key, value.detach(), value.detach()[mask.bool()].std())
+        value = value.detach().reshape(*tokens.shape, -1)  # OPT's MLP has batch and position in one axis
+        return Probe(stage, key, value, value[mask.bool()].std())
 
     probes = [probe(stage, key, value) for (stage, key), value in seen.items()]
     probes.append(probe("logits", "logits", logits))
@@ -208,19 +254,44 @@ def _reference(hf_model: Any, model: HookedTransformer, tokens: Tensor, mask: Te
             assert value.grad is not None
             probes.append(probe("gradients of residuals", f"{key}_grad", value.grad))
     for name, weight in hf_model.named_parameters():
-        for key, part in gpt2.convert(name, weight.grad, model.cfg, tied=False):
+        if weight.grad is None:
+            continue
+        keys: dict[int, list[str]] = {}  # one weight of theirs may be several of ours
+        parts: dict[int, Tensor] = {}
+        for key, part in FAMILIES[kind].convert(name, weight.grad, model.cfg, tied=False):
+            keys.setdefault(part.data_ptr(), []).append(key)
+            parts[part.data_ptr()] = part
+        for place, part in parts.items():
             # In units of the whole tensor: the part of b_K is zero, a softmax does not see it.
-            probes.append(Probe("gradients of weights", key, part, weight.grad.std()))
+            unit = _unit_of_gradient(name, weight.grad, hf_model)
+            probes.append(Probe("gradients of weights", "+".join(keys[place]), part, unit))
     return probes
+
+
+def _unit_of_gradient(name: str, gradient: Tensor, hf_model: Any) -> Tensor:
+    """The gradient's standard deviation; for the bias of keys, which no softmax sees, that of the queries' bias."""
+    for key, query in (("k_proj.bias", "q_proj.bias"), ("key.bias", "query.bias")):
+        if name.endswith(key):
+            return hf_model.get_parameter(name.removesuffix(key) + query).grad.std()
+    return gradient.std()
+
+
+def _masked_loss(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+    """How well an encoder says which token is where, in nats."""
+    return F.cross_entropy(logits.transpose(1, 2), tokens.masked_fill(mask == 0, -100))
 
 
 def _ours(model: HookedTransformer, tokens: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """Everything a run of ours computes: activations, their gradients (`..._grad`), weights' gradients."""
     cache, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
     with model.hooks(fwd, bwd), torch.enable_grad():
-        cache["logits"] = model(tokens, attention_mask=mask)
+        if isinstance(model, HookedEncoder):
+            cache["logits"] = model(tokens, one_zero_attention_mask=mask)
+        else:
+            cache["logits"] = model(tokens, attention_mask=mask)
         if tokens.shape[1] > 1:
-            cache["loss"] = model.loss_fn(cache["logits"], tokens, mask)
+            loss_fn = _masked_loss if isinstance(model, HookedEncoder) else model.loss_fn
+            cache["loss"] = loss_fn(cache["logits"], tokens, mask)
             cache["loss"].backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
     return {**cache, **gradients}
