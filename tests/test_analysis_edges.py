@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import random_model, random_tokens
 from torch import Tensor
 
 from cleanlens import HookedTransformer
@@ -20,7 +21,6 @@ from cleanlens.analysis import (
 )
 from cleanlens.analysis.circuits import random_scores
 from cleanlens.analysis.edges import sender_outputs
-from helpers import random_model, random_tokens
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt2": {},
@@ -34,7 +34,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "gated_mlp": True,
         "act_fn": "silu",
     },
-    "parallel": {"parallel_attn_mlp": True, "positional_embedding_type": "rotary", "rotary_dim": 4, "d_head": 6},
+    "parallel": {
+        "parallel_attn_mlp": True,
+        "positional_embedding_type": "rotary",
+        "rotary_dim": 4,
+        "d_head": 6,
+    },
     "bidirectional": {"attention_dir": "bidirectional"},
     "one layer": {"n_layers": 1},
 }
@@ -152,7 +157,10 @@ def test_integrated_gradients_are_the_mean_of_gradients_along_the_line(model: Ho
                     x[:, :, index] += sign * eps * (z_clean[0] - z_corrupted[0])
                     return x
 
-                hooks = [("blocks.0.hook_resid_pre", lambda x, hook, start=start: start.clone()), (place.hook, edit)]
+                hooks = [
+                    ("blocks.0.hook_resid_pre", lambda x, hook, start=start: start.clone()),
+                    (place.hook, edit),
+                ]
                 values.append(difference(model.run_with_hooks(clean, fwd_hooks=hooks)).mean())
             expected[index] += (values[0] - values[1]) / (2 * eps) / steps
     first = len(graph.receivers[0].labels)
@@ -198,7 +206,11 @@ def test_best_and_connected_edges() -> None:
     known = EdgeScores(graph, scores)
     assert known.top(2) == [("embed -> L0H0 q", 9.0), ("embed -> L0H1 v", 5.0)]
     assert graph.names(best_edges(known, 2)) == ["embed -> L0H0 q", "embed -> L0H1 v"]
-    assert set(graph.names(connected_edges(known, 3))) == {"L1H2 -> logits", "L0H1 -> L1H2 k", "embed -> L0H1 v"}
+    assert set(graph.names(connected_edges(known, 3))) == {
+        "L1H2 -> logits",
+        "L0H1 -> L1H2 k",
+        "embed -> L0H1 v",
+    }
     assert best_edges(known, graph.n_edges).equal(graph.exists)
     assert connected_edges(known, graph.n_edges).equal(graph.exists)
     assert not best_edges(known, 0).any()
@@ -221,7 +233,10 @@ def test_faithfulness_goes_from_nothing_to_everything(kind: Any) -> None:
     assert curve.completeness[-1].mean == pytest.approx(0, abs=1e-9)
     # One point by hand.
     keep = best_edges(scores, curve.sizes[1])
-    m = [difference(run_circuit(model, clean, ablated, c)).mean().item() for c in (keep, scores.graph.exists, [])]
+    m = [
+        difference(run_circuit(model, clean, ablated, c)).mean().item()
+        for c in (keep, scores.graph.exists, [])
+    ]
     assert curve.faithfulness[1].mean == pytest.approx((m[0] - m[2]) / (m[1] - m[2]))
     fractions, means = curve.fractions, [e.mean for e in curve.faithfulness]
     by_hand = fractions[0] * means[0] + sum(
@@ -303,7 +318,9 @@ def hand_built_induction(d_vocab: int = 11, n_ctx: int = 16) -> HookedTransforme
 def test_the_hand_built_induction_circuit_is_found_edge_by_edge() -> None:
     model = hand_built_induction()
     clean = torch.tensor([[0, 3, 7, 2, 5, 3], [0, 4, 1, 8, 6, 4]])  # position 0 has no previous token
-    corrupted = torch.tensor([[0, 9, 7, 2, 5, 3], [0, 10, 1, 8, 6, 4]])  # the present token was not there before
+    corrupted = torch.tensor(
+        [[0, 9, 7, 2, 5, 3], [0, 10, 1, 8, 6, 4]]
+    )  # the present token was not there before
     answers = torch.tensor([7, 1])
     assert (model(clean)[:, -1].argmax(-1) == answers).all()
 

@@ -1,11 +1,11 @@
 """Analyses in one call: which edges carry a behaviour, what each layer would say, who writes the answer.
 
-    edges         the model as a graph of senders and receivers; attribution (EAP, EAP-IG) and exact patching of edges
-    circuits      circuits from scores, running one alone, how faithful it is at every size
-    lens          the logit lens
-    attribution   what each component, head or neuron adds to a logit
-    examples      the texts on which something is most active
-    uncertainty   means with bootstrap intervals and permutation p-values, for sweeps with one value per prompt
+edges         the model as a graph of senders and receivers; attribution (EAP, EAP-IG) and exact patching of edges
+circuits      circuits from scores, running one alone, how faithful it is at every size
+lens          the logit lens
+attribution   what each component, head or neuron adds to a logit
+examples      the texts on which something is most active
+uncertainty   means with bootstrap intervals and permutation p-values, for sweeps with one value per prompt
 """
 
 from cleanlens.analysis.attribution import DirectAttribution, direct_logit_attribution

@@ -72,12 +72,12 @@ def direct_logit_attribution(
     Args:
         cache: everything of a run (`model.run_with_cache(tokens)`).
         answers, wrong_answers: a token or a text that is one, for all prompts, or one for each.
-        by: "component": embeddings, each layer's attention and MLP; "head": each head, and all else as "remainder";
-            "neuron": each MLP neuron; "position": for all heads together, what is brought from each position.
+        by: "component": embeddings, each layer's attention and MLP; "head": each head, "neuron": each MLP neuron, and all
+            else as "remainder"; "position": for all heads together, what is brought from each position.
         pos: where the answer is read.
 
     Returns:
-        Shares that add up to the logit (less b_U and, by head, neuron or position, less what is not of that kind).
+        Shares that add up to the logit, less b_U and the final LayerNorm's bias; by position, to what attention brings.
 
     Raises:
         ValueError: another `by`.
@@ -87,11 +87,15 @@ def direct_logit_attribution(
     elif by == "head":
         stack, labels = cache.stack_head_results(pos_slice=pos, return_labels=True, incl_remainder=True)
     elif by == "neuron":
-        stack, labels = cache.stack_neuron_results(layer=-1, pos_slice=pos, return_labels=True)
+        stack, labels = cache.stack_neuron_results(
+            layer=None, pos_slice=pos, return_labels=True, incl_remainder=True
+        )
     elif by == "position":
         stack, labels = _positions(cache, pos)
     else:
-        raise ValueError(f'direct_logit_attribution: by = {by!r}; expected "component", "head", "neuron" or "position"')
+        raise ValueError(
+            f'direct_logit_attribution: by = {by!r}; expected "component", "head", "neuron" or "position"'
+        )
     shares = cache.logit_attrs(stack, answers, wrong_answers, pos_slice=pos, has_batch_dim=True)
     unit = "logit" if wrong_answers is None else "logit difference"
     return DirectAttribution(shares.reshape(len(labels), -1).cpu(), list(labels), unit)

@@ -174,7 +174,9 @@ class FaithfulnessCurve:
             }
         )
 
-    def plot(self, *others: "FaithfulnessCurve", title: str = "How much of the behaviour a circuit shows") -> Any:
+    def plot(
+        self, *others: "FaithfulnessCurve", title: str = "How much of the behaviour a circuit shows"
+    ) -> Any:
         """This curve, and others beside it, with their intervals."""
         import plotly.graph_objects as go
 
@@ -226,14 +228,18 @@ def faithfulness_curve(
     sizes = sorted({max(1, round(fraction * graph.n_edges)) for fraction in fractions})
     choose = connected_edges if connected else best_edges
     circuits = torch.stack([choose(scores, n, by_size) for n in sizes])
-    wanted = torch.cat([graph.exists[None], torch.zeros_like(graph.exists)[None], circuits, graph.exists & ~circuits])
+    wanted = torch.cat(
+        [graph.exists[None], torch.zeros_like(graph.exists)[None], circuits, graph.exists & ~circuits]
+    )
     runs = run_circuits(model, tokens, ablated, wanted, graph)
     values = [
         measured(metric, logits)
         for logits in tqdm(runs, total=len(wanted), desc="running circuits", delay=2, leave=False)
     ]
     if values[0].ndim != 1:
-        raise ValueError("faithfulness_curve: the metric must give one number per prompt [batch], for the intervals")
+        raise ValueError(
+            "faithfulness_curve: the metric must give one number per prompt [batch], for the intervals"
+        )
     whole, nothing, *rest = values
     span = (whole - nothing).mean()
     if span.abs() < 1e-6 * max(1.0, whole.abs().max().item()):

@@ -46,7 +46,9 @@ class Graph:
     def __init__(self, model: "HookedTransformer"):
         cfg = model.cfg
         if not hasattr(model, "ln_final") or not hasattr(model, "blocks") or not hasattr(model, "unembed"):
-            raise ValueError(f"Graph: {type(model).__name__} is no decoder whose blocks add to a residual stream")
+            raise ValueError(
+                f"Graph: {type(model).__name__} is no decoder whose blocks add to a residual stream"
+            )
         self.senders = [Place("blocks.0.hook_resid_pre", ["embed"], -1)]
         self.receivers: list[Place] = []
         for layer, block in enumerate(model.blocks):
@@ -59,7 +61,9 @@ class Graph:
                 self.receivers.append(Place(name, [f"{label} {letter}" for label in labels], 2 * layer))
             self.senders.append(Place(f"blocks.{layer}.attn.hook_result", heads, 2 * layer))
             if hasattr(block, "mlp"):
-                reads = 2 * layer + hasattr(block, "hook_resid_mid")  # a parallel block's MLP reads what attention reads
+                reads = 2 * layer + hasattr(
+                    block, "hook_resid_mid"
+                )  # a parallel block's MLP reads what attention reads
                 self.receivers.append(Place(f"blocks.{layer}.hook_mlp_in", [f"L{layer} mlp"], reads))
                 self.senders.append(Place(f"blocks.{layer}.hook_mlp_out", [f"L{layer} mlp"], 2 * layer + 1))
         last = cfg.n_layers - 1
@@ -95,7 +99,9 @@ class Graph:
             (receiver, self.receiver_labels, "receiver"),
         ):
             if label not in known:
-                raise KeyError(f"{name!r}: no {what} {label!r}; there are {', '.join(known[:4])} … {known[-1]}")
+                raise KeyError(
+                    f"{name!r}: no {what} {label!r}; there are {', '.join(known[:4])} … {known[-1]}"
+                )
         index = self.sender_labels.index(sender), self.receiver_labels.index(receiver)
         if not self.exists[index]:
             raise KeyError(f"{name!r}: {receiver} reads the residual stream before {sender} writes to it")
@@ -208,9 +214,7 @@ def sender_outputs(
     def keep(activation: Tensor, hook: HookPoint) -> None:
         outputs.extend(activation.unbind(2) if activation.ndim == 4 else [activation])
 
-    model.run_with_hooks(
-        tokens, return_type=None, fwd_hooks=[(place.hook, keep) for place in graph.senders]
-    )
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(place.hook, keep) for place in graph.senders])
     return torch.stack(outputs)
 
 
@@ -279,7 +283,9 @@ def _run_together(
 ) -> tuple[Float[Tensor, "batch pos d_vocab"], ...]:
     n, batch = len(cut), len(tokens)
     cut = cut.to(ablated.device).to(ablated.dtype)
-    excess: list[Tensor] = []  # per sender so far: what it writes more than when ablated, [circuit batch pos d_model]
+    excess: list[
+        Tensor
+    ] = []  # per sender so far: what it writes more than when ablated, [circuit batch pos d_model]
 
     def write(activation: Tensor, hook: HookPoint) -> None:
         runs = activation.unflatten(0, (n, batch))
@@ -297,7 +303,9 @@ def _run_together(
         columns[place.hook] = first, first + len(place.labels)
         first += len(place.labels)
     # With one layer the logits' place is the block's own; its senders' hooks fire before it, as in the forward.
-    hooks = [(place.hook, write) for place in graph.senders] + [(place.hook, read) for place in graph.receivers]
+    hooks = [(place.hook, write) for place in graph.senders] + [
+        (place.hook, read) for place in graph.receivers
+    ]
     return model.run_with_hooks(tokens.repeat(n, 1), fwd_hooks=hooks).split(batch)
 
 

@@ -27,7 +27,10 @@ class Example:
     activations: Float[Tensor, " pos"]
 
     def __str__(self) -> str:
-        before, after = "".join(self.tokens[max(0, self.pos - 12) : self.pos]), self.tokens[self.pos + 1 :][:4]
+        before, after = (
+            "".join(self.tokens[max(0, self.pos - 12) : self.pos]),
+            self.tokens[self.pos + 1 :][:4],
+        )
         return f"{self.value:+.3f}  {before}[{self.tokens[self.pos]}]{''.join(after)}"
 
 
@@ -78,7 +81,9 @@ def max_activating_examples(
     if k < 1:
         raise ValueError(f"max_activating_examples: k = {k}; it takes at least 1")
     if hook_name not in model.hook_dict:
-        raise KeyError(f"no hook point named {hook_name!r}; model.hook_dict lists all {len(model.hook_dict)} of them")
+        raise KeyError(
+            f"no hook point named {hook_name!r}; model.hook_dict lists all {len(model.hook_dict)} of them"
+        )
     best: list[tuple[float, int, Example]] = []
     rows = tqdm(texts, desc="looking for examples", delay=2, leave=False)
     for number, (tokens, values) in enumerate(_activations(model, rows, hook_name, read, batch_size)):
@@ -91,7 +96,9 @@ def max_activating_examples(
                 heapq.heappop(best)
     if not best:
         raise ValueError("max_activating_examples: no texts were given")
-    return MaxActivatingExamples(hook_name, [example for *_, example in sorted(best, key=lambda b: (-b[0], -b[1]))])
+    return MaxActivatingExamples(
+        hook_name, [example for *_, example in sorted(best, key=lambda b: (-b[0], -b[1]))]
+    )
 
 
 def _activations(

@@ -91,7 +91,9 @@ class LogitLens:
             color_label="entropy (nats)",
         )
         best = self.logits[:, prompt].argmax(-1)
-        figure.update_traces(text=[[self.vocabulary(int(i)) for i in row] for row in best], texttemplate="%{text}")
+        figure.update_traces(
+            text=[[self.vocabulary(int(i)) for i in row] for row in best], texttemplate="%{text}"
+        )
         return figure
 
 
@@ -120,7 +122,9 @@ def logit_lens(
     tokens = model.to_tokens(input, **how_to_read) if isinstance(input, str | list) else input
     tokens = tokens if tokens.ndim == 2 else tokens[None]
     _, cache = model.run_with_cache(
-        tokens, names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_resid_post")), return_type=None
+        tokens,
+        names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_resid_post")),
+        return_type=None,
     )
     stack, labels = cache.accumulated_resid(layer=None, return_labels=True)
 

@@ -90,13 +90,17 @@ def estimate(
     values = values.detach().cpu()
     values = values if values.is_floating_point() else values.float()
     if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(f"estimate: values of shape {list(values.shape)}; the last axis must hold at least one prompt")
+        raise ValueError(
+            f"estimate: values of shape {list(values.shape)}; the last axis must hold at least one prompt"
+        )
     if not values.isfinite().all():
         raise ValueError("estimate: some values are not finite, so they have no mean")
     n = values.shape[-1]
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(n, (resamples, n), generator=generator)
-    counts = torch.zeros(resamples, n, dtype=values.dtype).scatter_add_(1, drawn, torch.ones_like(drawn, dtype=values.dtype))
+    counts = torch.zeros(resamples, n, dtype=values.dtype).scatter_add_(
+        1, drawn, torch.ones_like(drawn, dtype=values.dtype)
+    )
     means = values.mean(-1)
     resampled = values @ counts.T / n  # [*cells resample]
     edge = (1 - confidence) / 2
