@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cleanlens.config import HookedTransformerConfig
     from cleanlens.factored_matrix import FactoredMatrix
     from cleanlens.hook_points import HookedRootModule, HookPoint
+    from cleanlens.hooked_encoder import HookedEncoder
     from cleanlens.hooked_transformer import HookedTransformer
     from cleanlens.key_value_cache import HookedTransformerKeyValueCache
 
@@ -21,6 +22,7 @@ HOMES = {
     "ActivationCache": "activation_cache",
     "FactoredMatrix": "factored_matrix",
     "HookPoint": "hook_points",
+    "HookedEncoder": "hooked_encoder",
     "HookedRootModule": "hook_points",
     "HookedTransformer": "hooked_transformer",
     "HookedTransformerConfig": "config",
@@ -44,6 +46,7 @@ __all__ = [
     "ActivationCache",
     "FactoredMatrix",
     "HookPoint",
+    "HookedEncoder",
     "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",

@@ -24,7 +24,11 @@ FWD_AND_BWD: tuple[Direction, Direction] = ("fwd", "bwd")
 NamedHook = tuple[str | Callable[[str], bool], HookFunction]
 
 # Activations with a head axis between position and width: [batch pos head width].
-PER_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in")
+PER_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in", "hook_rot_q")
+PER_HEAD += (
+    "hook_rot_k",
+    *(f"{norm}.hook_{name}" for norm in ("q_norm", "k_norm") for name in ("scale", "normalized")),
+)
 
 
 @dataclass(eq=False)  # two hooks with the same function are still two hooks

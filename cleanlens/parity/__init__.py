@@ -1,5 +1,6 @@
-"""How closely a model agrees with `transformers`, stage by stage: `python -m cleanlens.parity gpt2-demo`, or for tiny
-random models of every family `python -m cleanlens.parity --family all`.
+"""How closely a model agrees with `transformers`, stage by stage: `python -m cleanlens.parity gpt2-demo`.
+
+Tiny random models of every family: `python -m cleanlens.parity --family all`.
 
 Both read the same tokens. The reference computes in float64 and we in float64 and in float32, so that what is
 measured is our error alone. At every stage the largest difference is given in standard deviations of the
@@ -23,17 +24,16 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from cleanlens.hooked_encoder import HookedEncoder
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.loading import FAMILIES, find_model
 from cleanlens.loading.files import read_config
-from cleanlens.parity.families import LAYOUTS, StayWide, tiny
+from cleanlens.parity.agreement import BOUNDS, GRADIENT_BOUNDS, Agreement
+from cleanlens.parity.families import LAYOUTS, TINY, StayWide, tiny
+from cleanlens.parity.original import original_parity
 
-BOUNDS = {torch.float64: 1e-9, torch.float32: 5e-5}
-# Backpropagation through 4 layers of float32 rounds more often than the forward pass: measured up to 4e-4 apart from
-# transformers in float32, whose own gradients are up to 2e-4 from float64 (gpt2-demo).
-GRADIENT_BOUNDS = {torch.float64: 1e-9, torch.float32: 5e-4}
 FLAGS = (
     "fold_ln",
     "center_writing_weights",
@@ -43,33 +43,6 @@ FLAGS = (
 )
 # What is done to the weights, by the name of its column in the table.
 PROCESSINGS: dict[str, tuple[str, ...]] = {"raw": (), **{flag: (flag,) for flag in FLAGS}, "all": FLAGS}
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """One entry of the table.
-
-    Attributes:
-        stage: "embed", "0 attention", "0 MLP", "0 residual", ..., "logits", "loss", "gradients of ...".
-        processing: a key of `PROCESSINGS`.
-        dtype: of our model; the reference is in float64.
-        error: the largest difference, in standard deviations of the reference.
-    """
-
-    stage: str
-    processing: str
-    dtype: torch.dtype
-    error: float
-
-    @property
-    def bound(self) -> float:
-        """The largest error that rounding explains."""
-        return (GRADIENT_BOUNDS if self.stage.startswith("gradients") else BOUNDS)[self.dtype]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the error is within the bound; NaN is not."""
-        return self.error <= self.bound
 
 
 def parity(
@@ -347,29 +320,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "model", nargs="?", default="gpt2-demo", help="embedded, alias, Hugging Face id or directory"
     )
-    name = parser.parse_args(arguments).model
+    parser.add_argument(
+        "--family",
+        help=f"instead, a tiny random model of a family: all, {', '.join(TINY)}",
+    )
+    parser.add_argument(
+        "--transformer-lens",
+        metavar="PYTHON",
+        help="with --family all: the Python of an environment that has the original library; toy models of "
+        "architectures that transformers does not have are compared with it",
+    )
+    options = parser.parse_args(arguments)
     try:
-        find_model(name)  # a mistyped name is answered before transformers is imported, which takes seconds
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        rows = parity(name)
+        if options.family is not None:
+            return _families(options.family, options.transformer_lens)
+        find_model(options.model)  # a mistyped name is answered before transformers is imported
+        _quiet()
+        rows = parity(options.model)
     except (ValueError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
+    return _report(options.model, rows)
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _report(name: str, rows: Sequence[Agreement]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 110)
     for dtype in dict.fromkeys(row.dtype for row in rows):
-        title = f"{name} in {str(dtype).removeprefix('torch.')}: largest error, in standard deviations"
+        title = f"{name} in {_short(dtype)}: largest error, in standard deviations"
         console.print(table([row for row in rows if row.dtype == dtype], title))
-    worst = max(rows, key=lambda row: _nan_is_largest(row.error / row.bound))
+    worst = _worst(rows)
     verdict = "agrees with transformers" if worst.ok else "DOES NOT agree with transformers"
     console.print(
-        f"{name} {verdict}; worst: {worst.stage} ({worst.processing}, "
-        f"{str(worst.dtype).removeprefix('torch.')}), {worst.error:.1e} of {worst.bound:.0e}"
+        f"{name} {verdict}; worst: {worst.stage} ({worst.processing}, {_short(worst.dtype)}), "
+        f"{worst.error:.1e} of {worst.bound:.0e}"
     )
     return 0 if all(row.ok for row in rows) else 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _families(wanted: str, python: str | None) -> int:
+    """One line per family, its worst stage; the whole table for a single one, or one that does not agree."""
+    if wanted != "all" and wanted not in TINY:
+        raise ValueError(f"no family {wanted!r}; there are {', '.join(TINY)}, and 'all'")
+    _quiet()
+    if wanted != "all":
+        return _report(wanted, family_parity(wanted))
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    summary = Table(title="largest error of each family, in standard deviations")
+    for column in ("family", "against", "float64", "at", "float32", "at", "compared", ""):
+        summary.add_column(column, overflow="fold")
+    results = [
+        (name, "transformers", family_parity(name))
+        for name in tqdm(TINY, desc="families", unit="family", leave=False)
+    ]
+    if python is not None:
+        console.print("The original library computes the toy models ...")
+        results += [(name, "TransformerLens", rows) for name, rows in original_parity(python).items()]
+    failed = {}
+    for name, against, rows in results:
+        cells = [name, against]
+        for dtype in BOUNDS:
+            of_type = [row for row in rows if row.dtype == dtype]
+            worst = _worst(of_type) if of_type else None
+            cells += ["", ""] if worst is None else [_cell(worst), f"{worst.stage}, {worst.processing}"]
+        good = all(row.ok for row in rows)
+        summary.add_row(*cells, str(len(rows)), "agrees" if good else "[bold red]DIFFERS[/]")
+        if not good:
+            failed[name] = rows
+    console.print(summary)
+    for name, rows in failed.items():
+        _report(name, rows)
+    return 1 if failed else 0
+
+
+def _worst(rows: Sequence[Agreement]) -> Agreement:
+    return max(rows, key=lambda row: _nan_is_largest(row.error / row.bound))
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
