@@ -197,8 +197,4 @@ def test_bad_requests_are_told() -> None:
     with pytest.raises(ValueError, match="no texts were given"):
         max_activating_examples(model, [], "hook_embed", 0)
     with pytest.raises(ValueError, match=r"`read` made \[\] of it; expected \[batch pos\]"):
-
-        def read(activation: Tensor) -> Tensor:
-            return activation.sum()
-
-        max_activating_examples(model, ["a"], "hook_embed", read)
+        max_activating_examples(model, ["a"], "hook_embed", Tensor.sum)

@@ -244,7 +244,7 @@ def test_faithfulness_goes_from_nothing_to_everything(kind: Any) -> None:
     )
     assert curve.cpr == pytest.approx(by_hand)
     assert list(curve.to_pandas().edges) == curve.sizes
-    assert len(curve.plot(curve).data) == 2
+    assert len(curve.plot().data) == 1
 
 
 def test_zero_and_mean_ablation_are_what_they_say() -> None:

@@ -178,27 +178,18 @@ class FaithfulnessCurve:
         self, *others: "FaithfulnessCurve", title: str = "How much of the behaviour a circuit shows"
     ) -> Any:
         """This curve, and others beside it, with their intervals."""
-        import plotly.graph_objects as go
+        from cleanlens import plots
 
-        figure = go.Figure()
-        for curve in (self, *others):
-            means = [e.mean for e in curve.faithfulness]
-            figure.add_scatter(
-                x=curve.sizes,
-                y=means,
-                name=curve.label,
-                mode="lines+markers",
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [e.high - e.mean for e in curve.faithfulness],
-                    "arrayminus": [e.mean - e.low for e in curve.faithfulness],
-                },
+        curves = {
+            curve.label: (
+                curve.sizes,
+                [e.mean for e in curve.faithfulness],
+                [e.low for e in curve.faithfulness],
+                [e.high for e in curve.faithfulness],
             )
-        figure.update_layout(title=title, yaxis_title="faithfulness")
-        figure.update_xaxes(title="edges in the circuit", type="log")
-        figure.add_hline(y=1, line_dash="dot")
-        return figure
+            for curve in (self, *others)
+        }
+        return plots.intervals(curves, title, "edges in the circuit", "faithfulness", log_x=True, target=1)
 
 
 def faithfulness_curve(
