@@ -6,18 +6,21 @@ exchanged the same functions test what is necessary (noising). Heimersheim & Nan
 interpret activation patching", section 2.
 
 `get_act_patch_*(model, corrupted_tokens, clean_cache, patching_metric)` patch one place at a time and return
-the metric for each: `patching_metric` maps logits `[batch pos d_vocab]` to a number.
+the metric for each: `patching_metric` maps logits `[batch pos d_vocab]` to a number. Several metrics are measured in
+one pass when they come as `{name: metric}`. With `reduce="none"` a metric gives one number per prompt `[batch]`, and so
+does the result, on its last axis, for `cleanlens.analysis.estimate` to say how sure the means are.
 
 Path patching changes what one head sends to chosen receivers only, all other heads being held at their
 values (Wang et al. 2022, "Interpretability in the Wild", section 3.1).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
 Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Any]
+Metrics = Metric | Mapping[str, Metric]  # several at once: the result is a dict of what each would give alone
+Reduce = Literal["none", "mean"] | None
 Index = Sequence[int]
 PatchSetter = Callable[[Tensor, Index, Tensor], Tensor]
 
@@ -154,12 +159,13 @@ def sweep(
     model: "HookedTransformer",
     corrupted_tokens: Int[Tensor, "batch pos"],
     clean_cache: ActivationCache,
-    patching_metric: Metric,
+    patching_metric: Metrics,
     patch_setter: PatchSetter,
     activation_name: str,
     index_axis_names: Sequence[str],
     metric_pos: int | None = None,
-) -> Tensor:
+    reduce: Reduce = None,
+) -> Any:
     """What `generic_activation_patch` computes, faster.
 
     A patch changes nothing before its layer, nor, in a causal model, before its position. So there is one pass
@@ -171,7 +177,18 @@ def sweep(
         patch_setter: with a "pos" or "dest_pos" among the axes it changes nothing before that position.
         metric_pos: unembed this position only, often -1; the metric then gets logits `[batch 1 d_vocab]`.
             None: all positions.
+        reduce: "none": the metric gives one number per prompt, and the result keeps them on its last axis; "mean": it
+            does, and they are averaged; None: the metric's value is taken as it is.
+
+    Raises:
+        ValueError: a metric's value has another shape than `reduce` asks for.
     """
+    if isinstance(patching_metric, Mapping):
+        names, metric = list(patching_metric), _several(patching_metric, reduce)
+        place = (patch_setter, activation_name, index_axis_names, metric_pos)
+        values = sweep(model, corrupted_tokens, clean_cache, metric, *place)
+        return dict(zip(names, values.movedim(len(index_axis_names), 0)))
+    patching_metric = _reduced(patching_metric, reduce)
     corrupted_tokens = corrupted_tokens if corrupted_tokens.ndim == 2 else corrupted_tokens[None]
     # A hook may depend on which batch entry is which; and an encoder has no ln_final.
     if model.has_editing_hooks() or not hasattr(model, "ln_final"):
@@ -262,6 +279,41 @@ def _logits_of_runs(
 def _measured(metric: Metric, logits: Tensor) -> Tensor:
     """A copy, because a metric that is a piece of the logits would keep all of them alive."""
     return torch.as_tensor(metric(logits)).clone()
+
+
+def _reduced(metric: Metric, reduce: Reduce) -> Metric:
+    """The metric with its value checked, and averaged over prompts if asked for."""
+    if reduce is None:
+        return metric
+    if reduce not in ("none", "mean"):
+        raise ValueError(f'reduce = {reduce!r}; expected "none", "mean" or None')
+
+    def checked(logits: Tensor) -> Tensor:
+        value = torch.as_tensor(metric(logits))
+        if value.shape != (len(logits),):
+            raise ValueError(
+                f"the metric gave the shape {list(value.shape)}; with reduce={reduce!r} it must give one number per "
+                f"prompt, [{len(logits)}]"
+            )
+        return value if reduce == "none" else value.mean()
+
+    return checked
+
+
+def _several(metrics: Mapping[str, Metric], reduce: Reduce) -> Metric:
+    """Several metrics as one, stacked on a first axis."""
+    if not metrics:
+        raise ValueError("the mapping of metrics is empty; give at least one {name: metric}")
+    checked = {name: _reduced(metric, reduce) for name, metric in metrics.items()}
+
+    def together(logits: Tensor) -> Tensor:
+        values = {name: torch.as_tensor(metric(logits)) for name, metric in checked.items()}
+        if len({value.shape for value in values.values()}) > 1:
+            shapes = {name: list(value.shape) for name, value in values.items()}
+            raise ValueError(f"metrics measured in one pass must give the same shape; these gave {shapes}")
+        return torch.stack(list(values.values()))
+
+    return together
 
 
 def _at_position(metric: Metric, pos: int) -> Metric:
@@ -368,6 +420,15 @@ Head = tuple[int, int]  # layer, head
 Receiver = tuple[str, int, int]  # "q", "k" or "v", layer, head
 
 
+def _check_receivers(model: "HookedTransformer", receivers: Sequence[Receiver] | None) -> None:
+    for part, layer, head in receivers or ():
+        known = part in ("q", "k", "v") and 0 <= layer < model.cfg.n_layers
+        if not known or not 0 <= head < _axis_size(model, "head", 0, part):
+            raise ValueError(
+                f"path_patch: receiver {(part, layer, head)}; expected ('q'|'k'|'v', layer, head)"
+            )
+
+
 @torch.no_grad()
 def path_patch(
     model: "HookedTransformer",
@@ -409,13 +470,7 @@ def path_patch(
     if receivers is None:
         return model.run_with_hooks(tokens, fwd_hooks=first_run)
 
-    for part, layer, head in receivers:
-        if part not in ("q", "k", "v") or not (
-            0 <= layer < model.cfg.n_layers and 0 <= head < _axis_size(model, "head", 0, part)
-        ):
-            raise ValueError(
-                f"path_patch: receiver {(part, layer, head)}; expected ('q'|'k'|'v', layer, head)"
-            )
+    _check_receivers(model, receivers)
     names = sorted({get_act_name(part, layer) for part, layer, _ in receivers})
     with model.hooks(fwd_hooks=first_run):
         _, received = model.run_with_cache(tokens, names_filter=names)
@@ -437,11 +492,15 @@ def get_path_patch_head_to_logits(
     new_cache: ActivationCache,
     patching_metric: Metric,
     freeze_mlps: bool = False,
-) -> Float[Tensor, "layer head"]:
+    reduce: Reduce = None,
+) -> Float[Tensor, "layer head ..."]:
     """The metric with each head in turn as the sender and the logits as receiver."""
-    return get_path_patch_head_to_heads(model, tokens, cache, new_cache, patching_metric, None, freeze_mlps)
+    return get_path_patch_head_to_heads(
+        model, tokens, cache, new_cache, patching_metric, None, freeze_mlps, reduce
+    )
 
 
+@torch.no_grad()
 def get_path_patch_head_to_heads(
     model: "HookedTransformer",
     tokens: Int[Tensor, "batch pos"],
@@ -450,14 +509,160 @@ def get_path_patch_head_to_heads(
     patching_metric: Metric,
     receivers: Sequence[Receiver] | None,
     freeze_mlps: bool = False,
-) -> Float[Tensor, "layer head"]:
-    """The metric with each head in turn as the sender and these heads' inputs as receivers."""
+    reduce: Reduce = None,
+) -> Float[Tensor, "layer head ..."]:
+    """The metric with each head in turn as the sender and these heads' inputs as receivers (None: the logits).
+
+    What a loop over `path_patch` gives, with the work shared: all senders travel together, a sender joins at its
+    layer, and as attention is frozen on the way, only MLPs are computed there. For receivers there is a second part,
+    from the first receiver's layer on. `reduce` as in `sweep`.
+    """
+    _check_receivers(model, receivers)
+    metric = _reduced(patching_metric, reduce)
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
-    senders = list(product(range(n_layers), range(n_heads)))
-    results = [
-        torch.as_tensor(
-            patching_metric(path_patch(model, tokens, cache, new_cache, sender, receivers, freeze_mlps))
-        )
-        for sender in tqdm(senders, desc="path patching", delay=2, leave=False)
+    if (
+        model.has_editing_hooks()
+        or not hasattr(model, "ln_final")
+        or model.cfg.positional_embedding_type == "shortformer"  # queries and keys read more than the stream
+    ):
+        senders = list(product(range(n_layers), range(n_heads)))
+        results = [
+            _measured(metric, path_patch(model, tokens, cache, new_cache, sender, receivers, freeze_mlps))
+            for sender in tqdm(senders, desc="path patching", delay=2, leave=False)
+        ]
+        return torch.stack(results).unflatten(0, (n_layers, n_heads))
+
+    if receivers is None:
+        *_, (_, final) = _senders_on_their_way(model, cache, new_cache, freeze_mlps)
+        results = [_measured(metric, logits) for logits in _logits_of_runs(model, final, len(tokens))]
+    else:
+        received = _received(model, cache, new_cache, receivers, freeze_mlps)
+        results = _runs_that_receive(model, tokens, cache, metric, received)
+    return torch.stack(results).unflatten(0, (n_layers, n_heads))
+
+
+@torch.no_grad()
+def get_path_patch_head_to_head_every(
+    model: "HookedTransformer",
+    tokens: Int[Tensor, "batch pos"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    patching_metric: Metric,
+    freeze_mlps: bool = False,
+    reduce: Reduce = None,
+) -> Float[Tensor, "part layer head to_layer to_head ..."]:
+    """The metric for every pair of heads: sender `[layer head]`, and receiver by its q, k or v (the first axis).
+
+    A sender that comes too late for a receiver changes nothing. With groups of heads that share keys and values, the
+    receivers' k and v are those of the group that `to_head` counts, and the rest of that axis repeats the plain run's.
+    """
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    n_groups = model.cfg.n_key_value_heads or n_heads
+    parts = []
+    places = [
+        (part, layer, head) for part in "qkv" for layer, head in product(range(n_layers), range(n_heads))
     ]
-    return torch.stack(results).reshape(n_layers, n_heads)
+    for part, layer, head in tqdm(places, desc="path patching, all pairs", delay=2, leave=False):
+        exists = part == "q" or head < n_groups
+        receivers = [(part, layer, head)] if exists else []
+        parts.append(
+            get_path_patch_head_to_heads(
+                model, tokens, cache, new_cache, patching_metric, receivers, freeze_mlps, reduce
+            )
+        )
+    values = torch.stack(parts, dim=2).unflatten(2, (3, n_layers, n_heads))
+    return values.movedim(2, 0)
+
+
+def _senders_on_their_way(
+    model: "HookedTransformer", cache: ActivationCache, new_cache: ActivationCache, freeze_mlps: bool
+) -> Iterator[tuple[int, Float[Tensor, "runs pos d_model"]]]:
+    """(layer, its resid_pre) for all runs in which one head of an earlier layer sent the other run's output, and at
+    last (n_layers, the final residual stream). Rows are in this order: sender's layer, head, batch.
+    """
+    resid = cache["resid_pre", 0][:0]
+    for layer, block in enumerate(model.blocks):
+        yield layer, resid
+        copies = len(resid) // len(cache["resid_pre", 0])
+        change = einsum(
+            new_cache["z", layer] - cache["z", layer],
+            block.attn.W_O,
+            "batch pos head d_head, head d_head d_model -> head batch pos d_model",
+        )
+        attn_out = cache["attn_out", layer]
+        resid_pre = torch.cat([resid, cache["resid_pre", layer].repeat(len(change), 1, 1)])
+        resid = resid_pre + torch.cat([attn_out.repeat(copies, 1, 1), (attn_out + change).flatten(0, 1)])
+        if not hasattr(block, "mlp"):
+            continue
+        if freeze_mlps:
+            resid = resid + cache["mlp_out", layer].repeat(copies + len(change), 1, 1)
+        else:
+            reads = resid if hasattr(block, "hook_resid_mid") else resid_pre
+            resid = resid + block.mlp(block.ln2(reads))
+    yield len(model.blocks), resid
+
+
+def _received(
+    model: "HookedTransformer",
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    receivers: Sequence[Receiver],
+    freeze_mlps: bool,
+) -> dict[Receiver, Float[Tensor, "runs pos d_head"]]:
+    """What each receiver's q, k or v would be, for every sender that comes before it."""
+    received: dict[Receiver, Tensor] = {}
+    for layer, resid in _senders_on_their_way(model, cache, new_cache, freeze_mlps):
+        wanted = [r for r in receivers if r[1] == layer]
+        if wanted and len(resid):
+            block = model.blocks[layer]
+            inputs = dict(zip("qkv", block.attn_inputs(resid)))
+            make = {"q": block.attn.queries, "k": block.attn.keys, "v": block.attn.values}
+            for part in {r[0] for r in wanted}:
+                made = make[part](inputs[part])
+                received |= {r: made[:, :, r[2]] for r in wanted if r[0] == part}
+    return received
+
+
+def _runs_that_receive(
+    model: "HookedTransformer",
+    tokens: Int[Tensor, "batch pos"],
+    cache: ActivationCache,
+    metric: Metric,
+    received: Mapping[Receiver, Float[Tensor, "runs pos d_head"]],
+) -> list[Tensor]:
+    """The metric of each sender's run from the first receiver's layer on, in the order of the senders."""
+    batch, n_heads = len(tokens), model.cfg.n_heads
+    n_senders = model.cfg.n_layers * n_heads
+    heard = max((len(x) for x in received.values()), default=0) // batch
+    results: list[Tensor] = []
+    if heard:
+        first = min(layer for _, layer, _ in received)
+        at_once = max(1, TOKENS_AT_ONCE // tokens.numel())
+        _, mask = model._read_tokens(tokens, None, None, None)
+        for start in range(0, heard, at_once):
+            rows = slice(start * batch, min(start + at_once, heard) * batch)
+
+            def receive(activation: Tensor, hook: HookPoint, rows: slice = rows) -> Tensor:
+                activation = activation.clone()
+                for (part, layer, head), values in received.items():
+                    if hook.name == get_act_name(part, layer):
+                        mine = values[rows]  # fewer, when later senders come too late for this receiver
+                        activation[: len(mine), :, head] = mine
+                return activation
+
+            runs = (rows.stop - rows.start) // batch
+            hooks = [
+                (name, receive) for name in sorted({get_act_name(part, layer) for part, layer, _ in received})
+            ]
+            with model.hooks(fwd_hooks=hooks):
+                logits = model(
+                    cache["resid_pre", first].repeat(runs, 1, 1),
+                    start_at_layer=first,
+                    tokens=tokens.repeat(runs, 1),
+                    attention_mask=None if mask is None else mask.repeat(runs, 1),
+                )
+            results += [_measured(metric, run) for run in logits.split(batch)]
+    if heard < n_senders:
+        plain = _measured(metric, model.unembed(model.ln_final(cache["resid_post", -1])))
+        results += [plain] * (n_senders - heard)
+    return results

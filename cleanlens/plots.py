@@ -79,13 +79,36 @@ def patching_map(
     title: str = "",
     y: Sequence[Any] | None = None,
     color_label: str = "",
+    significant: Any = None,
 ) -> go.Figure:
-    """One number per layer and position, `[layer pos]`, with the tokens along the bottom."""
+    """One number per layer and position, `[layer pos]`, with the tokens along the bottom.
+
+    Args:
+        significant: True where the number differs from zero (`analysis.Estimate.significant`); the other cells are crossed
+            out.
+    """
     matrix = _matrix(values, "patching_map", 2)
     if len(tokens) != matrix.shape[1]:
         raise ValueError(f"patching_map: {matrix.shape[1]} positions but {len(tokens)} tokens")
     rows = range(len(matrix)) if y is None else y
-    return heatmap(matrix, numbered(tokens), rows, title, "position", "layer", True, color_label)
+    figure = heatmap(matrix, numbered(tokens), rows, title, "position", "layer", True, color_label)
+    if significant is not None:
+        marks = _matrix(significant, "patching_map", 2).astype(bool)
+        if marks.shape != matrix.shape:
+            raise ValueError(
+                f"patching_map: values {list(matrix.shape)} but significance {list(marks.shape)}"
+            )
+        y_doubtful, x_doubtful = np.nonzero(~marks)
+        crosses = {"symbol": "x-thin", "size": 7, "line": {"width": 1, "color": "grey"}}
+        figure.add_scatter(
+            x=x_doubtful,
+            y=y_doubtful,
+            mode="markers",
+            marker=crosses,
+            name="not significant",
+            hoverinfo="skip",
+        )
+    return figure
 
 
 def line(
@@ -117,6 +140,30 @@ def line(
         )
     figure.update_layout(showlegend=len(curves) > 1)
     figure = _finish(figure, title, x_label, y_label, labels)
+    return figure.update_xaxes(type="log") if log_x else figure
+
+
+def intervals(
+    curves: Mapping[str, tuple[Any, Any, Any, Any]],
+    title: str = "",
+    x_label: str = "",
+    y_label: str = "",
+    log_x: bool = False,
+    target: float | None = None,
+) -> go.Figure:
+    """Named curves `{name: (x, mean, low, high)}` with a bar from low to high at each point.
+
+    Args:
+        target: a dotted line at this height.
+    """
+    figure = go.Figure()
+    for name, values in curves.items():
+        x, mean, low, high = (to_numpy(value) for value in values)
+        bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low}
+        figure.add_scatter(x=x, y=mean, name=_plain(name), mode="lines+markers", error_y=bars)
+    if target is not None:
+        figure.add_hline(y=target, line_dash="dot")
+    figure = _finish(figure, title, x_label, y_label)
     return figure.update_xaxes(type="log") if log_x else figure
 
 

@@ -30,6 +30,7 @@ FLOORS = {
     "loading": 4,
     "loading_from_pretrained": 5,
     "patching": 5,
+    "analysis": 5,
     "evals": 5,
     "head_detector": 5,
     "plots": 5,

@@ -156,3 +156,16 @@ def test_save_png_asks_plotly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(go.Figure, "write_image", lambda self, path: Path(path).write_bytes(b"png"))
     assert plots.save(plots.bar([1], ["a"]), tmp_path / "x.png").read_bytes() == b"png"
+
+
+def test_intervals_and_cells_that_are_not_significant() -> None:
+    figure = plots.intervals({"a": ([1, 2], [0.5, 0.7], [0.4, 0.6], [0.6, 0.9])}, target=1)
+    bars = figure.data[0].error_y
+    assert list(bars.array) == pytest.approx([0.1, 0.2])
+    assert list(bars.arrayminus) == pytest.approx([0.1, 0.1])
+    values, sure = torch.tensor([[1.0, -2.0, 3.0]]), torch.tensor([[True, False, True]])
+    figure = plots.patching_map(values, ["a", "b", "a"], significant=sure)
+    assert list(figure.data[1].x) == [1]
+    assert list(figure.data[1].y) == [0]
+    with pytest.raises(ValueError, match="significance"):
+        plots.patching_map(values, ["a", "b", "a"], significant=sure[:, :2])
