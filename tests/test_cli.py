@@ -87,7 +87,7 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     write(place)
     assert "? not checked yet\nTry: cleanlens check 00.1" in invoke()
     verdicts(monkeypatch, ex00_1=WRONG)
-    assert "The mistake: Sort them." in invoke("check", "00.1", status=1)
+    assert "this mistake gives: Sort them." in invoke("check", "00.1", status=1)
     assert "✗ not right yet" in invoke()
     verdicts(monkeypatch, ex00_1=RIGHT)
     invoke("check", "00.1")

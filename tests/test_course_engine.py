@@ -200,7 +200,6 @@ def test_what_is_not_plain_becomes_opaque() -> None:
         object(),
         torch.ones(2).as_subclass(Sneaky),
         lambda: 0,
-        np.float64(1),
         {1, "a"},
     ):
         kept = decode(encode([thing]))[0]
@@ -208,6 +207,14 @@ def test_what_is_not_plain_becomes_opaque() -> None:
     loop: list = []
     loop.append(loop)
     decode(encode(loop))
+
+
+def test_one_number_with_any_stride_and_numpy_numbers_survive_the_trip() -> None:
+    odd = torch.arange(6.0).reshape(2, 3)[:1, ::3].as_strided((1, 1), (5, 7))
+    assert torch.equal(decode(encode(odd)), odd)
+    value = decode(encode([np.float64(0.5), np.float32(0.5), np.int64(3), np.bool_(True)]))
+    assert value == [0.5, 0.5, 3, True]
+    assert [type(x) for x in value] == [float, float, int, bool]
 
 
 def test_garbage_is_not_decoded() -> None:
@@ -300,11 +307,128 @@ def test_equal_values_do_not_differ() -> None:
         assert not differ(value, value)
     assert not differ(1.0, 1)
     assert not differ(torch.ones(2), torch.ones(2) + 1e-6)
+    assert not differ(torch.tensor([1]), torch.tensor([1], dtype=torch.int32))
+    assert differ(torch.tensor([1]), torch.tensor([1], dtype=torch.uint8))
     assert not differ(torch.ones(2), torch.ones(2).double(), any_dtype=True)
     assert differ(torch.ones(2), torch.ones(2).int(), any_dtype=True)
     assert differ(torch.ones(2), torch.ones(2) + 1e-6, atol=0.0, rtol=0.0)
     assert differ(torch.tensor([torch.inf]), torch.tensor([-torch.inf]))
     assert differ(torch.tensor([torch.inf]), torch.tensor([1.0]))
+
+
+# ---- what must not change, and what the answer may draw ----------------------------------------------
+
+
+def small_check(**details: object) -> Exercise:
+    """y = model(x), twice; the model is lent."""
+    ex = exercise("97.1", "apply", **(DETAILS | details))  # type: ignore[arg-type]
+
+    @ex.inputs
+    def _(seed: int) -> list[dict]:
+        model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0))
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.copy_(torch.arange(weight.numel()).reshape(weight.shape) / 7 + seed)
+        return [{"model": model, "x": torch.ones(n, 3)} for n in (2, 2)]
+
+    @ex.oracle
+    def _(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x @ model[0].weight.detach().T + model[0].bias.detach()  # type: ignore[index, operator]
+
+    return ex
+
+
+def told(body: str, **details: object) -> str:
+    """What is said of an answer with this body."""
+    space: dict[str, object] = {"torch": torch}
+    exec("def apply(model, x):\n" + textwrap.indent(textwrap.dedent(body), "    "), space)
+    result = grade(small_check(**details), space)
+    return "" if result.passed else f"{result.stage}: {result.message}"
+
+
+CHANGED = "inputs: the answer is right, but your code changed "
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return model(x).detach()", ""),
+        ("model.eval()\nreturn model(x)", CHANGED + "its argument model: its mode (train or eval)"),
+        (
+            "y = model(x)\nmodel.requires_grad_(False)\nreturn y",
+            CHANGED + "its argument model: requires_grad (0.weight)",
+        ),
+        (
+            "y = model(x)\ny.sum().backward()\nreturn y",
+            CHANGED + "its argument model: its gradients (.grad) (0.weight)",
+        ),
+        (
+            "y = model(x)\nmodel[0].bias.data += 1\nreturn y",
+            CHANGED + "its argument model: its weights (0.bias)",
+        ),
+        (
+            "y = model(x)\nmodel[0].register_forward_hook(lambda *_: None)\nreturn y",
+            CHANGED + "its argument model: its hooks",
+        ),
+        ("y = model(x)\nx += 1\nreturn y", CHANGED + "its argument x"),
+        ("torch.set_grad_enabled(False)\nreturn model(x)", CHANGED + "torch's grad mode"),
+    ],
+)
+def test_what_must_not_change_is_named(body: str, words: str) -> None:
+    said = told(body)
+    assert said.startswith(words) if words else not said, said
+
+
+def test_gradients_may_be_left_where_the_exercise_says_so() -> None:
+    assert not told("y = model(x)\ny.sum().backward()\nreturn y", may_leave_gradients=True)
+
+
+def test_a_result_that_a_later_call_overwrites_is_seen() -> None:
+    ex = exercise("97.2", "double", **DETAILS)  # type: ignore[arg-type]
+    ex.inputs(lambda seed: [{"x": torch.ones(2) * n} for n in (1, 2)])
+    ex.oracle(lambda x: x * 2)
+    buffer = torch.zeros(2)
+
+    def double(x: torch.Tensor) -> torch.Tensor:
+        return buffer.copy_(x * 2)
+
+    result = grade(ex, {"double": double})
+    assert (result.stage, "a later call changed" in result.message) == ("inputs", True)
+
+
+def test_the_answer_does_not_draw_what_the_inputs_drew() -> None:
+    ex = exercise("97.3", "guess", **DETAILS)  # type: ignore[arg-type]
+
+    @ex.inputs
+    def _(seed: int) -> dict:
+        torch.manual_seed(seed)
+        return {"shape": (2, 3), "hidden": torch.randn(2, 3)}
+
+    ex.call(lambda answer, shape, hidden: answer(shape))
+    ex.oracle(lambda shape, hidden: hidden)
+    assert grade(ex, {"guess": torch.randn}).stage == "values"
+
+
+def test_a_name_needs_agreement_on_every_call() -> None:
+    ex = exercise("97.4", "half", **DETAILS)  # type: ignore[arg-type]
+    ex.inputs(lambda seed: [{"x": 4.0}, {"x": 6.0}])
+    ex.oracle(lambda x: x / 2)
+    ex.alternative(halved)
+    ex.slip("squared", "The square.", "x / 2", "x**2")
+    assert grade(ex, {"half": lambda x: x**2}).mistake == "squared"
+    assert grade(ex, {"half": lambda x: x**2 if x < 5 else x}).mistake is None
+
+
+def halved(x: float) -> float:
+    return x / 2
+
+
+def test_a_record_of_the_check_is_told_by_its_keys() -> None:
+    ex = exercise("97.5", "both", **DETAILS)  # type: ignore[arg-type]
+    ex.inputs(lambda seed: {"x": 1})
+    ex.call(lambda answer, x: {"the sum": answer(x)[0], "the rest": answer(x)[1]})
+    ex.oracle(lambda x: {"the sum": 2, "the rest": [1, 2]})
+    assert grade(ex, {"both": lambda x: (2, [1, 3])}).message == "the rest[1]: expected 2, got 3"
 
 
 # ---- reading answers --------------------------------------------------------------------------------

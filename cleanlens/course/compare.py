@@ -12,6 +12,7 @@ import numpy as np
 
 from .plain import Array, Opaque, Raised
 
+COUNTING = ("int64", "int32")  # jaxtyping's Int is any of them
 STAGES = ("type", "shape", "dtype", "finite", "values")
 _abs, _isfinite, _isnan, _argmax, _where = np.abs, np.isfinite, np.isnan, np.argmax, np.where
 _unravel, _errstate = np.unravel_index, np.errstate
@@ -97,7 +98,8 @@ def _array_differences(expected: Array, got: Array, path: str, tol: Tolerance) -
         yield Difference("shape", path, f"expected shape {expected.shape}, got {got.shape}")
         return
     same_kind = expected.dtype.rstrip("0123456789") == got.dtype.rstrip("0123456789").removeprefix("b")
-    if expected.dtype != got.dtype and not (tol.any_dtype and same_kind):
+    counting = expected.dtype in COUNTING and got.dtype in COUNTING
+    if expected.dtype != got.dtype and not (counting or (tol.any_dtype and same_kind)):
         yield Difference("dtype", path, f"expected dtype {expected.dtype}, got {got.dtype}")
         return
     if expected.data.size == 0:

@@ -3,6 +3,7 @@
 import inspect
 import random
 import traceback
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,35 +12,111 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from .exercise import Exercise, pack
+from .exercise import Case, Exercise, pack
 from .plain import Raised, encode, raised
 
 METHODS = (FunctionType, property, staticmethod, classmethod)
+GRADIENTS = "its gradients (.grad)"
 _HERE = str(Path(__file__).parent)
 
 
 def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
-    """What `answer` gives for every case of every seed, as plain data; stops at the first exception.
+    """What `answer` gives for every case of every seed, as plain data; stops at the first exception."""
+    return encode(list(records(ex, answer, seeds)))
 
-    Each case is `{"value", "after"}` (the arguments as they stand after the call) or `{"error", "where"}`.
+
+def records(ex: Exercise, answer: Any, seeds: range) -> Iterator[dict[str, Any]]:
+    """What each call gives: `{"value", "after", "overwrote"}`, each as bytes or a number, or `{"error", "where"}`.
+
+    `after` is how things stand after the call; `overwrote` is which earlier call's result had become another by the end
+    of the seed's calls, or None.
     """
-    records: list[dict[str, Any]] = []
     for seed in seeds:
-        for case in ex.cases(seed):
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
+        given: list[tuple[Any, bytes]] = []
+        cases = ex.cases(seed)
+        for index, case in enumerate(cases):
+            _reseed(seed, index)
+            record: dict[str, Any]
             try:
                 with torch.enable_grad():
                     value = ex.observe(answer, case)
-                after = None if ex.may_change_inputs else case
-                records.append({"blob": encode({"value": value, "after": after})})
+                    after = encode(standing(ex, case))
+                given.append((value, encode(value)))
+                overwrote = None
+                if index == len(cases) - 1:
+                    changed = (i for i, (v, then) in enumerate(given) if encode(v) != then)
+                    overwrote = next(changed, None)
+                record = {"value": given[-1][1], "after": after, "overwrote": overwrote}
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                return encode([*records, {"error": error_as_data(error), "where": frames(error)}])
-    return encode(records)
+                record = {"error": error_as_data(error), "where": frames(error)}
+            yield record
+            if "error" in record:
+                return
+
+
+def _reseed(seed: int, index: int) -> None:
+    """What the answer draws must not be what the inputs were drawn from: a fresh embedding would equal the hidden one."""
+    start = 1_000_003 * (seed + 1) + 7919 * index
+    random.seed(start)
+    np.random.seed(start % 2**32)
+    torch.manual_seed(start)
+
+
+def standing(ex: Exercise, case: Case) -> dict[str, Any]:
+    """The arguments of a call and torch's own modes as they stand, as data: what a call has changed shows in it."""
+    modes = {
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's default dtype": str(torch.get_default_dtype()),
+    }
+    arguments = {} if ex.may_change_inputs else {name: _standing(value) for name, value in case.items()}
+    if ex.may_leave_gradients:
+        for record in arguments.values():
+            if isinstance(record, dict):
+                record.pop(GRADIENTS, None)
+    return {"arguments": arguments, "modes": modes}
+
+
+def _standing(value: Any) -> Any:
+    if isinstance(value, nn.Module):
+        return _module_standing(value)
+    if isinstance(getattr(value, "cache_dict", None), dict):  # an ActivationCache
+        return dict(value.cache_dict)
+    if type(value) in (list, tuple):
+        return type(value)(map(_standing, value))
+    if type(value) is dict:
+        return {key: _standing(item) for key, item in value.items()}
+    return value
+
+
+def _module_standing(module: nn.Module) -> dict[str, Any]:
+    """What a caller may rely on in a model that it lends."""
+    parameters = dict(module.named_parameters())
+    numbers = parameters | dict(module.named_buffers())
+    hooks = {
+        name: [
+            getattr(hook, "__qualname__", type(hook).__name__)
+            for kind in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
+            for hook in getattr(part, kind).values()
+        ]
+        for name, part in module.named_modules()
+    }
+    settings = getattr(getattr(module, "cfg", None), "__dict__", {})
+    return {
+        "its mode (train or eval)": {name: part.training for name, part in module.named_modules()},
+        "its weights": {name: _checksum(x) for name, x in numbers.items()},
+        "requires_grad": {name: x.requires_grad for name, x in parameters.items()},
+        GRADIENTS: {name: None if x.grad is None else _checksum(x.grad) for name, x in parameters.items()},
+        "its hooks": {name: some for name, some in hooks.items() if some},
+        "its settings (cfg)": {k: v for k, v in settings.items() if type(v) in (bool, int, float, str)},
+    }
+
+
+def _checksum(x: torch.Tensor) -> int:
+    return zlib.crc32(encode(x.detach()))
 
 
 def error_as_data(error: BaseException) -> Raised:

@@ -108,7 +108,8 @@ class Equivalent:
         if not arrow:
             raise ValueError(f"a change is written 'old => new'; got {self.change!r}")
         old, new = (re.escape(" ".join(text.split())).replace(re.escape("..."), ".*") for text in (old, new))
-        return bool(re.fullmatch(rf"(.*){old}(.*)\n\1{new}\2", f"{before}\n{after}"))
+        pattern = rf"(?P<head>.*){old}(?P<tail>.*)\n(?P=head){new}(?P=tail)"
+        return bool(re.fullmatch(pattern, f"{before}\n{after}"))
 
 
 @dataclass(kw_only=True)
@@ -135,6 +136,7 @@ class Exercise:
     rtol: float = 1e-4
     any_dtype: bool = False  # accept another precision of the same kind (float64 for float32)
     may_change_inputs: bool = False
+    may_leave_gradients: bool = False  # a backward pass through a lent model may fill its .grad
     seeds: int = 3  # a check runs this many seeds
     seconds: float = 10.0  # a check that takes longer is stopped
     version: int = 1  # raise it when the same answer may now be judged differently

@@ -1,17 +1,18 @@
 """Judging: the half of a check that a learner's code never touches.
 
-The order: not attempted, crash, type, shape, dtype, finite, values, arguments changed. The first difference
-counts. Then diagnosis by simulation: every documented mistake is run on the same inputs, and the one that
-gives exactly what the learner's answer gave lends its hint.
+The order: not attempted, crash, type, shape, dtype, finite, values, what must not have changed. The first difference
+counts. Then diagnosis by simulation: the documented mistakes are run on the same inputs, and the one that gives, on every
+call, exactly what the learner's answer gave lends its hint. That is all it knows: what the answer gave, not how it is written.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .compare import Tolerance, first_difference, show
-from .execute import observe
-from .exercise import Case, Exercise
+from .compare import Difference, Tolerance, first_difference, show
+from .execute import observe, records, standing
+from .exercise import Case, Exercise, Implementation
 from .plain import Raised, decode, encode
 from .result import Result, Status
 
@@ -22,6 +23,7 @@ class Outcome:
 
     value: Any = None
     after: Any = None
+    overwrote: int | None = None
     error: Raised | None = None
     where: tuple[str, ...] = ()
 
@@ -35,7 +37,9 @@ class Judge:
         self._cases: list[Case] = []
         self._expected: list[Outcome] = []
         self._blobs: dict[str, bytes] = {}
-        self._simulated: dict[str, list[Outcome]] = {}
+        self._simulated: dict[
+            str, tuple[list[Outcome], bool]
+        ] = {}  # what is known of it, and whether that is all
 
     # ---- the three sources of outcomes: the oracle, the mistakes, the learner ---------------------------
 
@@ -52,14 +56,9 @@ class Judge:
     def expected(self) -> list[Outcome]:
         if not self._expected:
             for case in self.fresh_cases():
-                before = _plain(case)
+                before = _plain(standing(self.ex, case))
                 self._expected.append(Outcome(_plain(self.ex.expected(case)), before))
         return self._expected
-
-    def simulated(self, slug: str) -> list[Outcome]:
-        if slug not in self._simulated:
-            self._simulated[slug] = self.outcomes(self.blob(slug))
-        return self._simulated[slug]
 
     def blob(self, slug: str) -> bytes:
         """What a documented mistake gives, as a learner's process would send it."""
@@ -82,25 +81,27 @@ class Judge:
                     raise ValueError("a malformed error record")
                 made.append(Outcome(error=record["error"], where=tuple(map(str, record["where"]))))
                 return made
-            if not isinstance(record.get("blob"), bytes):
-                raise ValueError("a malformed value record")
-            made.append(self._outcome(record["blob"], index))
+            made.append(self._outcome(record, index))
         if len(made) < len(self.expected()):
             raise ValueError("fewer records than calls")
         return made
 
-    def _outcome(self, blob: bytes, index: int) -> Outcome:
-        raw = decode(blob, tensors=False)
-        if not isinstance(raw, dict) or set(raw) != {"value", "after"}:
+    def _outcome(self, record: dict[str, Any], index: int) -> Outcome:
+        value, after, overwrote = (record.get(key) for key in ("value", "after", "overwrote"))
+        if (
+            not isinstance(value, bytes)
+            or not isinstance(after, bytes)
+            or not isinstance(overwrote, int | None)
+        ):
             raise ValueError("a malformed value record")
-        value = raw["value"]
-        if self.ex.run_measure is not None and not isinstance(value, Raised):
+        measured = decode(value, tensors=False)
+        if self.ex.run_measure is not None and not isinstance(measured, Raised):
             try:
-                value = _plain(self.ex.measured(decode(blob)["value"], self.case(index)))
+                measured = _plain(self.ex.measured(decode(value), self.case(index)))
             except Exception as error:
-                text = f"got {show(value)}, which has not the form that was asked for ({error})"
-                value = Raised("Unmeasurable", message=text)
-        return Outcome(value, raw["after"])
+                text = f"got {show(measured)}, which has not the form that was asked for ({error})"
+                measured = Raised("Unmeasurable", message=text)
+        return Outcome(measured, decode(after, tensors=False), overwrote)
 
     # ---- the verdict -----------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ class Judge:
             return Result(self.ex.id, Status.NOT_ATTEMPTED, message=f"A part is still to be written.{so_far}")
         if stage == "missing":
             return Result.error(self.ex, "crash", text)
-        mistake = self.diagnose(got, index)
+        mistake = self.diagnose(got)
         return Result(
             self.ex.id,
             Status.ERROR if stage == "crash" else Status.WRONG,
@@ -161,32 +162,52 @@ class Judge:
         if isinstance(have.value, Raised) and have.value.kinds == ("Unmeasurable",):
             return "type", have.value.message
         if difference := first_difference(want.value, have.value, self.tolerance):
-            return difference.stage, str(difference)
-        if have.after is None:
-            return None
+            return difference.stage, self._in_words(difference)
         if changed := first_difference(want.after, have.after, Tolerance(0.0, 0.0)):
-            return "inputs", f"the answer is right, but your code changed its argument{changed.path}"
+            return "inputs", f"the answer is right, but your code changed {_place(changed.path)}"
+        if have.overwrote is not None:
+            return "inputs", (
+                "each answer is right, but a later call changed what an earlier one had returned: return a new object "
+                "each time"
+            )
         return None
+
+    def _in_words(self, difference: Difference) -> str:
+        """Where the check itself made a record of several results, its keys are their names."""
+        recorded = self.ex.run_call is not None or self.ex.run_measure is not None
+        if recorded and (key := re.match(r"\['([^']*)'\]", difference.path)):
+            return f"{key[1]}{difference.path[key.end() :]}: {difference.text}"
+        return str(difference)
 
     # ---- diagnosis by simulation -----------------------------------------------------------------------
 
-    def diagnose(self, got: list[Outcome], index: int) -> str | None:
-        """The mistake that gives what the answer gave: on every call, or else, alone, on the call at `index`."""
-        partly = []  # a crash is never matched in part: its message says little about its cause
-        for mistake in self.ex.mistakes:
-            try:
-                simulated = self.simulated(mistake.slug)
-            except Exception:
-                continue
-            if len(simulated) == len(got) and all(map(self._same, simulated, got, self.expected())):
-                return mistake.slug
-            if (
-                got[index].error is None
-                and index < len(simulated)
-                and self._same(simulated[index], got[index], self.expected()[index])
-            ):
-                partly.append(mistake.slug)
-        return partly[0] if len(partly) == 1 else None
+    def diagnose(self, got: list[Outcome]) -> str | None:
+        """The mistake that gives on every call what the answer gave."""
+        return next((mistake.slug for mistake in self.ex.mistakes if self._gives(mistake, got)), None)
+
+    def _gives(self, mistake: Implementation, got: list[Outcome]) -> bool:
+        """Whether a mistake gives what the answer gave. It is run no further than to the first call that tells."""
+        wanted = self.expected()
+        known, complete = self._simulated.get(mistake.slug, ([], False))
+        if not all(self._same(*three) for three in zip(known, got, wanted)):
+            return False
+        if complete:
+            return len(known) == len(got)
+        self.case(0)  # made before the run: inputs may share a model that is written anew for each seed
+        known = []
+        try:
+            for index, record in enumerate(records(self.ex, self.ex.complete(mistake), self.seeds)):
+                if "error" in record:
+                    known.append(Outcome(error=record["error"], where=tuple(record["where"])))
+                else:
+                    known.append(self._outcome(record, index))
+                if index >= len(got) or not self._same(known[index], got[index], wanted[index]):
+                    self._simulated[mistake.slug] = known, False
+                    return False
+        except Exception:
+            return False
+        self._simulated[mistake.slug] = known, True
+        return len(known) == len(got)
 
     def _same(self, a: Outcome, b: Outcome, want: Outcome) -> bool:
         if a.error is not None or b.error is not None:
@@ -202,6 +223,7 @@ class Judge:
         return (
             first_difference(a.value, b.value, self.tolerance) is None
             and first_difference(a.after, b.after, Tolerance(0.0, 0.0)) is None
+            and a.overwrote == b.overwrote
         )
 
     def _hint(self, slug: str | None) -> str:
@@ -210,6 +232,18 @@ class Judge:
 
 def _plain(value: Any) -> Any:
     return decode(encode(value), tensors=False)
+
+
+def _place(path: str) -> str:
+    """`['arguments']['model']['its hooks']['hook_z']` in words: `its argument model: its hooks (hook_z)`."""
+    kind, *keys = re.findall(r"\[(?:'([^']*)'|\"([^\"]*)\"|(\d+))\]", path) or [("",) * 3]
+    names = ["".join(key) for key in keys]
+    if "".join(kind) == "modes":
+        return names[0]
+    if len(names) > 1 and names[1].startswith(("its ", "requires_grad")):
+        inside = f" ({names[2]})" if len(names) > 2 and names[2] else ""
+        return f"its argument {names[0]}: {names[1]}{inside}"
+    return f"its argument {names[0]}{path.split(repr(names[0]) + ']', 1)[-1]}" if names else "an argument"
 
 
 def _show_case(case: Case) -> str:

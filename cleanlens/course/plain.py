@@ -25,6 +25,7 @@ MAX_TREE = 4 * 2**20
 _TENSOR, _PARAMETER, _NO_OVERRIDE = torch.Tensor, torch.nn.Parameter, torch._C.DisableTorchFunctionSubclass
 _detach, _cpu, _contiguous = torch.Tensor.detach, torch.Tensor.cpu, torch.Tensor.contiguous
 _view, _reshape, _numpy = torch.Tensor.view, torch.Tensor.reshape, torch.Tensor.numpy
+_copy = torch.Tensor.copy_
 _resolve_conj, _resolve_neg = torch.Tensor.resolve_conj, torch.Tensor.resolve_neg
 _from_numpy, _dumps, _loads = torch.from_numpy, json.dumps, json.loads
 _UINT8 = torch.uint8
@@ -44,6 +45,7 @@ DTYPES: dict[str, tuple[torch.dtype, str]] = {  # name -> (torch's, the numpy ty
     "uint8": (torch.uint8, "|u1"),
     "bool": (torch.bool, "|b1"),
 }
+_NUMPY_NUMBERS = {np.dtype(code).type for code in "?bhilqBHILQefd"}
 _NAMES = {dtype: name for name, (dtype, _) in DTYPES.items()}
 
 
@@ -127,6 +129,8 @@ def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
                 raise MemoryError(f"the answer holds more than {limit >> 20} MB of numbers")
             name, shape = _NAMES[x.dtype], tuple(x.shape)
             flat = _reshape(_contiguous(_cpu(_resolve_neg(_resolve_conj(_detach(x))))), (-1,))
+            if flat.stride() != (1,):  # a single number may have any stride, and then has no view as bytes
+                flat = _copy(torch.empty(flat.shape, dtype=flat.dtype), flat)
             raw = _numpy(_view(flat, _UINT8)).tobytes()
         return array("tensor", name, np.frombuffer(raw, DTYPES[name][1]).reshape(shape))
 
@@ -138,6 +142,9 @@ def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
         if depth > 40:
             return {"o": "containers nested more than 40 deep"}
         kind = type(x)
+        if kind in _NUMPY_NUMBERS:  # numpy's float is as good as Python's
+            x = x.item()
+            kind = type(x)
         if x is None or kind is bool or kind is str:
             return x
         if kind in (_TENSOR, _PARAMETER):

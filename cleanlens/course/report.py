@@ -52,7 +52,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
     else:
         label = STAGES.get(result.stage, "The first difference")
         found = [
-            ("The mistake" if result.hint else "", result.hint),
+            ("It gives exactly what this mistake gives" if result.hint else "", result.hint),
             (label, result.message),
             ("Called with", result.on),
         ]

@@ -24,6 +24,7 @@ ex = exercise(
         "Clean run: run_with_cache under torch.no_grad(). Corrupted run: a hook that keeps each z; then torch.autograd.grad(metric, list of z).",
         "Gradients may be switched off around the call: wrap the corrupted run in `with torch.enable_grad():`.",
     ],
+    may_leave_gradients=True,
     why="f(z + d) is about f(z) + d . f'(z). The gradient with respect to every head comes from one backward pass, so the cost does not "
     "grow with the number of heads; the price is that softmax and LayerNorm bend, and the estimate follows the tangent.",
 )
