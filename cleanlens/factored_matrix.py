@@ -31,8 +31,8 @@ class FactoredMatrix:
     """
 
     def __init__(self, A: Tensor | Sequence[Tensor], B: Tensor | Sequence[Tensor]):
-        self.lefts = [A] if isinstance(A, Tensor) else list(A)
-        self.rights = [B] if isinstance(B, Tensor) else list(B)
+        self.lefts = list(A) if isinstance(A, (list, tuple)) else [A]
+        self.rights = list(B) if isinstance(B, (list, tuple)) else [B]
         chain = [*self.lefts, *self.rights]
         given = " and ".join(
             f"{name} {' @ '.join(str(list(part.shape)) for part in parts)}"
@@ -53,12 +53,12 @@ class FactoredMatrix:
     @cached_property
     def A(self) -> Float[Tensor, "*leading ldim mdim"]:
         """The left factor, multiplied out."""
-        return _product(self.lefts).expand(*self.leading, self.ldim, self.mdim)
+        return _product(self.lefts).broadcast_to((*self.leading, self.ldim, self.mdim))
 
     @cached_property
     def B(self) -> Float[Tensor, "*leading mdim rdim"]:
         """The right factor, multiplied out."""
-        return _product(self.rights).expand(*self.leading, self.mdim, self.rdim)
+        return _product(self.rights).broadcast_to((*self.leading, self.mdim, self.rdim))
 
     # ---------------------------------------------------------------- shape and views
 
@@ -85,7 +85,7 @@ class FactoredMatrix:
     @property
     def AB(self) -> Float[Tensor, "*leading ldim rdim"]:
         """The product, multiplied out."""
-        return _product([*self.lefts, *self.rights]).expand(self.shape)
+        return _product([*self.lefts, *self.rights]).broadcast_to(self.shape)
 
     @property
     def BA(self) -> Float[Tensor, "*leading mdim mdim"]:
@@ -167,15 +167,16 @@ class FactoredMatrix:
                 return FactoredMatrix(self.lefts, [middle, *other.rights])
             return FactoredMatrix([*self.lefts, middle], other.rights)
         if other.ndim < 2:
-            return _product([*self.lefts, *self.rights, other[:, None]])[..., 0].expand(self.shape[:-1])
+            product = _product([*self.lefts, *self.rights, other.unsqueeze(-1)])
+            return product.squeeze(-1).broadcast_to(self.shape[:-1])
         return FactoredMatrix(self.lefts, [*self.rights, other])
 
     def __rmatmul__(self, other: Tensor) -> "FactoredMatrix | Tensor":
         """other @ (A B)."""
         _check_inner(other.shape, self.shape)
         if other.ndim < 2:
-            product = _product([other[None, :], *self.lefts, *self.rights])[..., 0, :]
-            return product.expand(*self.leading, self.rdim)
+            product = _product([other.unsqueeze(0), *self.lefts, *self.rights])
+            return product.squeeze(-2).broadcast_to((*self.leading, self.rdim))
         return FactoredMatrix([other, *self.lefts], self.rights)
 
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":

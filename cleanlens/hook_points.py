@@ -34,6 +34,16 @@ class Hook:
     fn: HookFunction
     is_permanent: bool = False
     level: int | None = None
+    alias_names: Sequence[str] | None = None
+
+    @property
+    def user_hook(self) -> HookFunction:
+        """The same as `fn`: the published name, as is `context_level`."""
+        return self.fn
+
+    @property
+    def context_level(self) -> int | None:
+        return self.level
 
 
 class HookPoint(nn.Module):
@@ -47,6 +57,7 @@ class HookPoint(nn.Module):
     Attributes:
         name: the path from the root module, such as `blocks.0.attn.hook_pattern`; set by `setup()`.
         ctx: a dictionary in which hooks may keep things between calls.
+        hook_conversion: how hooks see the activation, see `enable_reshape`.
     """
 
     def __init__(self) -> None:
@@ -55,12 +66,15 @@ class HookPoint(nn.Module):
         self.ctx: dict[Any, Any] = {}
         self.fwd_hooks: list[Hook] = []
         self.bwd_hooks: list[Hook] = []
+        self.hook_conversion: Any = None
+
+    def extra_repr(self) -> str:
+        counts = [f"{len(self._lists(dir)[0])} {dir}" for dir in FWD_AND_BWD if self.has_hooks(dir)]
+        return ", ".join(([] if self.name is None else [f"name={self.name!r}"]) + counts)
 
     def forward(self, x: Any) -> Any:
         for hook in tuple(self.fwd_hooks):
-            result = hook.fn(x, hook=self)
-            if result is not None:
-                x = self._checked(result, x, hook)
+            x = self._after(hook, x)
         if self.bwd_hooks and isinstance(x, Tensor) and x.requires_grad:
             # One tensor often passes through several hook points; a view of its own keeps their
             # gradients apart.
@@ -70,11 +84,28 @@ class HookPoint(nn.Module):
 
     def _backward(self, gradient: Tensor) -> Tensor:
         for hook in tuple(self.bwd_hooks):
-            result = hook.fn(gradient, hook=self)
-            result = result[0] if isinstance(result, tuple) else result
-            if result is not None:
-                gradient = self._checked(result, gradient, hook)
+            gradient = self._after(hook, gradient)
         return gradient
+
+    def _after(self, hook: Hook, x: Any) -> Any:
+        """An activation, or a gradient, as this function leaves it."""
+        seen = x if self.hook_conversion is None else self.hook_conversion.convert(x)
+        replaced = False
+        for point in map(self._alias, hook.alias_names) if hook.alias_names else [self]:
+            result = hook.fn(seen, hook=point)
+            if isinstance(result, tuple) and hook in self.bwd_hooks:
+                result = result[0]
+            if result is not None:
+                seen, replaced = self._checked(result, seen, hook), True
+        if not replaced:
+            return x
+        return seen if self.hook_conversion is None else self.hook_conversion.revert(seen)
+
+    def _alias(self, name: str) -> "HookPoint":
+        """This hook point under another name."""
+        alias = HookPoint()
+        alias.name, alias.ctx = name, self.ctx
+        return alias
 
     def _checked(self, result: Any, original: Any, hook: Hook) -> Any:
         if not isinstance(original, Tensor):
@@ -99,9 +130,13 @@ class HookPoint(nn.Module):
         is_permanent: bool = False,
         level: int | None = None,
         prepend: bool = False,
+        alias_names: Sequence[str] | None = None,
     ) -> Hook:
-        """Attach `hook`; `prepend` runs it before those already there. Returns what `discard` takes."""
-        added = Hook(hook, is_permanent, level)
+        """Attach `hook`; `prepend` runs it before those already there. Returns what `discard` takes.
+
+        With `alias_names` it is called once for each of them, with a hook point of that name.
+        """
+        added = Hook(hook, is_permanent, level, alias_names)
         for hooks in self._lists(dir):
             hooks.insert(0 if prepend else len(hooks), added)
         return added
@@ -148,6 +183,13 @@ class HookPoint(nn.Module):
     def clear_context(self) -> None:
         """Forget what hooks have stored in `ctx`."""
         self.ctx = {}
+
+    def enable_reshape(self, hook_conversion: Any = None) -> None:
+        """Let hooks see `hook_conversion.convert(activation)`; what they return passes through its `revert`.
+
+        None: hooks see the activation itself again.
+        """
+        self.hook_conversion = hook_conversion
 
     def layer(self) -> int:
         """The layer in the name: 3 for `blocks.3.attn.hook_z`. ValueError for a name without one."""
@@ -291,11 +333,24 @@ class HookedRootModule(nn.Module):
         for point in self.hook_points():
             point.clear_context()
 
-    def list_hooks(self, dir: Direction = "both") -> dict[str, list[Hook]]:
-        """The hooks now attached, by name of their hook point; points without any are left out."""
+    def list_hooks(
+        self, name_filter: NamesFilter = None, dir: Direction = "both", including_permanent: bool = True
+    ) -> dict[str, list[Hook]]:
+        """The hooks now attached, by name of their hook point; points without any are left out.
+
+        Args:
+            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
+        """
+        if isinstance(name_filter, str):
+            name_filter = [name_filter]
+        allowed = self.hook_dict if name_filter is None else name_filter
+        wanted = allowed if callable(allowed) else allowed.__contains__
         found = {
-            name: [hook for hooks in point._lists(dir) for hook in hooks]
+            name: [
+                hook for hooks in point._lists(dir) for hook in hooks if including_permanent or not hook.is_permanent
+            ]
             for name, point in self.hook_dict.items()
+            if wanted(name)
         }
         return {name: hooks for name, hooks in found.items() if hooks}
 
