@@ -9,13 +9,13 @@ import torch
 
 from cleanlens.utils import ACTIVATIONS
 
-NORMALIZATIONS = (None, "LN", "LNPre")
+NORMALIZATIONS = (None, "LN", "LNPre", "RMS", "RMSPre")
 INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "muP")
 CHOICES: dict[str, tuple] = {
     "act_fn": (None, *ACTIVATIONS),
     "normalization_type": NORMALIZATIONS,
     "attention_dir": ("causal", "bidirectional"),
-    "positional_embedding_type": ("standard",),
+    "positional_embedding_type": ("standard", "rotary", "shortformer"),
     "default_padding_side": ("left", "right"),
     "init_mode": INIT_MODES,
 }
@@ -41,18 +41,37 @@ class HookedTransformerConfig:
     d_vocab: int = -1  # entries of the vocabulary; -1: taken from the tokenizer
     d_vocab_out: int = -1  # entries of the output; -1: d_vocab
     act_fn: str | None = None  # the MLP's nonlinearity, a key of utils.ACTIVATIONS
-    normalization_type: str | None = "LN"  # "LN", "LNPre" (gain and bias folded away) or None
+    normalization_type: str | None = "LN"  # "LN", "RMS", either with "Pre" (gain folded away), or None
     eps: float = 1e-5  # added to the variance inside LayerNorm's root
     attn_only: bool = False  # blocks without an MLP
     attention_dir: Literal["causal", "bidirectional"] = "causal"  # which positions a query may see
-    positional_embedding_type: str = "standard"  # learned absolute positions, added once at the start
+    positional_embedding_type: str = "standard"  # learned and added once at the start; or see below
     use_attn_scale: bool = True  # divide the attention scores by attn_scale
     attn_scale: float = -1.0  # the divisor; -1: sqrt(d_head)
     scale_attn_by_inverse_layer_idx: bool = False  # divide also by (layer + 1), as the Stanford models do
-    use_attn_result: bool = False  # make every head's output visible: attn.hook_result
-    use_split_qkv_input: bool = False  # separate residuals per head into q, k, v: hook_{q,k,v}_input
-    use_attn_in: bool = False  # one separate residual per head into attention: hook_attn_in
-    use_hook_mlp_in: bool = False  # the residual that the MLP reads: hook_mlp_in
+    use_attn_result: bool = False  # a full cache has every head's output: attn.hook_result
+    use_split_qkv_input: bool = False  # ... each head's residual into q, k, v: hook_{q,k,v}_input
+    use_attn_in: bool = False  # ... each head's residual into attention: hook_attn_in
+    use_hook_mlp_in: bool = False  # ... the residual that the MLP reads: hook_mlp_in
+    # What families other than GPT-2 need.
+    n_key_value_heads: int | None = None  # heads of keys and values that groups of heads share; None: n_heads
+    gated_mlp: bool = False  # the MLP has a gate: act_fn(x W_gate) * x W_in
+    parallel_attn_mlp: bool = False  # attention and MLP read the same residual stream
+    final_rms: bool = False  # RMSNorm before the unembedding, whatever the blocks have
+    use_qk_norm: bool = False  # RMSNorm on each head's queries and keys, before they are rotated
+    use_local_attn: bool = False  # the layers that attn_types calls "local" see window_size positions
+    window_size: int | None = None  # positions that such a layer's query sees, its own included
+    attn_types: list[str] | None = None  # "global" or "local", for each layer
+    rotary_dim: int | None = None  # entries of queries and keys that are rotated; None: d_head, if "rotary"
+    rotary_base: float = 10000.0  # larger: slower rotations
+    rotary_adjacent_pairs: bool = False  # pairs are neighbours, not an entry of each half
+    rotary_scaling_factor: float = 1.0  # all rotations are this much slower
+    use_NTK_by_parts_rope: bool = False  # slow rotations are slowed, fast ones kept (Llama 3.1)
+    NTK_by_parts_low_freq_factor: float = 1.0  # turns in the original context below which all is slowed
+    NTK_by_parts_high_freq_factor: float = 4.0  # turns above which nothing is
+    NTK_by_parts_factor: float = 8.0  # by how much
+    NTK_original_ctx_len: int = 8192  # the original context
+    tie_word_embeddings: bool = False  # the unembedding was the embedding when the model was trained
     init_weights: bool = True  # fill the weights at random when the model is built
     init_mode: str = "gpt2"  # how: gpt2, xavier_*, kaiming_* or muP
     initializer_range: float = -1.0  # standard deviation or gain; -1: init_mode's own default
@@ -84,6 +103,7 @@ class HookedTransformerConfig:
                     f"config: d_model = {self.d_model} is not a multiple of d_head = {self.d_head}; "
                     "give n_heads"
                 )
+        self._check_families()
         if self.d_mlp is None and not self.attn_only:
             self.d_mlp = 4 * self.d_model
         if self.d_vocab_out == -1:
@@ -102,9 +122,41 @@ class HookedTransformerConfig:
         if self.seed is not None:
             self.set_seed_everywhere(self.seed)
 
+    def _check_families(self) -> None:
+        if self.positional_embedding_type == "rotary":
+            self.rotary_dim = self.d_head if self.rotary_dim is None else self.rotary_dim
+            if self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.d_head:
+                raise ValueError(
+                    f"config: rotary_dim = {self.rotary_dim}; it must be even, positive and at most d_head = {self.d_head}"
+                )
+        groups = self.n_key_value_heads
+        if groups is not None and (groups < 1 or self.n_heads % groups):
+            raise ValueError(
+                f"config: n_heads = {self.n_heads} is not a multiple of n_key_value_heads = {groups}"
+            )
+        if self.use_local_attn:
+            types = self.attn_types or []
+            if len(types) < self.n_layers or not set(types) <= {"global", "local"}:
+                raise ValueError(
+                    f"config: attn_types = {self.attn_types}; with use_local_attn it must say 'global' or 'local' for "
+                    f"each of the {self.n_layers} layers"
+                )
+            if self.window_size is None or self.window_size < 1:
+                raise ValueError(f"config: window_size = {self.window_size}; it must be positive")
+        if self.use_qk_norm and self.positional_embedding_type != "rotary":
+            raise ValueError("config: use_qk_norm is built for rotary attention only")
+        if self.parallel_attn_mlp and (self.attn_only or self.positional_embedding_type == "shortformer"):
+            raise ValueError(
+                "config: parallel_attn_mlp needs an MLP, and positions other than a shortformer's"
+            )
+
+    def is_layer_norm_activation(self) -> bool:
+        """Whether the MLP has a LayerNorm behind its activation function, as in the SoLU models."""
+        return self.act_fn is not None and self.act_fn.endswith("_ln")
+
     def _count_params(self) -> int:
-        attention = 4 * self.d_model * self.d_head * self.n_heads
-        mlp = 0 if self.attn_only else 2 * self.d_model * (self.d_mlp or 0)
+        attention = 2 * self.d_model * self.d_head * (self.n_heads + (self.n_key_value_heads or self.n_heads))
+        mlp = 0 if self.attn_only else (2 + self.gated_mlp) * self.d_model * (self.d_mlp or 0)
         return self.n_layers * (attention + mlp)
 
     @classmethod

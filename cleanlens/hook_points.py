@@ -167,7 +167,7 @@ class HookPoint(nn.Module):
         self, dir: Direction = "both", including_permanent: bool = True, level: int | None = None
     ) -> bool:
         """Whether any such hook is attached."""
-        return any(
+        return bool(self.fwd_hooks or self.bwd_hooks) and any(
             (including_permanent or not hook.is_permanent) and (level is None or hook.level == level)
             for hooks in self._lists(dir)
             for hook in hooks
@@ -257,7 +257,10 @@ class HookedRootModule(nn.Module):
         return self.hook_dict.values()
 
     def inactive_hooks(self) -> dict[str, str]:
-        """Hook points that the forward pass does not reach now: their names and how to reach them."""
+        """Hook points that a full cache leaves out, because they cost something: their names and how to keep them.
+
+        Attaching to one by its name is enough to have it called.
+        """
         return {}
 
     def has_editing_hooks(self) -> bool:
@@ -271,11 +274,13 @@ class HookedRootModule(nn.Module):
         return True
 
     def _find(self, name: str | Callable[[str], bool]) -> list[HookPoint]:
-        inactive = self.inactive_hooks()
         if callable(name):
-            return [point for n, point in self.hook_dict.items() if n not in inactive and name(n)]
-        if name in inactive:
-            raise KeyError(f"the hook point {name!r} is not active; call {inactive[name]} first")
+            chosen = [n for n in self.hook_dict if name(n)]
+            inactive = self.inactive_hooks()
+            # "Everything" does not mean those; a function that selects nothing else does.
+            return [self.hook_dict[n] for n in chosen if n not in inactive] or [
+                self.hook_dict[n] for n in chosen
+            ]
         if name not in self.hook_dict:
             closest = difflib.get_close_matches(name, self.hook_dict, n=1, cutoff=0.0)
             hint = f"the closest is {closest[0]!r}. " if closest else ""
@@ -298,7 +303,7 @@ class HookedRootModule(nn.Module):
         """Attach `hook` to the hook points of this name, until `reset_hooks`.
 
         Raises:
-            KeyError: there is no such hook point, or it is not active; the message says what to do.
+            KeyError: there is no such hook point; the message gives the closest one.
         """
         for point in self._find(name):
             point.add_hook(hook, dir, is_permanent, level, prepend)

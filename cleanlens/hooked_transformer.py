@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cleanlens.activation_cache import ActivationCache
-from cleanlens.components import BLOCKS, NORMS, Embed, PosEmbed, Unembed, visible
+from cleanlens.components import Embed, PosEmbed, Unembed, block_for, final_norm_for, visible
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.generation import Generation
 from cleanlens.hook_points import HookedRootModule, HookPoint
@@ -29,7 +29,7 @@ class Output(NamedTuple):
 
 
 class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
-    """A decoder-only transformer of the GPT-2 family.
+    """A decoder-only transformer, GPT-2 or one of its relatives.
 
     resid = embed(tokens) + pos_embed(tokens); every block adds to it; logits = unembed(ln_final(resid)).
 
@@ -60,10 +60,11 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
 
         self.embed = Embed(cfg)
         self.hook_embed = HookPoint()  # [batch pos d_model]
-        self.pos_embed = PosEmbed(cfg)
-        self.hook_pos_embed = HookPoint()  # [batch pos d_model]
-        self.blocks: Any = nn.ModuleList(BLOCKS[cfg.attn_only](cfg, layer) for layer in range(cfg.n_layers))
-        self.ln_final = NORMS[cfg.normalization_type](cfg)
+        if cfg.positional_embedding_type != "rotary":  # those are in the attention
+            self.pos_embed = PosEmbed(cfg)
+            self.hook_pos_embed = HookPoint()  # [batch pos d_model]
+        self.blocks: Any = nn.ModuleList(block_for(cfg, layer) for layer in range(cfg.n_layers))
+        self.ln_final = final_norm_for(cfg)
         self.unembed = Unembed(cfg)
         if cfg.init_weights:
             self.init_weights()
@@ -113,14 +114,14 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         ]
         if start_at_layer is None:
             tokens, attention_mask = self._read_tokens(input, prepend_bos, padding_side, attention_mask)
-            resid, mask = self._embed(tokens, attention_mask, past_kv_cache)
+            resid, seen = self._embed(tokens, attention_mask, past_kv_cache)
         else:
-            resid, mask, attention_mask = self._read_residual(
+            resid, seen, attention_mask = self._read_residual(
                 input, tokens, attention_mask, padding_side, past_kv_cache
             )
         for layer in layers:
             past_kv = None if past_kv_cache is None else past_kv_cache[layer]
-            resid = self.blocks[layer](resid, past_kv, mask)
+            resid = self.blocks[layer](resid, past_kv, *seen)
         if stop_at_layer is not None:
             return resid
         resid = self.ln_final(resid)
@@ -199,16 +200,21 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         tokens: Int[Tensor, "batch pos"],
         attention_mask: Int[Tensor, "batch pos"] | None,
         past_kv_cache: HookedTransformerKeyValueCache | None,
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Tensor]:
-        """The residual stream that enters the first block, and which keys each query may look at."""
+    ) -> tuple[Float[Tensor, "batch pos d_model"], tuple[Tensor, ...]]:
+        """The residual stream that enters the first block, and what all blocks are told: which keys each query may
+        look at, and in a shortformer the embeddings of the positions."""
         past, attention_mask = self._with_past(tokens, attention_mask, past_kv_cache)
         total = past + tokens.shape[1]
         if total > self.cfg.n_ctx:
             raise ValueError(f"{total} tokens are too many: the model has {self.cfg.n_ctx} positions (n_ctx)")
         embed = self.hook_embed(self.embed(tokens))
-        pos_embed = self.hook_pos_embed(self.pos_embed(tokens, past, attention_mask))
         mask = visible(tokens.shape[1], total, attention_mask, self.cfg.attention_dir, tokens.device)
-        return embed + pos_embed, mask
+        if self.cfg.positional_embedding_type == "rotary":
+            return embed, (mask,)
+        pos_embed = self.hook_pos_embed(self.pos_embed(tokens, past, attention_mask))
+        if self.cfg.positional_embedding_type == "shortformer":
+            return embed, (mask, pos_embed)
+        return embed + pos_embed, (mask,)
 
     def _with_past(
         self, tokens: Tensor, attention_mask: Tensor | None, cache: HookedTransformerKeyValueCache | None
@@ -229,7 +235,7 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         attention_mask: Tensor | None,
         padding_side: PaddingSide | None,
         past_kv_cache: HookedTransformerKeyValueCache | None,
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Tensor, Tensor | None]:
+    ) -> tuple[Float[Tensor, "batch pos d_model"], tuple[Tensor, ...], Tensor | None]:
         if not isinstance(input, Tensor) or not input.is_floating_point():
             given = str(input.dtype) if isinstance(input, Tensor) else type(input).__name__
             raise TypeError(
@@ -246,7 +252,10 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         past, key_mask = self._with_past(input, attention_mask, past_kv_cache)
         length = input.shape[1]
         mask = visible(length, past + length, key_mask, self.cfg.attention_dir, input.device)
-        return input, mask, attention_mask
+        if self.cfg.positional_embedding_type != "shortformer":
+            return input, (mask,), attention_mask
+        positions = self.pos_embed(torch.zeros_like(input[..., 0], dtype=torch.int64), past, key_mask)
+        return input, (mask, self.hook_pos_embed(positions)), attention_mask
 
     # ---------------------------------------------------------------- caching
 
@@ -296,7 +305,8 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
     # ---------------------------------------------------------------- options
 
     def inactive_hooks(self) -> dict[str, str]:
-        """Hook points behind an option that is off, and the call that switches it on."""
+        """Hook points that are called only when somebody attaches to them, as long as the option is off that puts
+        them into a full cache; and the call that switches it on."""
         options = {
             "attn.hook_result": "use_attn_result",
             "hook_q_input": "use_split_qkv_input",
@@ -313,19 +323,19 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         }
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
-        """Make each head's output visible at `attn.hook_result`; costs n_heads times the memory."""
+        """Keep each head's output, `attn.hook_result`, in a full cache; costs n_heads times the memory."""
         self.cfg.use_attn_result = use_attn_result
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Give each head's q, k and v a residual of its own, at `hook_{q,k,v}_input`."""
+        """Keep each head's own residual for q, k and v, `hook_{q,k,v}_input`, in a full cache."""
         self.cfg.use_split_qkv_input = use_split_qkv_input
 
     def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Give each head a residual of its own, at `hook_attn_in`."""
+        """Keep each head's own residual, `hook_attn_in`, in a full cache."""
         self.cfg.use_attn_in = use_attn_in
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Give the MLP a residual of its own, at `hook_mlp_in`."""
+        """Keep the residual that the MLP reads, `hook_mlp_in`, in a full cache."""
         if use_hook_mlp_in and self.cfg.attn_only:
             raise ValueError("hook_mlp_in: this model's blocks have no MLP")
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
@@ -369,6 +379,7 @@ class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
         scale, mode = self.cfg.initializer_range, self.cfg.init_mode
         for name, weight in self.named_parameters():
             path, _, leaf = name.rpartition(".")
+            leaf = leaf.removeprefix("_")
             if not leaf.startswith("W_"):
                 continue
             fan_in, fan_out = _fans(leaf, weight)

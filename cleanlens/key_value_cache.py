@@ -32,7 +32,7 @@ class LayerKeyValueCache:
         capacity: int | None = None,
     ) -> "LayerKeyValueCache":
         """An empty one for `capacity` positions (cfg.n_ctx unless given)."""
-        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_heads, cfg.d_head)
+        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_key_value_heads or cfg.n_heads, cfg.d_head)
         keys, values = (torch.empty(shape, dtype=cfg.dtype, device=device or cfg.device) for _ in "kv")
         return cls(keys, values)
 

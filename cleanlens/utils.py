@@ -23,11 +23,19 @@ def gelu_new(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
+def solu(x: Tensor) -> Tensor:
+    """The softmax linear unit: x softmax(x), over the last axis (Elhage et al. 2022)."""
+    return x * x.softmax(dim=-1)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": gelu_new,
+    "gelu_pytorch_tanh": gelu_new,
     "gelu": F.gelu,
     "relu": F.relu,
     "silu": F.silu,
+    "solu": solu,
+    "solu_ln": solu,  # and a LayerNorm behind it, which is the MLP's
 }
 
 # ---------------------------------------------------------------- devices and arrays

@@ -5,14 +5,14 @@ nothing new the second time. The logits stay the same, except that `center_unemb
 position by the same number, which no probability sees.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor, nn
 
-from cleanlens.components.layer_norm import LayerNorm, LayerNormPre
 from cleanlens.factored_matrix import FactoredMatrix
 
 if TYPE_CHECKING:
@@ -44,42 +44,41 @@ def process_weights_(
 
 
 def fold_layer_norm(model: "HookedTransformer") -> None:
-    """Move each LayerNorm's gain and bias into the weights that read its output.
+    """Move each norm's gain and bias into the weights that read its output.
 
     For a reader W, b of LayerNorm's output n * w + b_ln:  (n * w + b_ln) W + b = n (w[:, None] W) + (b_ln W + b).
-    The normalized n has mean 0, so the mean of W over d_model is never read and is removed as well.
+    The normalized n has mean 0, so the mean of W over d_model is never read and is removed as well. RMSNorm has no
+    bias and takes no mean away: there the gain is all.
     """
     for block in model.blocks:
-        _fold(block.ln1, [(block.attn, f"W_{name}", f"b_{name}") for name in "QKV"])
-        block.ln1 = _without_gain(model, block.ln1)
+        block.ln1 = _folded(model, block.ln1, block.attn, block.attn.READERS)
         if not model.cfg.attn_only:
-            _fold(block.ln2, [(block.mlp, "W_in", "b_in")])
-            block.ln2 = _without_gain(model, block.ln2)
-    _fold(model.ln_final, [(model.unembed, "W_U", "b_U")])
-    model.ln_final = _without_gain(model, model.ln_final)
-    if model.cfg.normalization_type == "LN":
-        model.cfg.normalization_type = "LNPre"
+            block.ln2 = _folded(model, block.ln2, block.mlp, block.mlp.READERS)
+            if model.cfg.is_layer_norm_activation():
+                block.mlp.ln = _folded(model, block.mlp.ln, block.mlp, [("W_out", "b_out")])
+    model.ln_final = _folded(model, model.ln_final, model.unembed, [("W_U", "b_U")])
+    without_gain = {"LN": "LNPre", "RMS": "RMSPre"}
+    model.cfg.normalization_type = without_gain.get(
+        str(model.cfg.normalization_type), model.cfg.normalization_type
+    )
     model.setup()
 
 
-def _fold(ln: nn.Module, readers: list[tuple[nn.Module, str, str]]) -> None:
-    if not isinstance(ln, LayerNorm):
-        return
-    gain, bias = ln.w.double(), ln.b.double()
-    for module, weight_name, bias_name in readers:
+def _folded(model: "HookedTransformer", ln: Any, module: nn.Module, readers: Iterable) -> nn.Module:
+    """What is left of `ln` when its gain and bias are in these weights and biases of the module that reads it."""
+    if not hasattr(ln, "w"):
+        return ln
+    gain = ln.w.double()
+    for weight_name, bias_name in readers:
         W, b = getattr(module, weight_name), getattr(module, bias_name)
         for start in range(0, W.shape[-1], CHUNK):
             columns = slice(start, start + CHUNK)
             wide = W[..., columns].double()
-            b[..., columns] = b[..., columns].double() + bias @ wide
+            if hasattr(ln, "b"):
+                b[..., columns] = b[..., columns].double() + ln.b.double() @ wide
             wide = gain[:, None] * wide
-            W[..., columns] = wide - wide.mean(dim=-2, keepdim=True)
-
-
-def _without_gain(model: "HookedTransformer", ln: nn.Module) -> nn.Module:
-    if not isinstance(ln, LayerNorm):
-        return ln
-    plain = LayerNormPre(model.cfg)
+            W[..., columns] = wide - wide.mean(dim=-2, keepdim=True) if ln.centres else wide
+    plain = ln.without_gain(model.cfg)
     plain.hook_scale, plain.hook_normalized = ln.hook_scale, ln.hook_normalized  # hooks stay attached
     return plain
 
@@ -87,12 +86,14 @@ def _without_gain(model: "HookedTransformer", ln: nn.Module) -> nn.Module:
 def center_writing(model: "HookedTransformer") -> None:
     """Remove the mean over d_model from everything that is written to the residual stream.
 
-    LayerNorm subtracts that mean before anything reads the stream, so nobody misses it. A model without
-    LayerNorm is left as it is.
+    LayerNorm subtracts that mean before anything reads the stream, so nobody misses it. A model in which
+    something reads the stream without one (RMSNorm does not subtract it) is left as it is.
     """
-    if model.cfg.normalization_type not in ("LN", "LNPre"):
+    if model.cfg.normalization_type not in ("LN", "LNPre") or model.cfg.final_rms:
         return
-    writers: list[Tensor] = [model.embed.W_E, model.pos_embed.W_pos]
+    writers: list[Tensor] = [model.embed.W_E]
+    if model.cfg.positional_embedding_type == "standard":
+        writers.append(model.pos_embed.W_pos)
     for block in model.blocks:
         writers += [block.attn.W_O, block.attn.b_O]
         if not model.cfg.attn_only:
@@ -120,7 +121,7 @@ def fold_value_bias(model: "HookedTransformer") -> None:
         attn = block.attn
         carried = einsum(attn.b_V.double(), attn.W_O.double(), "head d_head, head d_head d_model -> d_model")
         attn.b_O.copy_(attn.b_O.double() + carried)
-        attn.b_V.zero_()
+        getattr(attn, attn.READERS[2][1]).zero_()
 
 
 def refactor_attention(model: "HookedTransformer") -> None:
@@ -129,7 +130,15 @@ def refactor_attention(model: "HookedTransformer") -> None:
     Only W_Q W_K^T and W_V W_O matter to the model; any invertible change of basis in between is free.
     Queries and keys share the singular values evenly, values carry them, and W_O becomes orthonormal.
     Biases take part as one more row of their weight.
+
+    Raises:
+        ValueError: between queries and keys stands a rotation, or heads share their keys and values.
     """
+    if model.cfg.positional_embedding_type == "rotary" or model.cfg.n_key_value_heads is not None:
+        raise ValueError(
+            "refactor_factored_attn_matrices: this model rotates queries and keys by their position or shares keys and "
+            "values among heads, so that their axes cannot be chosen freely; leave the option out"
+        )
     for block in model.blocks:
         attn = block.attn
         q_and_k = FactoredMatrix(

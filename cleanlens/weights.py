@@ -29,7 +29,13 @@ class Weights:
 
     @property
     def W_pos(self: "HookedTransformer") -> Float[Tensor, "n_ctx d_model"]:
-        """Position embedding."""
+        """Position embedding.
+
+        Raises:
+            ValueError: the model has none: its positions are rotations.
+        """
+        if self.cfg.positional_embedding_type == "rotary":
+            raise ValueError("this model has no W_pos: its positions are rotations of queries and keys")
         return self.pos_embed.W_pos
 
     @property
@@ -93,9 +99,9 @@ class Weights:
         return self._stacked("mlp", "W_in")
 
     @property
-    def W_gate(self: "HookedTransformer") -> None:
-        """None: no family that cleanlens loads has gated MLPs."""
-        return None
+    def W_gate(self: "HookedTransformer") -> Float[Tensor, "layer d_model d_mlp"] | None:
+        """The gates' weights; None where the MLPs have no gate."""
+        return self._stacked("mlp", "W_gate") if self.cfg.gated_mlp else None
 
     @property
     def W_out(self: "HookedTransformer") -> Float[Tensor, "layer d_mlp d_model"]:

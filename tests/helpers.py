@@ -26,7 +26,7 @@ def fill(model: nn.Module, seed: int = 0) -> None:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             values = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-            if "ln" in name and name.endswith((".w", ".weight")):
+            if any(part in name for part in ("ln", "norm", "Norm")) and name.endswith((".w", ".weight")):
                 values = 0.3 + values.abs()
             elif weight.ndim > 1 and not any(part in name for part in ("embed", "wte", "wpe", "lm_head")):
                 values = values * weight.shape[-2] ** -0.5

@@ -102,36 +102,71 @@ def test_other_architectures(config: dict) -> None:
             model.set_use_hook_mlp_in(True)
 
 
-def test_optional_hooks_change_nothing_and_are_active_when_asked(
-    model: HookedTransformer, tokens: Tensor
+OPTIONAL_HOOKS = {
+    "use_attn_result": "attn.hook_result",
+    "use_split_qkv_input": "hook_q_input",
+    "use_attn_in": "hook_attn_in",
+    "use_hook_mlp_in": "hook_mlp_in",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONAL_HOOKS)
+def test_an_optional_hook_is_called_when_somebody_attaches(
+    option: str, model: HookedTransformer, tokens: Tensor
 ) -> None:
+    name = f"blocks.0.{OPTIONAL_HOOKS[option]}"
+    shape = (2, 9, 21) if "mlp" in name else (2, 9, 4, 21)
     expected = model(tokens)
-    options = ["use_attn_result", "use_split_qkv_input", "use_attn_in", "use_hook_mlp_in"]
-    hooks = ["attn.hook_result", "hook_q_input", "hook_attn_in", "hook_mlp_in"]
-    for option, name in zip(options, hooks):
-        with pytest.raises(
-            KeyError, match=rf"'blocks.0.{name}' is not active; call model.set_{option}\(True\) first"
-        ):
-            model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.0.{name}", lambda x, hook: None)])
-        getattr(model, f"set_{option}")(True)
-        logits, cache = model.run_with_cache(tokens)
+    for names_filter in (name, [name], lambda n: n == name):
+        logits, cache = model.run_with_cache(tokens, names_filter=names_filter)
         close(logits, expected)
-        assert cache[f"blocks.0.{name}"].shape == ((2, 9, 21) if "mlp" in name else (2, 9, 4, 21))
-    for option in options:
-        getattr(model, f"set_{option}")(False)
+        assert list(cache) == [name]
+        assert cache[name].shape == shape
+    halved = model.run_with_hooks(tokens, fwd_hooks=[(name, lambda x, hook: x / 2)])
+    assert (halved - expected).abs().max() > 1e-3
+    gradients: list[Tensor] = []
+    with model.hooks(bwd_hooks=[(name, lambda gradient, hook: gradients.append(gradient))]):
+        model(tokens, return_type="loss").backward()
+    assert [gradient.shape for gradient in gradients] == [shape]
+    model.zero_grad()
+
+
+@pytest.mark.parametrize("option", OPTIONAL_HOOKS)
+def test_a_full_cache_has_an_optional_hook_when_asked(
+    option: str, model: HookedTransformer, tokens: Tensor
+) -> None:
+    name = f"blocks.0.{OPTIONAL_HOOKS[option]}"
+    logits, cache = model.run_with_cache(tokens)
+    assert name not in cache
+    assert (
+        name not in model.run_with_cache(tokens, names_filter=lambda n: True)[1]
+    )  # everything of a full cache
+    getattr(model, f"set_{option}")(True)
+    also, full = model.run_with_cache(tokens)
+    getattr(model, f"set_{option}")(False)
+    close(also, logits)
+    assert name in full
+
+
+def test_separate_inputs_per_head_one_after_the_other(model: HookedTransformer, tokens: Tensor) -> None:
+    """hook_attn_in comes before the split: what it changes is what q, k and v are given."""
+    doubled = [("blocks.1.hook_attn_in", lambda x, hook: x * 2)]
+    with model.hooks(fwd_hooks=doubled):
+        _, cache = model.run_with_cache(
+            tokens, names_filter=[f"blocks.1.hook_{name}" for name in ("attn_in", "v_input", "resid_pre")]
+        )
+    close(cache["blocks.1.hook_v_input"], 2 * cache["resid_pre", 1][:, :, None].expand(2, 9, 4, 21))
 
 
 def test_a_split_input_reaches_one_head_only(model: HookedTransformer, tokens: Tensor) -> None:
     """Zero the input of head 2's queries: its pattern changes, its values and the other heads do not."""
     _, clean = model.run_with_cache(tokens)
-    model.set_use_split_qkv_input(True)
 
     def zero_head_2(x: Tensor, hook: object) -> None:
         x[:, :, 2] = 0.0
 
     with torch.no_grad(), model.hooks(fwd_hooks=[("blocks.0.hook_q_input", zero_head_2)]):
         _, cache = model.run_with_cache(tokens)
-    model.set_use_split_qkv_input(False)
     difference = (cache["pattern", 0] - clean["pattern", 0]).abs().amax(dim=(0, 2, 3))
     assert difference[2] > 1e-3
     assert difference[[0, 1, 3]].max() < 1e-12

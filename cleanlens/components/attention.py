@@ -49,23 +49,22 @@ class Attention(nn.Module):
     z = pattern v; the output is the sum of z W_O over heads, plus b_O.
     """
 
+    # The weights that read the residual stream, each with its bias.
+    READERS: tuple[tuple[str, str], ...] = (("W_Q", "b_Q"), ("W_K", "b_K"), ("W_V", "b_V"))
+
     def __init__(self, cfg: HookedTransformerConfig, layer_id: int = 0):
         super().__init__()
         self.cfg = cfg
         self.layer_id = layer_id
         n_heads, d_model, d_head = cfg.n_heads, cfg.d_model, cfg.d_head
-
-        def weight() -> nn.Parameter:
+        self.n_key_value_heads = cfg.n_key_value_heads or n_heads  # fewer when groups of heads share theirs
+        for W, b in self.READERS:
+            n = n_heads if W == "W_Q" else self.n_key_value_heads
             # In memory [d_model head d_head], the order in which the product with x reads it: seen through
             # its published shape, the weight never has to be copied.
-            return nn.Parameter(torch.empty(d_model, n_heads, d_head, dtype=cfg.dtype).transpose(0, 1))
-
-        def bias() -> nn.Parameter:
-            return nn.Parameter(torch.zeros(n_heads, d_head, dtype=cfg.dtype))
-
-        self.W_Q, self.b_Q = weight(), bias()
-        self.W_K, self.b_K = weight(), bias()
-        self.W_V, self.b_V = weight(), bias()
+            weight = torch.empty(d_model, n, d_head, dtype=cfg.dtype).transpose(0, 1)
+            setattr(self, W, nn.Parameter(weight))
+            setattr(self, b, nn.Parameter(torch.zeros(n, d_head, dtype=cfg.dtype)))
         self.W_O = nn.Parameter(torch.empty(n_heads, d_head, d_model, dtype=cfg.dtype))
         self.b_O = nn.Parameter(torch.zeros(d_model, dtype=cfg.dtype))
         self.attn_scale = cfg.attn_scale * (layer_id + 1 if cfg.scale_attn_by_inverse_layer_idx else 1)
@@ -76,7 +75,7 @@ class Attention(nn.Module):
         self.hook_attn_scores = HookPoint()  # [batch head query key], after masking
         self.hook_pattern = HookPoint()  # [batch head query key]
         self.hook_z = HookPoint()  # [batch pos head d_head]
-        self.hook_result = HookPoint()  # [batch pos head d_model], when cfg.use_attn_result
+        self.hook_result = HookPoint()  # [batch pos head d_model], when wanted
 
     @property
     def OV(self) -> FactoredMatrix:
@@ -102,40 +101,64 @@ class Attention(nn.Module):
             past_kv: keys and values of the tokens before these; the new ones are added to it.
             mask: True where a query may look, as `visible` makes it; None: from here to the left.
         """
-        q = self.hook_q(self.project(query_input, self.W_Q) + self.b_Q)
-        k = self.hook_k(self.project(key_input, self.W_K) + self.b_K)
-        v = self.hook_v(self.project(value_input, self.W_V) + self.b_V)
+        q = self.hook_q(self.queries(query_input))
+        k = self.hook_k(self.keys(key_input))
+        v = self.hook_v(self.values(value_input))
         if past_kv is not None:
             k, v = past_kv.append(k, v)
         if mask is None:
             mask = visible(q.shape[1], k.shape[1], None, self.cfg.attention_dir, q.device)
 
-        scores = einsum(
-            q / self.attn_scale,
-            k,
-            "batch query head d_head, batch key head d_head -> batch head query key",
-        )
-        scores = self.hook_attn_scores(scores.masked_fill(~mask, -math.inf))
+        scores = self.hook_attn_scores(self.scores(q, k, mask))
         pattern = self.hook_pattern(scores.softmax(dim=-1))
-        z = einsum(
-            pattern, v, "batch head query key, batch key head d_head -> batch query head d_head"
-        ).contiguous()
-        return OUTPUTS[self.cfg.use_attn_result](self, self.hook_z(z))
+        z = self.hook_z(self.mixed(pattern, v))
+        return self.sum_of_heads(z)
+
+    def queries(self, x: Tensor) -> Float[Tensor, "batch pos head d_head"]:
+        """What each head looks for."""
+        return self.project(x, self.W_Q) + self.b_Q
+
+    def keys(self, x: Tensor) -> Float[Tensor, "batch pos head d_head"]:
+        """What each head can be found by."""
+        return self.project(x, self.W_K) + self.b_K
+
+    def values(self, x: Tensor) -> Float[Tensor, "batch pos head d_head"]:
+        """What each head will move."""
+        return self.project(x, self.W_V) + self.b_V
 
     def project(self, x: Tensor, weight: Tensor) -> Float[Tensor, "batch pos head d_head"]:
         """Into every head's own small space."""
         return einsum(x, weight, PROJECT[x.ndim])
 
+    def scores(
+        self,
+        q: Float[Tensor, "batch query head d_head"],
+        k: Float[Tensor, "batch key head d_head"],
+        mask: Bool[Tensor, "..."],
+    ) -> Float[Tensor, "batch head query key"]:
+        """How well each query fits each key; minus infinity where it may not look."""
+        scores = einsum(
+            q / self.attn_scale,
+            k,
+            "batch query head d_head, batch key head d_head -> batch head query key",
+        )
+        return scores.masked_fill(~mask, -math.inf)
+
+    def mixed(
+        self, pattern: Float[Tensor, "batch head query key"], v: Float[Tensor, "batch key head d_head"]
+    ) -> Float[Tensor, "batch query head d_head"]:
+        """The values, averaged by how much each query looks at each."""
+        return einsum(
+            pattern, v, "batch head query key, batch key head d_head -> batch query head d_head"
+        ).contiguous()
+
     def sum_of_heads(self, z: Float[Tensor, "batch pos head d_head"]) -> Float[Tensor, "batch pos d_model"]:
-        """All heads' outputs at once, as one product."""
+        """All heads' outputs at once, as one product; one by one only when somebody wants to see them."""
+        if self.cfg.use_attn_result or self.hook_result.has_hooks():
+            result = einsum(
+                z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos head d_model"
+            )
+            return self.hook_result(result).sum(dim=2) + self.b_O
         return (
             einsum(z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos d_model") + self.b_O
         )
-
-    def sum_of_results(self, z: Float[Tensor, "batch pos head d_head"]) -> Float[Tensor, "batch pos d_model"]:
-        """The same, with each head's output visible on the way: n_heads times the memory."""
-        result = einsum(z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos head d_model")
-        return self.hook_result(result).sum(dim=2) + self.b_O
-
-
-OUTPUTS = {False: Attention.sum_of_heads, True: Attention.sum_of_results}

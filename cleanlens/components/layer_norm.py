@@ -14,6 +14,8 @@ class LayerNormPre(nn.Module):
     What is left of LayerNorm once its gain and bias have been folded into the weights that read it.
     """
 
+    centres = True  # the mean of what it reads does not matter
+
     def __init__(self, cfg: HookedTransformerConfig, width: int | None = None):
         super().__init__()
         self.eps = cfg.eps
@@ -31,6 +33,8 @@ class LayerNormPre(nn.Module):
 class LayerNorm(LayerNormPre):
     """LayerNormPre, then times a gain `w [d_model]` and plus a bias `b [d_model]`."""
 
+    without_gain = LayerNormPre
+
     def __init__(self, cfg: HookedTransformerConfig, width: int | None = None):
         super().__init__(cfg)
         self.w = nn.Parameter(torch.ones(width or cfg.d_model, dtype=cfg.dtype))
@@ -42,6 +46,3 @@ class LayerNorm(LayerNormPre):
 
 class NoNorm(nn.Identity):
     """No normalization at all, for toy models."""
-
-
-NORMS: dict[str | None, type[nn.Module]] = {"LN": LayerNorm, "LNPre": LayerNormPre, None: NoNorm}

@@ -12,6 +12,9 @@ from cleanlens.utils import ACTIVATIONS
 class MLP(nn.Module):
     """act_fn(x W_in + b_in) W_out + b_out, with `W_in [d_model d_mlp]` and `W_out [d_mlp d_model]`."""
 
+    # The weights that read the residual stream, each with its bias.
+    READERS: tuple[tuple[str, str], ...] = (("W_in", "b_in"),)
+
     def __init__(self, cfg: HookedTransformerConfig):
         super().__init__()
         assert cfg.d_mlp is not None

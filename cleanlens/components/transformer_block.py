@@ -3,9 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from cleanlens.components.attention import Attention
-from cleanlens.components.layer_norm import NORMS
-from cleanlens.components.mlp import MLP
+from cleanlens.components.choices import NORMS, attention_for, mlp_for
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hook_points import HookPoint
 from cleanlens.key_value_cache import LayerKeyValueCache
@@ -21,9 +19,9 @@ class AttnOnlyBlock(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.ln1 = NORMS[cfg.normalization_type](cfg)
-        self.attn = Attention(cfg, layer_id)
-        self.hook_attn_in = HookPoint()  # [batch pos head d_model], when cfg.use_attn_in
-        self.hook_q_input = HookPoint()  # [batch pos head d_model], when cfg.use_split_qkv_input
+        self.attn = attention_for(cfg, layer_id)
+        self.hook_attn_in = HookPoint()  # [batch pos head d_model], when wanted
+        self.hook_q_input = HookPoint()  # [batch pos head d_model], when wanted
         self.hook_k_input = HookPoint()  # likewise
         self.hook_v_input = HookPoint()  # likewise
         self.hook_resid_pre = HookPoint()  # [batch pos d_model]
@@ -41,40 +39,34 @@ class AttnOnlyBlock(nn.Module):
         return self.hook_resid_post(resid_pre + attn_out)
 
     def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
-        """What queries, keys and values are made from; how separately is for the user to say."""
-        return ATTN_INPUTS[self.cfg.use_split_qkv_input, self.cfg.use_attn_in](self, resid)
-
-    def _shared(self, resid: Resid) -> tuple[Resid, Resid, Resid]:
-        x = self.ln1(resid)
-        return x, x, x
-
-    def _per_head(self, resid: Resid) -> tuple[PerHead, PerHead, PerHead]:
-        x = self.ln1(self.hook_attn_in(self._one_per_head(resid)))
-        return x, x, x
-
-    def _split(self, resid: Resid) -> tuple[PerHead, PerHead, PerHead]:
-        return self._split_heads(self._one_per_head(resid))
-
-    def _per_head_and_split(self, resid: Resid) -> tuple[PerHead, PerHead, PerHead]:
-        return self._split_heads(self.hook_attn_in(self._one_per_head(resid)))
-
-    def _split_heads(self, heads: PerHead) -> tuple[PerHead, PerHead, PerHead]:
-        q_input = self.hook_q_input(heads.clone())
-        k_input = self.hook_k_input(heads.clone())
-        v_input = self.hook_v_input(heads.clone())
+        """What queries, keys and values are made from: one tensor for all heads, unless somebody (a hook, or
+        cfg for the cache) wants a residual stream for each."""
+        q_k_v = (self.hook_q_input, self.hook_k_input, self.hook_v_input)
+        split = self.cfg.use_split_qkv_input or any(point.has_hooks() for point in q_k_v)
+        per_head = self.cfg.use_attn_in or self.hook_attn_in.has_hooks()
+        if not split and not per_head:
+            x = self.ln1(resid)
+            return x, x, x
+        n_heads, n_kv_heads = len(self.attn.b_Q), self.attn.n_key_value_heads
+        if per_head and n_kv_heads != n_heads:
+            raise ValueError(
+                f"hook_attn_in: {n_heads} query heads share {n_kv_heads} heads of keys and values, so no head has "
+                "an input of its own; use hook_q_input, hook_k_input and hook_v_input"
+            )
+        if per_head:
+            resid = self.hook_attn_in(_one_per_head(resid, n_heads))
+        if not split:
+            x = self.ln1(resid)
+            return x, x, x
+        q_input = self.hook_q_input(_one_per_head(resid, n_heads))
+        k_input = self.hook_k_input(_one_per_head(resid, n_kv_heads))
+        v_input = self.hook_v_input(_one_per_head(resid, n_kv_heads))
         return self.ln1(q_input), self.ln1(k_input), self.ln1(v_input)
 
-    def _one_per_head(self, resid: Resid) -> PerHead:
-        # A copy per head, because a hook may edit one in place.
-        return resid[:, :, None].repeat(1, 1, self.cfg.n_heads, 1)
 
-
-ATTN_INPUTS = {
-    (False, False): AttnOnlyBlock._shared,
-    (False, True): AttnOnlyBlock._per_head,
-    (True, False): AttnOnlyBlock._split,
-    (True, True): AttnOnlyBlock._per_head_and_split,
-}
+def _one_per_head(resid: Resid | PerHead, n_heads: int) -> PerHead:
+    """A copy for each head, because a hook may edit one in place."""
+    return resid.clone() if resid.ndim == 4 else resid[:, :, None].repeat(1, 1, n_heads, 1)
 
 
 class TransformerBlock(AttnOnlyBlock):
@@ -83,9 +75,9 @@ class TransformerBlock(AttnOnlyBlock):
     def __init__(self, cfg: HookedTransformerConfig, layer_id: int):
         super().__init__(cfg, layer_id)
         self.ln2 = NORMS[cfg.normalization_type](cfg)
-        self.mlp = MLP(cfg)
+        self.mlp = mlp_for(cfg)
         self.hook_resid_mid = HookPoint()  # [batch pos d_model]
-        self.hook_mlp_in = HookPoint()  # [batch pos d_model], when cfg.use_hook_mlp_in
+        self.hook_mlp_in = HookPoint()  # [batch pos d_model], when wanted
         self.hook_mlp_out = HookPoint()  # [batch pos d_model]
 
     def forward(
@@ -101,15 +93,7 @@ class TransformerBlock(AttnOnlyBlock):
         return self.hook_resid_post(resid_mid + mlp_out)
 
     def mlp_input(self, resid_mid: Resid) -> Resid:
-        """What the MLP reads; a copy that can be edited without touching the stream when asked."""
-        return MLP_INPUTS[self.cfg.use_hook_mlp_in](self, resid_mid)
-
-    def _copied(self, resid_mid: Resid) -> Resid:
-        return self.hook_mlp_in(resid_mid.clone())
-
-    def _direct(self, resid_mid: Resid) -> Resid:
+        """What the MLP reads; a copy that can be edited without touching the stream when somebody wants one."""
+        if self.cfg.use_hook_mlp_in or self.hook_mlp_in.has_hooks():
+            return self.hook_mlp_in(resid_mid.clone())
         return resid_mid
-
-
-MLP_INPUTS = {False: TransformerBlock._direct, True: TransformerBlock._copied}
-BLOCKS: dict[bool, type[AttnOnlyBlock]] = {False: TransformerBlock, True: AttnOnlyBlock}

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import gpt2, native
+from cleanlens.loading import gpt2, llama, native
 from cleanlens.loading.files import download, read_config, read_tensors, weight_files
 from cleanlens.loading.names import (
     ALIASES,
@@ -25,7 +25,12 @@ from cleanlens.tokenization import PaddingSide
 from cleanlens.utils import get_device
 from cleanlens.weight_processing import process_weights_
 
-FAMILIES: dict[str, Any] = {"gpt2": gpt2, "cleanlens": native}
+# model_type in config.json -> the family that reads it.
+FAMILIES: dict[str, Any] = {
+    "gpt2": gpt2,
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), llama),
+    "cleanlens": native,
+}
 
 __all__ = [
     "ALIASES",
@@ -100,13 +105,9 @@ def load_pretrained(
             raise ValueError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin")
         tensors = (item for file in files for item in read_tensors(file))
 
-    family = FAMILIES.get(fields.get("model_type", ""))
-    if family is None:
-        raise ValueError(
-            f"{source}: model_type is {fields.get('model_type')!r}; cleanlens loads the GPT-2 family "
-            f"(model_type {sorted(FAMILIES)})"
-        )
+    family = family_of(fields, source)
     cfg: HookedTransformerConfig = family.config(fields)
+    tied = cfg.tie_word_embeddings = fields.get("tie_word_embeddings", family.TIED)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
     learned_positions = cfg.n_ctx
@@ -128,7 +129,6 @@ def load_pretrained(
     model = cls(
         cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
     )
-    tied = fields.get("tie_word_embeddings", True)
     _fill(model, tensors, family, tied, learned_positions, source)
     process_weights_(
         model,
@@ -142,6 +142,27 @@ def load_pretrained(
         model.to(device or get_device())
     print(f"Loaded pretrained model {name} into HookedTransformer")
     return model
+
+
+def family_of(fields: dict[str, Any], source: str) -> Any:
+    """The module that reads a config.json of these fields.
+
+    Raises:
+        ValueError: there is none, or the weights are quantized.
+    """
+    kind = fields.get("model_type")
+    if kind not in FAMILIES:
+        raise ValueError(
+            f"{source}: model_type is {kind!r}; cleanlens loads {', '.join(sorted(FAMILIES))}. A family is one file in "
+            "cleanlens/loading (llama.py is one to start from), and what its blocks are made of is in "
+            "cleanlens/components"
+        )
+    if fields.get("quantization_config"):
+        method = dict(fields["quantization_config"]).get("quant_method", "unknown")
+        raise ValueError(
+            f"{source}: its weights are quantized ({method}); cleanlens needs them as float32, float16 or bfloat16"
+        )
+    return FAMILIES[kind]
 
 
 def find_model(name: str, revision: str | None = None, label: int | None = None) -> tuple[Path, list[Path]]:
@@ -197,7 +218,10 @@ def _fill(
                 )
             place.copy_(value)
             missing.discard(name)
-    missing.discard("unembed.b_U")  # most families have none; ours starts at zero
+    # What not every model of a family has stays as it was built (biases: zero), if no layer has it.
+    given = parameters.keys() - missing
+    absent = [end for end in family.OPTIONAL if not any(name.endswith(end) for name in given)]
+    missing = {name for name in missing if not name.endswith(tuple(absent))}
     if missing:
         raise ValueError(f"{source}: no tensor for {sorted(missing)}")
 

@@ -30,6 +30,8 @@ NAMES = {
     "lm_head.weight": "unembed.W_U",
 }
 NOT_WEIGHTS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")  # causal masks that old files carry
+TIED = True  # when config.json does not say
+OPTIONAL = ("unembed.b_U",)  # what no file has starts at zero
 
 
 def config(hf: dict[str, Any]) -> HookedTransformerConfig:

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
 
+TIED = False
+OPTIONAL = ("unembed.b_U",)
+
 
 def config(fields: dict[str, Any]) -> HookedTransformerConfig:
     """Our config; fields about the files themselves are left out."""
