@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from cleanlens.published.methods import OlderHookMethods
 from cleanlens.utils import Slice, SliceInput
 
 Direction = Literal["fwd", "bwd", "both"]
@@ -232,7 +233,7 @@ def pos_dim(name: str) -> int:
     return -3 if name.removesuffix("_grad").endswith(PER_HEAD) else -2
 
 
-class HookedRootModule(nn.Module):
+class HookedRootModule(OlderHookMethods, nn.Module):
     """A module that finds its hook points by name.
 
     A subclass calls `self.setup()` at the end of its `__init__`. Wherever a name is asked for, a function

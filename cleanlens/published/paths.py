@@ -64,6 +64,8 @@ class OldPath(ModuleType):
         self.__dict__["__path__"] = []  # it may have modules below it, and finds none by itself
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__all__", "__version__"):
+            raise AttributeError(name)  # tools look through all modules for such: nothing is loaded for them
         home = importlib.import_module(self._home)
         if name == "__all__":  # what `from path import *` takes
             return getattr(home, "__all__", [n for n in dir(home) if not n.startswith("_")])
