@@ -341,7 +341,9 @@ class ActivationCache:
             labels.append("remainder")
         if onto is None:
             return self._finish(stack, labels, last, False, apply_ln, pos_slice, return_labels)
-        projected = torch.stack(stack) / scale if stack else (self._resid_before(0, pos_slice) @ onto)[None][:0]
+        projected = (
+            torch.stack(stack) / scale if stack else (self._resid_before(0, pos_slice) @ onto)[None][:0]
+        )
         return (projected, labels) if return_labels else projected
 
     def get_full_resid_decomposition(

@@ -1,17 +1,17 @@
 """Quick measures of what a model can do."""
 
+import importlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from cleanlens.published.utils import load_dataset, tokenize_and_concatenate
 from cleanlens.utils import lm_cross_entropy_loss
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def induction_loss(
     return lm_cross_entropy_loss(logits, tokens, per_token=True)[:, -subseq_len:].mean()
 
 
-# ---------------------------------------------------------------- loss on texts
-
 SANITY_TEXT = (
     "Many important transition points in the history of science have been moments when science 'zoomed in.' At these "
     "points, we develop a visualization or tool that allows us to see the world in a new level of detail, and a new "
@@ -72,70 +70,6 @@ SANITY_TEXT = (
 def sanity_check(model: "HookedTransformer") -> Float[Tensor, ""]:
     """Loss on one paragraph of English: below 5 for a language model in order, above 7 when something is wrong."""
     return model(SANITY_TEXT, return_type="loss")
-
-
-def _loader(dataset: Any, tokenizer: Any, batch_size: int, column_name: str = "text") -> DataLoader:
-    rows = tokenize_and_concatenate(dataset, tokenizer, column_name=column_name)
-    return DataLoader(rows, batch_size=batch_size, shuffle=True, drop_last=True)
-
-
-def make_wiki_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader:
-    """Wikitext 2, the training split (Merity et al. 2016). This and the next three fetch from the hub."""
-    return _loader(load_dataset("wikitext", "wikitext-2-v1", split="train"), tokenizer, batch_size)
-
-
-def make_owt_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader:
-    """10,000 texts of OpenWebText, which is made like GPT-2's training data."""
-    return _loader(load_dataset("stas/openwebtext-10k", split="train"), tokenizer, batch_size)
-
-
-def make_pile_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader:
-    """The first 10,000 texts of the Pile (Gao et al. 2020)."""
-    return _loader(load_dataset("NeelNanda/pile-10k", split="train"), tokenizer, batch_size)
-
-
-def make_code_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader:
-    """Python code: CodeParrot's validation split."""
-    code = load_dataset("codeparrot/codeparrot-valid-v2-near-dedup", split="train")
-    return _loader(code, tokenizer, batch_size, column_name="content")
-
-
-DATASET_NAMES = ["wiki", "owt", "pile", "code"]
-DATASET_LOADERS: list[Callable[..., DataLoader]] = [
-    make_wiki_data_loader,
-    make_owt_data_loader,
-    make_pile_data_loader,
-    make_code_data_loader,
-]
-
-
-@torch.inference_mode()
-def evaluate_on_dataset(
-    model: "HookedTransformer",
-    data_loader: Any,
-    truncate: int = 100,
-    device: torch.device | str | None = None,
-) -> float:
-    """Mean loss over the first `truncate` batches, each a dictionary with "tokens" `[batch pos]`."""
-    losses = []
-    for _, batch in zip(range(truncate), tqdm(data_loader, desc="evaluating", total=truncate, leave=False)):
-        tokens = batch["tokens"].to(device or model.cfg.device)
-        losses.append(model(tokens, return_type="loss").item())
-    if not losses:
-        raise ValueError("evaluate_on_dataset: the data loader gave no batch")
-    return sum(losses) / len(losses)
-
-
-def evaluate(
-    model: "HookedTransformer", truncate: int = 100, batch_size: int = 8, tokenizer: Any = None
-) -> dict[str, float]:
-    """Mean loss on each of four data sets: `wiki_loss`, `owt_loss`, `pile_loss` and `code_loss`."""
-    losses = {}
-    for name, make in zip(DATASET_NAMES, DATASET_LOADERS):
-        loader = make(tokenizer=tokenizer or model.tokenizer, batch_size=batch_size)
-        losses[f"{name}_loss"] = evaluate_on_dataset(model, loader, truncate)
-        print(f"{name}: {losses[f'{name}_loss']}")
-    return losses
 
 
 # ---------------------------------------------------------------- indirect objects
@@ -183,7 +117,8 @@ class IOIDataset(Dataset):
         sample = self.samples[index]
         bos = [self.tokenizer.bos_token_id] if self.prepend_bos else []
         ids = {
-            key: self.tokenizer(sample[key], add_special_tokens=False)["input_ids"] for key in ("text", "IO", "S")
+            key: self.tokenizer(sample[key], add_special_tokens=False)["input_ids"]
+            for key in ("text", "IO", "S")
         }
         return {
             "prompt": torch.tensor(bos + ids["text"]),
@@ -199,7 +134,8 @@ class IOIDataset(Dataset):
         right, wrong = self._random.sample(self.names, 2)
         pairs = [(right, wrong), (wrong, right)] if symmetric else [(right, wrong)]
         return [
-            {"text": template.replace("[A]", io).replace("[B]", s), "IO": f" {io}", "S": f" {s}"} for io, s in pairs
+            {"text": template.replace("[A]", io).replace("[B]", s), "IO": f" {io}", "S": f" {s}"}
+            for io, s in pairs
         ]
 
     @staticmethod
@@ -258,3 +194,11 @@ def ioi_eval(
         "Logit Difference": difference.mean().item(),
         "Accuracy": (difference > 0).float().mean().item(),
     }
+
+
+def __getattr__(name: str) -> Any:
+    """Losses on data sets of the hub live in `cleanlens.published.evals`."""
+    published = importlib.import_module("cleanlens.published.evals")
+    if name.startswith("_") or not hasattr(published, name):
+        raise AttributeError(f"module 'cleanlens.evals' has no attribute {name!r}")
+    return getattr(published, name)

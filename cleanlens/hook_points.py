@@ -353,7 +353,10 @@ class HookedRootModule(OlderHookMethods, nn.Module):
         wanted = allowed if callable(allowed) else allowed.__contains__
         found = {
             name: [
-                hook for hooks in point._lists(dir) for hook in hooks if including_permanent or not hook.is_permanent
+                hook
+                for hooks in point._lists(dir)
+                for hook in hooks
+                if including_permanent or not hook.is_permanent
             ]
             for name, point in self.hook_dict.items()
             if wanted(name)

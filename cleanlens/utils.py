@@ -257,7 +257,9 @@ def penalize_repetition(
 ) -> Float[Tensor, "batch d_vocab"]:
     """Logits with those of tokens that occurred already brought down; see `sample_logits`."""
     if tokens is None or penalty <= 0:
-        raise ValueError(f"repetition_penalty = {penalty}; it must be positive, and it needs the tokens so far")
+        raise ValueError(
+            f"repetition_penalty = {penalty}; it must be positive, and it needs the tokens so far"
+        )
     seen = torch.ones_like(tokens) if attention_mask is None else attention_mask
     occurred = torch.zeros_like(logits).scatter_add_(1, tokens, seen.to(logits)) > 0
     return torch.where(occurred, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
@@ -393,7 +395,10 @@ def join_and_cut(
     """
     ids: list[int] = []
     for text in texts:
-        ids += [*([tokenizer.eos_token_id] if ids else []), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+        ids += [
+            *([tokenizer.eos_token_id] if ids else []),
+            *tokenizer(text, add_special_tokens=False)["input_ids"],
+        ]
     width = max_length - int(add_bos_token)
     if 0 < len(ids) < width:
         ids += [tokenizer.pad_token_id] * (width - len(ids))

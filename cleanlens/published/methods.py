@@ -105,7 +105,11 @@ class OlderMethods(OlderHookMethods):
         """The residual stream that enters the first block, from token embeddings."""
         kind, positions = self.cfg.positional_embedding_type, None
         if kind != "rotary":
-            tokens = torch.ones(embed.shape[:2], dtype=torch.int64, device=embed.device) if tokens is None else tokens
+            tokens = (
+                torch.ones(embed.shape[:2], dtype=torch.int64, device=embed.device)
+                if tokens is None
+                else tokens
+            )
             positions = self.hook_pos_embed(self.pos_embed(tokens, pos_offset, attention_mask))
         residual = embed + positions if kind == "standard" else embed
         if not return_shortformer_pos_embed:
@@ -133,16 +137,28 @@ class OlderMethods(OlderHookMethods):
         from cleanlens.published.utils import get_dataset
 
         name = (self.cfg.original_architecture or "").lower(), self.cfg.model_name.lower()
-        kinds = {"neel": "c4_code", "gpt2": "owt", "opt": "owt", "neo": "pile", "gptj": "pile", "pythia": "pile"}
+        kinds = {
+            "neel": "c4_code",
+            "gpt2": "owt",
+            "opt": "owt",
+            "neo": "pile",
+            "gptj": "pile",
+            "pythia": "pile",
+        }
         kinds |= {"solu": "c4_code", "gelu": "c4_code", "attn-only": "c4_code"}
         found = [kind for part, kind in kinds.items() if part in " ".join(name)]
         if not found:
-            raise ValueError(f"it is not known what {self.cfg.model_name!r} was trained on; use utils.get_dataset(name)")
+            raise ValueError(
+                f"it is not known what {self.cfg.model_name!r} was trained on; use utils.get_dataset(name)"
+            )
         self.dataset = get_dataset(found[0], **kwargs)
         return self.dataset
 
     def sample_datapoint(
-        self: "HookedTransformer", tokenize: bool = False, prepend_bos: bool | None = None, padding_side: Any = None
+        self: "HookedTransformer",
+        tokenize: bool = False,
+        prepend_bos: bool | None = None,
+        padding_side: Any = None,
     ) -> Any:
         """One of these texts, drawn at random, or its tokens."""
         dataset = getattr(self, "dataset", None) or self.load_sample_training_dataset()
@@ -156,11 +172,16 @@ class OlderMethods(OlderHookMethods):
         return {**self.state_dict(), **state_dict}
 
     def fold_layer_norm(
-        self: "HookedTransformer", state_dict: StateDict, fold_biases: bool = True, center_weights: bool = True
+        self: "HookedTransformer",
+        state_dict: StateDict,
+        fold_biases: bool = True,
+        center_weights: bool = True,
     ) -> StateDict:
         """See `weight_processing.fold_layer_norm`; both steps belong to it and cannot be left out."""
         if not (fold_biases and center_weights):
-            raise ValueError("fold_layer_norm: without its bias, or without centring, the model would not be the same")
+            raise ValueError(
+                "fold_layer_norm: without its bias, or without centring, the model would not be the same"
+            )
         return _on_a_copy(self, state_dict, fold_ln=True)
 
     def center_writing_weights(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
@@ -185,9 +206,17 @@ def _on_a_copy(model: "HookedTransformer", state_dict: StateDict, **flags: bool)
     raw = any(name.endswith(("ln1.w", "ln_final.w")) for name in state_dict)
     kind = {"LNPre": "LN", "RMSPre": "RMS"} if raw else {}
     norm = model.cfg.normalization_type
-    cfg = replace(model.cfg, normalization_type=kind.get(norm or "", norm), init_weights=False, device="cpu", seed=None)
+    cfg = replace(
+        model.cfg, normalization_type=kind.get(norm or "", norm), init_weights=False, device="cpu", seed=None
+    )
     copy = type(model)(cfg, move_to_device=False)
     copy.load_state_dict({**copy.state_dict(), **state_dict})
-    off = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases", "refactor_factored_attn_matrices")
+    off = (
+        "fold_ln",
+        "center_writing_weights",
+        "center_unembed",
+        "fold_value_biases",
+        "refactor_factored_attn_matrices",
+    )
     copy.process_weights_(**{**dict.fromkeys(off, False), **flags})
     return {name: tensor.to(model.cfg.device) for name, tensor in copy.state_dict().items()}

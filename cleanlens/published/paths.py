@@ -32,14 +32,30 @@ HOMES = {
         f"utilities.{name}": "utils"
         for name in (
             *("activation_functions", "attribute_utils", "components_utils", "defaults_utils", "devices"),
-            *("exploratory_utils", "gpu_utils", "hf_utils", "initialization_utils", "library_utils", "lm_utils"),
+            *(
+                "exploratory_utils",
+                "gpu_utils",
+                "hf_utils",
+                "initialization_utils",
+                "library_utils",
+                "lm_utils",
+            ),
             *("logits_utils", "matrix", "parameter_swap", "slice", "tensors", "tokenize_utils"),
         )
     },
 }
 """Old path -> module, both within their package."""
 
-SAME = ("components", "config", "evals", "head_detector", "hook_points", "loading_from_pretrained", "patching", "utils")
+SAME = (
+    "components",
+    "config",
+    "evals",
+    "head_detector",
+    "hook_points",
+    "loading_from_pretrained",
+    "patching",
+    "utils",
+)
 """Modules that kept their path."""
 
 COMPONENTS = {

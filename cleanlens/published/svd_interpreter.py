@@ -49,7 +49,9 @@ class SVDInterpreter:
         if not 0 <= layer_index < self.cfg.n_layers:
             raise ValueError(f"layer_index = {layer_index}; it must be from 0 to {self.cfg.n_layers - 1}")
         if vector_type == "OV" and (head_index is None or not 0 <= head_index < self.cfg.n_heads):
-            raise ValueError(f"head_index = {head_index}; for 'OV' it must be from 0 to {self.cfg.n_heads - 1}")
+            raise ValueError(
+                f"head_index = {head_index}; for 'OV' it must be from 0 to {self.cfg.n_heads - 1}"
+            )
         block = self.model.blocks[layer_index]
         if vector_type == "OV":
             V = block.attn.OV[head_index].V

@@ -36,7 +36,9 @@ class HookedTransformerTrainConfig:
     max_steps: int | None = None  # an epoch ends after this step
 
 
-def train(model: "HookedTransformer", config: HookedTransformerTrainConfig, dataset: Any) -> "HookedTransformer":
+def train(
+    model: "HookedTransformer", config: HookedTransformerTrainConfig, dataset: Any
+) -> "HookedTransformer":
     """Train a model on rows of tokens, in place; returns it.
 
     Args:
@@ -68,7 +70,11 @@ def train(model: "HookedTransformer", config: HookedTransformerTrainConfig, data
             log(train_loss=loss.item(), samples=samples, epoch=epoch)
             if config.print_every is not None and step % config.print_every == 0:
                 print(f"Epoch {epoch} Samples {samples} Step {step} Loss {loss.item()}")
-            if config.save_every is not None and config.save_dir is not None and step % config.save_every == 0:
+            if (
+                config.save_every is not None
+                and config.save_dir is not None
+                and step % config.save_every == 0
+            ):
                 torch.save(model.state_dict(), Path(config.save_dir) / f"model_{step}.pt")
             if config.max_steps is not None and step >= config.max_steps:
                 break

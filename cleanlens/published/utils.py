@@ -100,10 +100,15 @@ def get_offset_position_ids(
 def check_structure(t1: Tensor, t2: Tensor, *, verbose: bool = False) -> None:
     """Print where two matrices disagree on which of two neighbouring rows, or columns, is larger."""
     for axis, what in enumerate(("row", "column")):
-        signs = [t.narrow(axis, 0, t.shape[axis] - 1) >= t.narrow(axis, 1, t.shape[axis] - 1) for t in (t1, t2)]
+        signs = [
+            t.narrow(axis, 0, t.shape[axis] - 1) >= t.narrow(axis, 1, t.shape[axis] - 1) for t in (t1, t2)
+        ]
         differs = (signs[0] != signs[1]).any(dim=1 - axis).nonzero()[:, 0].tolist()
         if verbose and differs:
-            print(f"{what}s {differs} and the ones after them:", *(s.index_select(axis, torch.tensor(differs)) for s in signs))
+            print(
+                f"{what}s {differs} and the ones after them:",
+                *(s.index_select(axis, torch.tensor(differs)) for s in signs),
+            )
         if differs:
             print(f"{what} mismatch: {differs}")
             return
@@ -118,7 +123,11 @@ def temporarily_swap_parameter(parameter: nn.Parameter, new_value: Tensor) -> It
         TypeError: not a parameter, or not a plain tensor.
         ValueError: another shape or type.
     """
-    if not isinstance(parameter, nn.Parameter) or isinstance(new_value, nn.Parameter) or not isinstance(new_value, Tensor):
+    if (
+        not isinstance(parameter, nn.Parameter)
+        or isinstance(new_value, nn.Parameter)
+        or not isinstance(new_value, Tensor)
+    ):
         raise TypeError(
             f"expected a torch.nn.Parameter and a plain torch.Tensor, got a {type(parameter).__name__} and a "
             f"{type(new_value).__name__}"
@@ -318,14 +327,21 @@ def tokenize_and_concatenate(
         return {"tokens": join_and_cut(texts[column_name], tokenizer, max_length, add_bos_token).numpy()}
 
     options: dict[str, Any] = {} if streaming else {"num_proc": num_proc}
-    tokens = keep_single_column(dataset, column_name).map(rows, batched=True, remove_columns=[column_name], **options)
+    tokens = keep_single_column(dataset, column_name).map(
+        rows, batched=True, remove_columns=[column_name], **options
+    )
     if set_format and not streaming:
         tokens.set_format(type="torch", columns=["tokens"])
     return tokens
 
 
 def download_file_from_hf(
-    repo_name: str, file_name: str, subfolder: str = ".", cache_dir: str | None = None, force_is_torch: bool = False, **kwargs: Any
+    repo_name: str,
+    file_name: str,
+    subfolder: str = ".",
+    cache_dir: str | None = None,
+    force_is_torch: bool = False,
+    **kwargs: Any,
 ) -> Any:
     """One file of a repository on the hub: tensors of a .pth, the contents of a .json, else its path.
 
@@ -336,7 +352,9 @@ def download_file_from_hf(
     from huggingface_hub import hf_hub_download
 
     wanted = select_compatible_kwargs(kwargs, hf_hub_download)
-    path = hf_hub_download(repo_name, file_name, subfolder=None if subfolder == "." else subfolder, cache_dir=cache_dir, **wanted)
+    path = hf_hub_download(
+        repo_name, file_name, subfolder=None if subfolder == "." else subfolder, cache_dir=cache_dir, **wanted
+    )
     if file_name.endswith(".pth") or force_is_torch:
         return torch.load(path, map_location="cpu", weights_only=True)
     if file_name.endswith(".json"):
