@@ -14,6 +14,10 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 
+class ShapeError(ValueError, AssertionError, RuntimeError):
+    """Shapes that do not fit: a ValueError, and also what the published library raises, for code that catches that."""
+
+
 class FactoredMatrix:
     """The matrix A @ B, with A `[... ldim mdim]` and B `[... mdim rdim]`, never multiplied out unless asked.
 
@@ -41,13 +45,13 @@ class FactoredMatrix:
         if min(part.ndim for part in chain) < 2 or any(
             l.shape[-1] != r.shape[-2] for l, r in pairwise(chain)
         ):
-            raise ValueError(
+            raise ShapeError(
                 f"FactoredMatrix: the shapes are {given}; they must be [... ldim mdim] and [... mdim rdim]"
             )
         try:
             self.leading = torch.broadcast_shapes(*(part.shape[:-2] for part in chain))
         except RuntimeError:
-            raise ValueError(f"FactoredMatrix: the leading axes of {given} do not broadcast") from None
+            raise ShapeError(f"FactoredMatrix: the leading axes of {given} do not broadcast") from None
         self.ldim, self.mdim, self.rdim = chain[0].shape[-2], self.lefts[-1].shape[-1], chain[-1].shape[-1]
 
     @cached_property
@@ -95,7 +99,7 @@ class FactoredMatrix:
 
     def _check_square(self, what: str) -> None:
         if self.ldim != self.rdim:
-            raise ValueError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
+            raise ShapeError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
 
     @property
     def T(self) -> "FactoredMatrix":
@@ -112,7 +116,7 @@ class FactoredMatrix:
     def unsqueeze(self, k: int) -> "FactoredMatrix":
         """A new leading axis of size 1 at place k."""
         if k < 0 or k > self.ndim - 2:
-            raise ValueError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
+            raise ShapeError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
         lefts, rights = self._with_leading()
         return FactoredMatrix([part.unsqueeze(k) for part in lefts], [part.unsqueeze(k) for part in rights])
 
@@ -182,7 +186,7 @@ class FactoredMatrix:
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":
         """Times a number."""
         if isinstance(scalar, Tensor) and scalar.numel() != 1:
-            raise ValueError(
+            raise ShapeError(
                 f"FactoredMatrix: can be multiplied by one number, not by a tensor of shape {list(scalar.shape)}"
             )
         return FactoredMatrix([*self.lefts[:-1], self.lefts[-1] * scalar], self.rights)
@@ -297,6 +301,6 @@ def _keep_axis(index: Any) -> Any:
 def _check_inner(left: torch.Size, right: torch.Size) -> None:
     inner = right[-2] if len(right) > 1 else right[-1]
     if left[-1] != inner:
-        raise ValueError(
+        raise ShapeError(
             f"FactoredMatrix: cannot multiply shape {list(left)} by {list(right)}; {left[-1]} columns meet {inner} rows"
         )

@@ -157,21 +157,22 @@ def override_or_use_default_value(default_flag: Any, override: Any = None) -> An
     return default_flag if override is None else override
 
 
+PLACES = {"prepend_bos": "cfg.default_prepend_bos", "padding_side": "cfg.default_padding_side"}
+VALUES: dict[str, tuple] = {"prepend_bos": (None, True, False), "padding_side": (None, "left", "right")}
+
+
 class LocallyOverridenDefaults:
     """`prepend_bos` and `padding_side` of a model set inside a `with` block, and put back at its end.
 
     `with LocallyOverridenDefaults(model, prepend_bos=False): ...`; None leaves a default as it is.
     """
 
-    PLACES = {"prepend_bos": "cfg.default_prepend_bos", "padding_side": "cfg.default_padding_side"}
-    VALUES: dict[str, tuple] = {"prepend_bos": (None, True, False), "padding_side": (None, "left", "right")}
-
     def __init__(self, model: Any, **overrides: Any):
         for name, value in overrides.items():
-            if name not in self.PLACES or value not in self.VALUES[name]:
-                raise ValueError(f"{name} = {value!r}; what can be set is {self.VALUES}")
+            if name not in PLACES or value not in VALUES[name]:
+                raise ValueError(f"{name} = {value!r}; what can be set is {VALUES}")
         self.model = model
-        self.overrides = {self.PLACES[name]: value for name, value in overrides.items() if value is not None}
+        self.overrides = {PLACES[name]: value for name, value in overrides.items() if value is not None}
 
     def __enter__(self) -> None:
         self.before = {place: get_nested_attr(self.model, place) for place in self.overrides}
