@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
 Stack = Float[Tensor, "component *batch_and_pos d_model"]
+Projected = Float[Tensor, "component ..."]  # a Stack, or how far along each of some directions it goes
 Directions = Float[Tensor, "d_model"] | Float[Tensor, "d_model n"]
 
 
@@ -161,7 +162,8 @@ class ActivationCache:
         if not apply_ln or self.model.cfg.normalization_type is None:
             return onto, 1.0
         ln, scale = self._norm_before(layer, mlp_input)
-        matrix = onto if not hasattr(ln, "w") else (ln.w * onto.T).T
+        gain = getattr(ln, "w", torch.ones_like(onto[..., 0] if onto.ndim == 2 else onto))
+        matrix = onto * (gain if onto.ndim == 1 else gain[:, None])
         matrix = matrix - matrix.mean(dim=0) if ln.centres else matrix
         scale = pos_slice.apply(scale, dim=-2)
         return matrix, scale if onto.ndim == 2 else scale[..., 0]
@@ -312,7 +314,7 @@ class ActivationCache:
         incl_remainder: bool = False,
         apply_ln: bool = False,
         project_output_onto: Directions | None = None,
-    ) -> Stack | tuple[Stack, list[str]]:
+    ) -> Projected | tuple[Projected, list[str]]:
         """What every neuron before `layer` wrote, without b_out; labels `L0N0`, ...
 
         Large: layers * d_mlp components. Give a `neuron_slice`, a `pos_slice`, or directions to project onto (see
@@ -355,7 +357,7 @@ class ActivationCache:
         pos_slice: Slice | SliceInput = None,
         return_labels: bool = False,
         project_output_onto: Directions | None = None,
-    ) -> Stack | tuple[Stack, list[str]]:
+    ) -> Projected | tuple[Projected, list[str]]:
         """Every head, every neuron (or MLP), embed, pos_embed and the summed biases: nothing is left out.
 
         `project_output_onto` as in `stack_neuron_results`.

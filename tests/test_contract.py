@@ -265,7 +265,9 @@ def test_input_to_embed_and_get_residual_are_what_forward_starts_with(
     model: HookedTransformer, tokens: Tensor
 ) -> None:
     resid, same, shortformer, mask = model.input_to_embed(tokens)
-    assert same.equal(tokens) and shortformer is None and mask is None
+    assert same.equal(tokens)
+    assert shortformer is None
+    assert mask is None
     close(model(resid, start_at_layer=0), model(tokens))
     residual, shortformer = model.get_residual(model.embed(tokens), 0, tokens=tokens)
     close(residual, resid)
@@ -404,7 +406,7 @@ def test_recompute_ln_reads_each_component_as_the_whole_stream(
     model: HookedTransformer, tokens: Tensor
 ) -> None:
     logits, cache = model.run_with_cache(tokens)
-    lens = model.unembed(cache.apply_ln_to_stack(cache.accumulated_resid(), recompute_ln=True))
+    lens = cache.apply_ln_to_stack(cache.accumulated_resid(), recompute_ln=True) @ model.W_U + model.b_U
     close(lens[-1], logits)
     close(lens[1], model.unembed(model.ln_final(cache["resid_pre", 1])))
 
@@ -413,7 +415,7 @@ def test_recompute_ln_reads_each_component_as_the_whole_stream(
 
 
 def test_factored_matrix_times_numbers_of_any_shape() -> None:
-    A, B = torch.randn(6, 2, 3), torch.randn(6, 3, 4)
+    A, B = torch.randn(6, 2, 3).double(), torch.randn(6, 3, 4).double()
     for scalar in (2, 0.5, torch.rand(()), torch.rand(1), torch.rand(1, 1, 1)):
         close((FactoredMatrix(A, B) * scalar).AB, A @ B * scalar)
         close((scalar * FactoredMatrix(A, B)).AB, A @ B * scalar)
@@ -431,7 +433,8 @@ def test_cache_entries() -> None:
     assert entry.past_keys.shape == entry.past_values.shape == (2, 0, 3, 4)
     k = torch.randn(2, 5, 3, 4, dtype=torch.bfloat16)
     entry.append(k, 2 * k)
-    assert entry.past_keys.equal(k) and entry.past_values.equal(2 * k)
+    assert entry.past_keys.equal(k)
+    assert entry.past_values.equal(2 * k)
 
 
 def test_similarity_score_of_one_head() -> None:
@@ -492,16 +495,17 @@ def test_initializers(name: str, variance: float) -> None:
 
 
 def test_small_functions() -> None:
-    x = torch.randn(2, 3, 4)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
     assert utils.calc_fan_in_and_fan_out(torch.empty(5, 6)) == (5, 6)
     assert utils.repeat_along_head_dimension(x, 5).shape == (2, 3, 5, 4)
     assert utils.get_cumsum_along_dim(torch.tensor([1, 2, 3]), 0, reverse=True).tolist() == [6, 5, 3]
     assert utils.get_offset_position_ids(1, torch.tensor([[0, 1, 1]])).tolist() == [[0, 1]]
     assert utils.filter_dict_by_prefix({"a.b.c": 1, "a.d": 2}, "a.b") == {"c": 1}
     assert utils.override_or_use_default_value(1, override=None) == 1
-    assert utils.is_library_available("torch") and not utils.is_library_available("no_such_library")
+    assert utils.is_library_available("torch")
+    assert not utils.is_library_available("no_such_library")
     close(utils.solu(x), x * x.softmax(-1))
-    close(utils.gelu_fast(x), utils.gelu_new(x).float())
+    torch.testing.assert_close(utils.gelu_fast(x), utils.gelu_new(x), atol=1e-8, rtol=0)
     parameter = nn.Parameter(torch.zeros(2))
     with utils.temporarily_swap_parameter(parameter, torch.ones(2)):
         assert parameter.tolist() == [1, 1]
@@ -618,7 +622,8 @@ def test_pretrained_configs_and_weights() -> None:
     assert (cfg.n_layers, cfg.normalization_type) == (4, "LN")
     weights = loading.get_pretrained_state_dict("gpt2-demo")
     raw = HookedTransformer.from_pretrained_no_processing("gpt2-demo", device="cpu").state_dict()
-    assert weights.keys() == raw.keys() and all(tensor.equal(raw[name]) for name, tensor in weights.items())
+    assert weights.keys() == raw.keys()
+    assert all(tensor.equal(raw[name]) for name, tensor in weights.items())
     assert len(loading.PYTHIA_CHECKPOINTS) == 154
 
 
