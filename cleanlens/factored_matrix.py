@@ -51,7 +51,9 @@ class FactoredMatrix:
         try:
             self.leading = torch.broadcast_shapes(*(part.shape[:-2] for part in chain))
         except RuntimeError:
-            raise ShapeError(f"FactoredMatrix: the leading axes of {given} do not broadcast") from None
+            raise ShapeError(
+                f"FactoredMatrix: shape mismatch: the leading axes of {given} do not broadcast"
+            ) from None
         self.ldim, self.mdim, self.rdim = chain[0].shape[-2], self.lefts[-1].shape[-1], chain[-1].shape[-1]
 
     @cached_property
@@ -159,13 +161,15 @@ class FactoredMatrix:
     # ---------------------------------------------------------------- products
 
     def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix | Tensor":
-        """(A B) @ other, with a matrix, another FactoredMatrix (the smaller inner axis wins) or a vector.
+        """(A B) @ other, with a matrix, another FactoredMatrix or a vector. The smallest inner axis wins.
 
         Raises:
-            ValueError: other's rows are not this matrix's columns.
+            ShapeError: other's rows are not this matrix's columns.
         """
         _check_inner(self.shape, other.shape)
         if isinstance(other, FactoredMatrix):
+            if self.rdim < min(self.mdim, other.mdim):
+                return FactoredMatrix([*self.lefts, *self.rights], [*other.lefts, *other.rights])
             middle = _product([*self.rights, *other.lefts])  # [... mdim mdim']
             if self.mdim <= other.mdim:
                 return FactoredMatrix(self.lefts, [middle, *other.rights])
@@ -173,6 +177,8 @@ class FactoredMatrix:
         if other.ndim < 2:
             product = _product([*self.lefts, *self.rights, other.unsqueeze(-1)])
             return product.squeeze(-1).broadcast_to(self.shape[:-1])
+        if self.rdim < self.mdim:
+            return FactoredMatrix([*self.lefts, *self.rights], other)
         return FactoredMatrix(self.lefts, [*self.rights, other])
 
     def __rmatmul__(self, other: Tensor) -> "FactoredMatrix | Tensor":
@@ -181,6 +187,8 @@ class FactoredMatrix:
         if other.ndim < 2:
             product = _product([other.unsqueeze(0), *self.lefts, *self.rights])
             return product.squeeze(-2).broadcast_to((*self.leading, self.rdim))
+        if self.ldim < self.mdim:
+            return FactoredMatrix(other, [*self.lefts, *self.rights])
         return FactoredMatrix([other, *self.lefts], self.rights)
 
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":
@@ -205,6 +213,10 @@ class FactoredMatrix:
         From A = Q_A R_A and B^T = Q_B R_B the product is Q_A (R_A R_B^T) Q_B^T, so that only the small
         matrix in the middle is decomposed. The published name for V is `Vh`; both are `[rdim k]`.
         """
+        return self._svd
+
+    @cached_property
+    def _svd(self) -> tuple[Tensor, Tensor, Tensor]:
         Q_A, R_A = torch.linalg.qr(self.A)
         Q_B, R_B = torch.linalg.qr(self.B.transpose(-1, -2))
         U, S, Vh = torch.linalg.svd(R_A @ R_B.transpose(-1, -2), full_matrices=False)
@@ -233,7 +245,7 @@ class FactoredMatrix:
     @property
     def eigenvalues(self) -> Complex[Tensor, "*leading mdim"]:
         """The eigenvalues of A B that can differ from zero: those of the small matrix B A."""
-        return torch.linalg.eigvals(self.BA)
+        return torch.linalg.eigvals(self.BA.to(torch.promote_types(self.BA.dtype, torch.float32)))
 
     def norm(self) -> Float[Tensor, "*leading"]:
         """The Frobenius norm, ||R_A R_B^T|| in the notation of `svd`."""

@@ -233,7 +233,37 @@ def pos_dim(name: str) -> int:
     return -3 if name.removesuffix("_grad").endswith(PER_HEAD) else -2
 
 
-class HookedRootModule(OlderHookMethods, nn.Module):
+class HookIntrospectionMixin:
+    """For anything that has its hook points in a `hook_dict`."""
+
+    hook_dict: dict[str, HookPoint]
+
+    def list_hooks(
+        self, name_filter: NamesFilter = None, dir: Direction = "both", including_permanent: bool = True
+    ) -> dict[str, list[Hook]]:
+        """The hooks now attached, by name of their hook point; points without any are left out.
+
+        Args:
+            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
+        """
+        if isinstance(name_filter, str):
+            name_filter = [name_filter]
+        allowed = self.hook_dict if name_filter is None else name_filter
+        wanted = allowed if callable(allowed) else allowed.__contains__
+        found = {
+            name: [
+                hook
+                for hooks in point._lists(dir)
+                for hook in hooks
+                if including_permanent or not hook.is_permanent
+            ]
+            for name, point in self.hook_dict.items()
+            if wanted(name)
+        }
+        return {name: hooks for name, hooks in found.items() if hooks}
+
+
+class HookedRootModule(HookIntrospectionMixin, OlderHookMethods, nn.Module):
     """A module that finds its hook points by name.
 
     A subclass calls `self.setup()` at the end of its `__init__`. Wherever a name is asked for, a function
@@ -338,30 +368,6 @@ class HookedRootModule(OlderHookMethods, nn.Module):
         """Forget what hooks have stored."""
         for point in self.hook_points():
             point.clear_context()
-
-    def list_hooks(
-        self, name_filter: NamesFilter = None, dir: Direction = "both", including_permanent: bool = True
-    ) -> dict[str, list[Hook]]:
-        """The hooks now attached, by name of their hook point; points without any are left out.
-
-        Args:
-            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
-        """
-        if isinstance(name_filter, str):
-            name_filter = [name_filter]
-        allowed = self.hook_dict if name_filter is None else name_filter
-        wanted = allowed if callable(allowed) else allowed.__contains__
-        found = {
-            name: [
-                hook
-                for hooks in point._lists(dir)
-                for hook in hooks
-                if including_permanent or not hook.is_permanent
-            ]
-            for name, point in self.hook_dict.items()
-            if wanted(name)
-        }
-        return {name: hooks for name, hooks in found.items() if hooks}
 
     # ---------------------------------------------------------------- hooks for one run
 

@@ -53,9 +53,9 @@ def to_numpy(tensor: Any) -> np.ndarray:
         tensor = tensor.detach().cpu()
         # NumPy has no bfloat16.
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    if isinstance(tensor, (np.ndarray, list, tuple, int, float, bool, complex, np.generic)):
+    if isinstance(tensor, (np.ndarray, list, tuple, int, float, bool, complex, str, np.generic)):
         return np.asarray(tensor)
-    raise TypeError(f"to_numpy: cannot convert a {type(tensor).__name__}")
+    raise ValueError(f"to_numpy: invalid type: a {type(tensor).__name__}")
 
 
 def get_corner(tensor: Any, n: int = 3) -> Any:
