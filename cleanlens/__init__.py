@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cleanlens.config import HookedTransformerConfig
     from cleanlens.factored_matrix import FactoredMatrix
     from cleanlens.hook_points import HookedRootModule, HookPoint
+    from cleanlens.hooked_encoder import HookedEncoder
     from cleanlens.hooked_transformer import HookedTransformer
     from cleanlens.key_value_cache import HookedTransformerKeyValueCache
     from cleanlens.published.svd_interpreter import SVDInterpreter
@@ -25,14 +26,15 @@ HOMES = {
     "ActivationCache": "activation_cache",
     "FactoredMatrix": "factored_matrix",
     "HookPoint": "hook_points",
+    "HookedEncoder": "hooked_encoder",
     "HookedRootModule": "hook_points",
     "HookedTransformer": "hooked_transformer",
     "HookedTransformerConfig": "config",
     "HookedTransformerKeyValueCache": "key_value_cache",
-    "HookedTransformerKeyValueCacheEntry": "key_value_cache",
+    "HookedTransformerKeyValueCacheEntry": "published.key_value_cache",
     "SVDInterpreter": "published.svd_interpreter",
-    "TransformerLensKeyValueCache": "key_value_cache",
-    "TransformerLensKeyValueCacheEntry": "key_value_cache",
+    "TransformerLensKeyValueCache": "published.key_value_cache",
+    "TransformerLensKeyValueCacheEntry": "published.key_value_cache",
 }
 """The module each public class lives in."""
 
@@ -52,6 +54,7 @@ __all__ = [
     "ActivationCache",
     "FactoredMatrix",
     "HookPoint",
+    "HookedEncoder",
     "HookedRootModule",
     "HookedTransformer",
     "HookedTransformerConfig",

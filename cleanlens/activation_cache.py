@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens.hook_points import pos_dim
+from cleanlens.published.methods import CacheProjection
 from cleanlens.utils import Slice, SliceInput, get_act_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Projected = Float[Tensor, "component ..."]  # a Stack, or how far along each of 
 Directions = Float[Tensor, "d_model"] | Float[Tensor, "d_model n"]
 
 
-class ActivationCache:
+class ActivationCache(CacheProjection):
     """A dictionary of activations that also understands short names.
 
     `cache["blocks.0.attn.hook_pattern"]`, `cache["pattern", 0]`, `cache["resid_post", -1]` (layers count
@@ -58,9 +59,8 @@ class ActivationCache:
             return key if key in self.cache_dict else get_act_name(key)
         name, layer, *rest = key
         if layer is not None and not isinstance(layer, str):
-            layer = int(layer)  # NumPy's integers and tensors of one number too
-            if layer < 0:
-                layer += self.model.cfg.n_layers
+            # NumPy's integers and tensors of one number too.
+            layer = int(layer) + (self.model.cfg.n_layers if layer < 0 else 0)
         return get_act_name(name, layer, *rest)
 
     def __len__(self) -> int:
@@ -134,6 +134,10 @@ class ActivationCache:
         """A cached activation at these positions."""
         return pos_slice.apply(self[key], dim=pos_dim(self.full_name(key)))
 
+    def _reads_mid(self, mlp_input: bool) -> bool:
+        """Whether what is read is behind the layer's attention; a parallel block's MLP reads what stands before it."""
+        return mlp_input and not self.model.cfg.parallel_attn_mlp
+
     def _resid_before(self, layer: int, pos_slice: Slice) -> Tensor:
         """The residual stream that enters this layer; for n_layers, what leaves the last."""
         return self._at(("resid_post", layer - 1) if layer else ("resid_pre", 0), pos_slice)
@@ -152,21 +156,6 @@ class ActivationCache:
         if apply_ln:
             stack = self.apply_ln_to_stack(stack, layer, mlp_input=mlp_input, pos_slice=pos_slice)
         return (stack, labels) if return_labels else stack
-
-    def _projection(self, onto: Tensor, layer: int, mlp_input: bool, apply_ln: bool, pos_slice: Slice) -> Any:
-        """How a component x is read along directions: `matrix` and `scale`, for x @ matrix / scale.
-
-        LayerNorm before the projection, its scale held fixed, is linear: centring and gain go into the matrix,
-        so that no component has to be held in d_model numbers.
-        """
-        if not apply_ln or self.model.cfg.normalization_type is None:
-            return onto, 1.0
-        ln, scale = self._norm_before(layer, mlp_input)
-        gain = getattr(ln, "w", torch.ones_like(onto[..., 0] if onto.ndim == 2 else onto))
-        matrix = onto * (gain if onto.ndim == 1 else gain[:, None])
-        matrix = matrix - matrix.mean(dim=0) if ln.centres else matrix
-        scale = pos_slice.apply(scale, dim=-2)
-        return matrix, scale if onto.ndim == 2 else scale[..., 0]
 
     def _norm_before(self, layer: int, mlp_input: bool) -> tuple[Any, Tensor]:
         """The normalization that reads the stream at this layer, and the scale that it had."""
@@ -203,7 +192,7 @@ class ActivationCache:
         for i in range(last + 1):
             stack.append(self._resid_before(i, pos_slice))
             labels.append("final_post" if i == self.model.cfg.n_layers else f"{i}_pre")
-            if (incl_mid and i < last) or (mlp_input and i == last):
+            if (incl_mid and i < last) or (self._reads_mid(mlp_input) and i == last):
                 stack.append(self._at(("resid_mid", i), pos_slice))
                 labels.append(f"{i}_mid")
         return self._finish(stack, labels, last, mlp_input, apply_ln, pos_slice, return_labels)
@@ -234,7 +223,7 @@ class ActivationCache:
                 keys.append((f"{i}_attn_out", ("attn_out", i)))
             if mode in ("all", "mlp") and not self.model.cfg.attn_only:
                 keys.append((f"{i}_mlp_out", ("mlp_out", i)))
-        if mlp_input and mode in ("all", "attn"):
+        if self._reads_mid(mlp_input) and mode in ("all", "attn"):
             keys.append((f"{last}_attn_out", ("attn_out", last)))
         stack = [self._at(key, pos_slice) for _, key in keys]
         labels = [label for label, _ in keys]
@@ -331,7 +320,7 @@ class ActivationCache:
         labels = [f"L{i}N{n}" for i in range(last) for n in neurons]
         onto, matrix, scale = project_output_onto, None, 1.0
         if onto is not None:
-            matrix, scale = self._projection(onto, last, False, apply_ln, pos_slice)
+            matrix, scale = self.projection(onto, last, False, apply_ln, pos_slice)
         at = -1 if onto is not None and onto.ndim == 1 else -2  # the axis of neurons
         stack: list[Tensor] = []
         for i in range(last):
@@ -363,11 +352,12 @@ class ActivationCache:
         `project_output_onto` as in `stack_neuron_results`.
         """
         last, pos_slice, onto = self._layer(layer), Slice.unwrap(pos_slice), project_output_onto
+        reads_mid = self._reads_mid(mlp_input)
         stack, labels = self.stack_head_results(
-            last + int(mlp_input), pos_slice=pos_slice, return_labels=True
+            last + int(reads_mid), pos_slice=pos_slice, return_labels=True
         )
         embeds, embed_labels = self.decompose_resid(0, pos_slice=pos_slice, return_labels=True)
-        bias = self.model.accumulated_bias(last, mlp_input, include_mlp_biases=expand_neurons)
+        bias = self.model.accumulated_bias(last, reads_mid, include_mlp_biases=expand_neurons)
         first, rest = [stack], [embeds, bias.expand_as(embeds[:1])]
         if not self.model.cfg.attn_only and not expand_neurons:
             mlps, mlp_labels = self.decompose_resid(
@@ -376,7 +366,7 @@ class ActivationCache:
             first, labels = [stack, mlps], [*labels, *mlp_labels]
         scale: Any = 1.0
         if onto is not None:
-            onto, scale = self._projection(onto, last, mlp_input, apply_ln, pos_slice)
+            onto, scale = self.projection(onto, last, mlp_input, apply_ln, pos_slice)
             first, rest = ([part @ onto for part in parts] for parts in (first, rest))
         if not self.model.cfg.attn_only and expand_neurons:
             neurons, neuron_labels = self.stack_neuron_results(

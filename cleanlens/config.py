@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from cleanlens.family_config import FamilyConfig
 from cleanlens.utils import ACTIVATIONS
 
 NORMALIZATIONS = (None, "LN", "LNPre", "RMS", "RMSPre")
@@ -22,8 +23,9 @@ CHOICES: dict[str, tuple] = {
 
 
 @dataclass
-class HookedTransformerConfig:
-    """Every choice that makes one transformer different from another.
+class HookedTransformerConfig(FamilyConfig):
+    """Every choice that makes one transformer different from another; those that GPT-2 does not know are in
+    `FamilyConfig`.
 
     Sizes left at their default are filled in from the others: `n_heads = d_model // d_head`,
     `d_mlp = 4 * d_model`, `d_vocab_out = d_vocab`, `attn_scale = sqrt(d_head)`.
@@ -53,25 +55,6 @@ class HookedTransformerConfig:
     use_split_qkv_input: bool = False  # ... each head's residual into q, k, v: hook_{q,k,v}_input
     use_attn_in: bool = False  # ... each head's residual into attention: hook_attn_in
     use_hook_mlp_in: bool = False  # ... the residual that the MLP reads: hook_mlp_in
-    # What families other than GPT-2 need.
-    n_key_value_heads: int | None = None  # heads of keys and values that groups of heads share; None: n_heads
-    gated_mlp: bool = False  # the MLP has a gate: act_fn(x W_gate) * x W_in
-    parallel_attn_mlp: bool = False  # attention and MLP read the same residual stream
-    final_rms: bool = False  # RMSNorm before the unembedding, whatever the blocks have
-    use_qk_norm: bool = False  # RMSNorm on each head's queries and keys, before they are rotated
-    use_local_attn: bool = False  # the layers that attn_types calls "local" see window_size positions
-    window_size: int | None = None  # positions that such a layer's query sees, its own included
-    attn_types: list[str] | None = None  # "global" or "local", for each layer
-    rotary_dim: int | None = None  # entries of queries and keys that are rotated; None: d_head, if "rotary"
-    rotary_base: float = 10000.0  # larger: slower rotations
-    rotary_adjacent_pairs: bool = False  # pairs are neighbours, not an entry of each half
-    rotary_scaling_factor: float = 1.0  # all rotations are this much slower
-    use_NTK_by_parts_rope: bool = False  # slow rotations are slowed, fast ones kept (Llama 3.1)
-    NTK_by_parts_low_freq_factor: float = 1.0  # turns in the original context below which all is slowed
-    NTK_by_parts_high_freq_factor: float = 4.0  # turns above which nothing is
-    NTK_by_parts_factor: float = 8.0  # by how much
-    NTK_original_ctx_len: int = 8192  # the original context
-    tie_word_embeddings: bool = False  # the unembedding was the embedding when the model was trained
     init_weights: bool = True  # fill the weights at random when the model is built
     init_mode: str = "gpt2"  # how: gpt2, xavier_*, kaiming_* or muP
     initializer_range: float = -1.0  # standard deviation or gain; -1: init_mode's own default
@@ -121,38 +104,6 @@ class HookedTransformerConfig:
         self.n_params = self._count_params()
         if self.seed is not None:
             self.set_seed_everywhere(self.seed)
-
-    def _check_families(self) -> None:
-        if self.positional_embedding_type == "rotary":
-            self.rotary_dim = self.d_head if self.rotary_dim is None else self.rotary_dim
-            if self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.d_head:
-                raise ValueError(
-                    f"config: rotary_dim = {self.rotary_dim}; it must be even, positive and at most d_head = {self.d_head}"
-                )
-        groups = self.n_key_value_heads
-        if groups is not None and (groups < 1 or self.n_heads % groups):
-            raise ValueError(
-                f"config: n_heads = {self.n_heads} is not a multiple of n_key_value_heads = {groups}"
-            )
-        if self.use_local_attn:
-            types = self.attn_types or []
-            if len(types) < self.n_layers or not set(types) <= {"global", "local"}:
-                raise ValueError(
-                    f"config: attn_types = {self.attn_types}; with use_local_attn it must say 'global' or 'local' for "
-                    f"each of the {self.n_layers} layers"
-                )
-            if self.window_size is None or self.window_size < 1:
-                raise ValueError(f"config: window_size = {self.window_size}; it must be positive")
-        if self.use_qk_norm and self.positional_embedding_type != "rotary":
-            raise ValueError("config: use_qk_norm is built for rotary attention only")
-        if self.parallel_attn_mlp and (self.attn_only or self.positional_embedding_type == "shortformer"):
-            raise ValueError(
-                "config: parallel_attn_mlp needs an MLP, and positions other than a shortformer's"
-            )
-
-    def is_layer_norm_activation(self) -> bool:
-        """Whether the MLP has a LayerNorm behind its activation function, as in the SoLU models."""
-        return self.act_fn is not None and self.act_fn.endswith("_ln")
 
     def _count_params(self) -> int:
         attention = 2 * self.d_model * self.d_head * (self.n_heads + (self.n_key_value_heads or self.n_heads))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cleanlens.published.methods import OlderHookMethods
+from cleanlens.published.methods import HookIntrospectionMixin, OlderHook, OlderHookMethods, OlderHookPoint
 from cleanlens.utils import Slice, SliceInput
 
 Direction = Literal["fwd", "bwd", "both"]
@@ -25,11 +25,24 @@ FWD_AND_BWD: tuple[Direction, Direction] = ("fwd", "bwd")
 NamedHook = tuple[str | Callable[[str], bool], HookFunction]
 
 # Activations with a head axis between position and width: [batch pos head width].
-PER_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in")
+PER_HEAD: tuple[str, ...] = (
+    "hook_q",
+    "hook_k",
+    "hook_v",
+    "hook_z",
+    "hook_result",
+    "_input",
+    "hook_attn_in",
+    "hook_rot_q",
+)
+PER_HEAD += (
+    "hook_rot_k",
+    *(f"{norm}.hook_{name}" for norm in ("q_norm", "k_norm") for name in ("scale", "normalized")),
+)
 
 
 @dataclass(eq=False)  # two hooks with the same function are still two hooks
-class Hook:
+class Hook(OlderHook):
     """One function attached to a hook point."""
 
     fn: HookFunction
@@ -37,17 +50,8 @@ class Hook:
     level: int | None = None
     alias_names: Sequence[str] | None = None
 
-    @property
-    def user_hook(self) -> HookFunction:
-        """The same as `fn`: the published name, as is `context_level`."""
-        return self.fn
 
-    @property
-    def context_level(self) -> int | None:
-        return self.level
-
-
-class HookPoint(nn.Module):
+class HookPoint(OlderHookPoint, nn.Module):
     """An identity that calls the functions attached to it.
 
     A forward hook is called `fn(activation, hook=hook_point)`. What it returns replaces the activation;
@@ -67,11 +71,6 @@ class HookPoint(nn.Module):
         self.ctx: dict[Any, Any] = {}
         self.fwd_hooks: list[Hook] = []
         self.bwd_hooks: list[Hook] = []
-        self.hook_conversion: Any = None
-
-    def extra_repr(self) -> str:
-        counts = [f"{len(self._lists(dir)[0])} {dir}" for dir in FWD_AND_BWD if self.has_hooks(dir)]
-        return ", ".join(([] if self.name is None else [f"name={self.name!r}"]) + counts)
 
     def forward(self, x: Any) -> Any:
         for hook in tuple(self.fwd_hooks):
@@ -92,7 +91,7 @@ class HookPoint(nn.Module):
         """An activation, or a gradient, as this function leaves it."""
         seen = x if self.hook_conversion is None else self.hook_conversion.convert(x)
         replaced = False
-        for point in map(self._alias, hook.alias_names) if hook.alias_names else [self]:
+        for point in self.seen_as(hook):
             result = hook.fn(seen, hook=point)
             if isinstance(result, tuple) and hook in self.bwd_hooks:
                 result = result[0]
@@ -101,12 +100,6 @@ class HookPoint(nn.Module):
         if not replaced:
             return x
         return seen if self.hook_conversion is None else self.hook_conversion.revert(seen)
-
-    def _alias(self, name: str) -> "HookPoint":
-        """This hook point under another name."""
-        alias = HookPoint()
-        alias.name, alias.ctx = name, self.ctx
-        return alias
 
     def _checked(self, result: Any, original: Any, hook: Hook) -> Any:
         if not isinstance(original, Tensor):
@@ -185,13 +178,6 @@ class HookPoint(nn.Module):
         """Forget what hooks have stored in `ctx`."""
         self.ctx = {}
 
-    def enable_reshape(self, hook_conversion: Any = None) -> None:
-        """Let hooks see `hook_conversion.convert(activation)`; what they return passes through its `revert`.
-
-        None: hooks see the activation itself again.
-        """
-        self.hook_conversion = hook_conversion
-
     def layer(self) -> int:
         """The layer in the name: 3 for `blocks.3.attn.hook_z`. ValueError for a name without one."""
         parts = (self.name or "").split(".")
@@ -231,36 +217,6 @@ class CachingHook:
 def pos_dim(name: str) -> int:
     """The (negative) axis of positions in the activation of this name; the query's for a pattern."""
     return -3 if name.removesuffix("_grad").endswith(PER_HEAD) else -2
-
-
-class HookIntrospectionMixin:
-    """For anything that has its hook points in a `hook_dict`."""
-
-    hook_dict: dict[str, HookPoint]
-
-    def list_hooks(
-        self, name_filter: NamesFilter = None, dir: Direction = "both", including_permanent: bool = True
-    ) -> dict[str, list[Hook]]:
-        """The hooks now attached, by name of their hook point; points without any are left out.
-
-        Args:
-            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
-        """
-        if isinstance(name_filter, str):
-            name_filter = [name_filter]
-        allowed = self.hook_dict if name_filter is None else name_filter
-        wanted = allowed if callable(allowed) else allowed.__contains__
-        found = {
-            name: [
-                hook
-                for hooks in point._lists(dir)
-                for hook in hooks
-                if including_permanent or not hook.is_permanent
-            ]
-            for name, point in self.hook_dict.items()
-            if wanted(name)
-        }
-        return {name: hooks for name, hooks in found.items() if hooks}
 
 
 class HookedRootModule(HookIntrospectionMixin, OlderHookMethods, nn.Module):

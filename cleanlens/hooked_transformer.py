@@ -1,6 +1,6 @@
 """The model: tokens to logits, with every activation in between open to hooks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,6 +19,8 @@ from cleanlens.utils import get_device, lm_cross_entropy_loss
 from cleanlens.weight_processing import process_weights_
 from cleanlens.weights import Weights
 
+# What the original library's files hold in addition.
+NOT_WEIGHTS = ("attn.mask", "attn.IGNORE", "attn.rotary_sin", "attn.rotary_cos")
 Input = str | Sequence[str] | Tensor
 
 
@@ -359,6 +361,13 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
             ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases"), False
         )
         return cls.from_pretrained(model_name, **{**raw, **options})
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Copy in weights by name. Masks and tables that published files carry beside them are computed here."""
+        weights = {name: value for name, value in state_dict.items() if not name.endswith(NOT_WEIGHTS)}
+        return super().load_state_dict(weights, strict, assign)
 
     def process_weights_(self, **flags: bool) -> None:
         """Rewrite the weights in place; the flags are those of `weight_processing.process_weights_`."""

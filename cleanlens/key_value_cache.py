@@ -7,10 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
+from cleanlens.published.methods import OlderEntry
 
 
 @dataclass
-class LayerKeyValueCache:
+class LayerKeyValueCache(OlderEntry):
     """One layer's keys and values, in memory set aside for the longest sequence once and for all.
 
     Attributes:
@@ -35,16 +36,6 @@ class LayerKeyValueCache:
         shape = (batch_size, capacity or cfg.n_ctx, cfg.n_key_value_heads or cfg.n_heads, cfg.d_head)
         keys, values = (torch.empty(shape, dtype=cfg.dtype, device=device or cfg.device) for _ in "kv")
         return cls(keys, values)
-
-    @property
-    def past_keys(self) -> Float[Tensor, "batch length head d_head"]:
-        """The keys that have been read so far."""
-        return self.keys[:, : self.length]
-
-    @property
-    def past_values(self) -> Float[Tensor, "batch length head d_head"]:
-        """The values that have been read so far."""
-        return self.values[:, : self.length]
 
     def append(
         self, k: Float[Tensor, "batch pos head d_head"], v: Float[Tensor, "batch pos head d_head"]
@@ -118,8 +109,3 @@ class HookedTransformerKeyValueCache:
 
     def __getitem__(self, layer: int) -> LayerKeyValueCache:
         return self.entries[layer]
-
-
-# The same under their other published names.
-HookedTransformerKeyValueCacheEntry = TransformerLensKeyValueCacheEntry = LayerKeyValueCache
-TransformerLensKeyValueCache = HookedTransformerKeyValueCache

@@ -118,7 +118,7 @@ def generic_activation_patch(
         shape = [len(places)]
     else:
         assert index_axis_names is not None
-        shape = [_axis_size(model, name, n_pos) for name in index_axis_names]
+        shape = [_axis_size(model, name, n_pos, activation_name) for name in index_axis_names]
         places = list(product(*map(range, shape)))
 
     results = []
@@ -149,6 +149,8 @@ def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence
 TOKENS_AT_ONCE = 4096  # in the last layer of a pass; keeps the cores busy and fits into a laptop's memory
 LOGITS_AT_ONCE = 512  # positions
 STARTS = 4  # that many neighbouring positions start together: larger products, for a few needless positions
+# All that is needed to go on from any layer and position; the last for shortformers.
+STATE_OF_A_RUN = ("hook_resid_pre", "hook_k", "hook_v", "hook_resid_post", "hook_pos_embed")
 POSITIONS = {"pos": 1, "dest_pos": 2}  # index axis -> the axis of the activation that it counts along
 
 
@@ -176,13 +178,14 @@ def sweep(
             None: all positions.
     """
     corrupted_tokens = corrupted_tokens if corrupted_tokens.ndim == 2 else corrupted_tokens[None]
-    if model.has_editing_hooks():  # they may depend on which batch entry is which
+    # A hook may depend on which batch entry is which; and an encoder has no ln_final.
+    if model.has_editing_hooks() or not hasattr(model, "ln_final"):
         metric = patching_metric if metric_pos is None else _at_position(patching_metric, metric_pos)
         return generic_activation_patch(
             model, corrupted_tokens, clean_cache, metric, patch_setter, activation_name, index_axis_names
         )
     batch, n_pos = corrupted_tokens.shape
-    n_layers, *shape = (_axis_size(model, name, n_pos) for name in index_axis_names)
+    n_layers, *shape = (_axis_size(model, name, n_pos, activation_name) for name in index_axis_names)
     places = list(product(*map(range, shape)))
     position = next((i for i, name in enumerate(index_axis_names) if name in POSITIONS), None)
     axis = 1 if position is None else POSITIONS[index_axis_names[position]]
@@ -194,7 +197,7 @@ def sweep(
 
     _, corrupted = model.run_with_cache(
         corrupted_tokens,
-        names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_k", "hook_v", "hook_resid_post")),
+        names_filter=lambda name: name.endswith(STATE_OF_A_RUN),
         return_type=None,
     )
     _, attention_mask = model._read_tokens(corrupted_tokens, None, None, None)
@@ -244,9 +247,11 @@ def _joining_runs(
         copies = n_runs * (layer + 1)
         keys, values = (corrupted[name, layer].repeat(copies, 1, 1, 1) for name in "kv")
         mask = attention_mask if attention_mask is None else attention_mask.repeat(copies, 1)
-        seen = visible(n_pos - start, n_pos, mask, model.cfg.attention_dir, resid.device)
+        seen: list[Tensor] = [visible(n_pos - start, n_pos, mask, model.cfg.attention_dir, resid.device)]
+        if model.cfg.positional_embedding_type == "shortformer":
+            seen.append(corrupted["pos_embed"][:, start:].repeat(copies, 1, 1))
         with model.hooks(fwd_hooks=[(get_act_name(activation_name, layer), patch)]):
-            resid = block(resid, LayerKeyValueCache(keys, values, length=start), seen)
+            resid = block(resid, LayerKeyValueCache(keys, values, length=start), *seen)
     return torch.cat([corrupted["resid_post", -1][:, :start].repeat(copies, 1, 1), resid], dim=1)
 
 
@@ -268,9 +273,11 @@ def _at_position(metric: Metric, pos: int) -> Metric:
     return lambda logits: metric(logits[:, pos, None])
 
 
-def _axis_size(model: "HookedTransformer", name: str, n_pos: int) -> int:
-    sizes = {"layer": model.cfg.n_layers, "head": model.cfg.n_heads, "head_index": model.cfg.n_heads}
-    return sizes.get(name, n_pos)
+def _axis_size(model: "HookedTransformer", name: str, n_pos: int, activation_name: str) -> int:
+    n_heads = model.cfg.n_heads
+    if activation_name in ("k", "v"):  # groups of heads may share theirs
+        n_heads = model.cfg.n_key_value_heads or n_heads
+    return {"layer": model.cfg.n_layers, "head": n_heads, "head_index": n_heads}.get(name, n_pos)
 
 
 def _sweep(activation: str, setter: PatchSetter, axes: Sequence[str]) -> Callable[..., Tensor]:
@@ -409,7 +416,7 @@ def path_patch(
 
     for part, layer, head in receivers:
         if part not in ("q", "k", "v") or not (
-            0 <= layer < model.cfg.n_layers and 0 <= head < model.cfg.n_heads
+            0 <= layer < model.cfg.n_layers and 0 <= head < _axis_size(model, "head", 0, part)
         ):
             raise ValueError(
                 f"path_patch: receiver {(part, layer, head)}; expected ('q'|'k'|'v', layer, head)"

@@ -49,7 +49,12 @@ def fold_layer_norm(model: "HookedTransformer") -> None:
     For a reader W, b of LayerNorm's output n * w + b_ln:  (n * w + b_ln) W + b = n (w[:, None] W) + (b_ln W + b).
     The normalized n has mean 0, so the mean of W over d_model is never read and is removed as well. RMSNorm has no
     bias and takes no mean away: there the gain is all.
+
+    A shortformer is left as it is: its queries and keys read the norm's output and the positions beside it, which the
+    gain does not belong to.
     """
+    if model.cfg.positional_embedding_type == "shortformer":
+        return
     for block in model.blocks:
         block.ln1 = _folded(model, block.ln1, block.attn, block.attn.READERS)
         if not model.cfg.attn_only:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "cleanlens"
 # A module may import, at module level, from its own floor and from those below it.
 FLOORS = {
     "config": 0,
+    "family_config": 0,
     "hook_points": 0,
     "factored_matrix": 0,
     "utils": 0,
@@ -25,6 +26,7 @@ FLOORS = {
     "weights": 2,
     "weight_processing": 2,
     "hooked_transformer": 3,
+    "hooked_encoder": 3,
     "loading": 4,
     "loading_from_pretrained": 5,
     "patching": 5,
@@ -42,7 +44,12 @@ FLOORS = {
 # What only older notebooks use is imported by nothing, but for one line in each of these.
 DOORS = {
     "__init__": {"cleanlens.published.paths"},
-    "hook_points": {"cleanlens.published.methods.OlderHookMethods"},
+    "activation_cache": {"cleanlens.published.methods.CacheProjection"},
+    "hook_points": {
+        f"cleanlens.published.methods.{name}"
+        for name in ("HookIntrospectionMixin", "OlderHook", "OlderHookMethods", "OlderHookPoint")
+    },
+    "key_value_cache": {"cleanlens.published.methods.OlderEntry"},
     "hooked_transformer": {"cleanlens.published.methods.OlderMethods"},
     "transformer_lens": {
         f"cleanlens.published.paths.{name}" for name in ("COMPONENTS", "HOMES", "SAME", "OldPath", "register")

@@ -221,7 +221,7 @@ def test_masks_that_old_files_carry_are_no_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(model_type="llama"), r"model_type is 'llama'; cleanlens loads the GPT-2 family"),
+        (dict(model_type="gemma"), r"model_type is 'gemma'; cleanlens loads bert, "),
         (dict(n_layer=4), r"no tensor for \['blocks.3.attn.W_K', "),
         (dict(n_head=2), r"n_embd = 21 is not a multiple of n_head = 2"),
         (dict(n_positions=16, n_ctx=16), r"'transformer.wpe.weight' .*17.*by config.json it is \[16, 21\]"),

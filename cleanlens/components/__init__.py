@@ -17,6 +17,9 @@ from cleanlens.components.gated_mlp import GatedMLP
 from cleanlens.components.solu_mlp import SoluMLP
 from cleanlens.components.parallel_block import ParallelBlock
 from cleanlens.components.shortformer import ShortformerAttnOnlyBlock, ShortformerBlock
+from cleanlens.components.bert_embed import BertEmbed, TokenTypeEmbed
+from cleanlens.components.bert_block import BertBlock
+from cleanlens.components.bert_mlm_head import BertMLMHead
 from cleanlens.components.choices import NORMS, final_norm_for
 from cleanlens.config import HookedTransformerConfig
 
@@ -25,6 +28,9 @@ __all__ = [
     "NORMS",
     "Attention",
     "AttnOnlyBlock",
+    "BertBlock",
+    "BertEmbed",
+    "BertMLMHead",
     "Embed",
     "GatedMLP",
     "GroupedQueryAttention",
@@ -40,6 +46,7 @@ __all__ = [
     "ShortformerAttnOnlyBlock",
     "ShortformerBlock",
     "SoluMLP",
+    "TokenTypeEmbed",
     "TransformerBlock",
     "Unembed",
     "block_for",

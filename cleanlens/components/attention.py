@@ -52,6 +52,13 @@ class Attention(nn.Module):
     # The weights that read the residual stream, each with its bias.
     READERS: tuple[tuple[str, str], ...] = (("W_Q", "b_Q"), ("W_K", "b_K"), ("W_V", "b_V"))
 
+    W_Q: Tensor
+    b_Q: Tensor
+    W_K: Tensor
+    b_K: Tensor
+    W_V: Tensor
+    b_V: Tensor
+
     def __init__(self, cfg: HookedTransformerConfig, layer_id: int = 0):
         super().__init__()
         self.cfg = cfg
@@ -90,8 +97,8 @@ class Attention(nn.Module):
     def forward(
         self,
         query_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
-        key_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
-        value_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head d_model"],
+        key_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head_of_keys d_model"],
+        value_input: Float[Tensor, "batch pos d_model"] | Float[Tensor, "batch pos head_of_keys d_model"],
         past_kv: LayerKeyValueCache | None = None,
         mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:

@@ -15,23 +15,28 @@ class GroupedQueryAttention(Attention):
 
     READERS = (("W_Q", "b_Q"), ("_W_K", "_b_K"), ("_W_V", "_b_V"))
 
+    _W_K: Tensor
+    _b_K: Tensor
+    _W_V: Tensor
+    _b_V: Tensor
+
     @property
-    def W_K(self) -> Float[Tensor, "head d_model d_head"]:
+    def W_K(self) -> Float[Tensor, "head d_model d_head"]:  # type: ignore[override]
         """Each head's key weights: copies of its group's."""
         return self.per_head(self._W_K)
 
     @property
-    def b_K(self) -> Float[Tensor, "head d_head"]:
+    def b_K(self) -> Float[Tensor, "head d_head"]:  # type: ignore[override]
         """Each head's key biases."""
         return self.per_head(self._b_K)
 
     @property
-    def W_V(self) -> Float[Tensor, "head d_model d_head"]:
+    def W_V(self) -> Float[Tensor, "head d_model d_head"]:  # type: ignore[override]
         """Each head's value weights."""
         return self.per_head(self._W_V)
 
     @property
-    def b_V(self) -> Float[Tensor, "head d_head"]:
+    def b_V(self) -> Float[Tensor, "head d_head"]:  # type: ignore[override]
         """Each head's value biases."""
         return self.per_head(self._b_V)
 

@@ -18,6 +18,7 @@ class LocalAttention(Attention):
         k: Float[Tensor, "batch key head_of_keys d_head"],
         mask: Bool[Tensor, "..."],
     ) -> Float[Tensor, "batch head query key"]:
+        assert self.cfg.window_size is not None
         n_queries, n_keys = q.shape[1], k.shape[1]
         query = torch.arange(n_keys - n_queries, n_keys, device=q.device)[:, None]
         too_far = query - torch.arange(n_keys, device=q.device) >= self.cfg.window_size

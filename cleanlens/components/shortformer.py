@@ -4,7 +4,13 @@
 from jaxtyping import Bool
 from torch import Tensor
 
-from cleanlens.components.transformer_block import AttnOnlyBlock, PerHead, Resid, TransformerBlock
+from cleanlens.components.transformer_block import (
+    AttnOnlyBlock,
+    PerHead,
+    PerHeadOfKeys,
+    Resid,
+    TransformerBlock,
+)
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.key_value_cache import LayerKeyValueCache
 
@@ -29,7 +35,9 @@ class ShortformerAttnOnlyBlock(AttnOnlyBlock):
         finally:
             self.pos_embed = None
 
-    def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
+    def attn_inputs(
+        self, resid: Resid
+    ) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHeadOfKeys, PerHeadOfKeys]:
         q, k, v = super().attn_inputs(resid)
         assert self.pos_embed is not None, "a shortformer's block needs pos_embed"
         pos_embed = self.pos_embed if q.ndim == 3 else self.pos_embed[:, :, None]

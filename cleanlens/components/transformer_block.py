@@ -10,6 +10,9 @@ from cleanlens.key_value_cache import LayerKeyValueCache
 
 Resid = Float[Tensor, "batch pos d_model"]
 PerHead = Float[Tensor, "batch pos head d_model"]
+PerHeadOfKeys = Float[
+    Tensor, "batch pos head_of_keys d_model"
+]  # as many, unless groups of heads share theirs
 
 
 class AttnOnlyBlock(nn.Module):
@@ -38,16 +41,25 @@ class AttnOnlyBlock(nn.Module):
         attn_out = self.hook_attn_out(self.attn(*self.attn_inputs(resid_pre), past_kv, mask))
         return self.hook_resid_post(resid_pre + attn_out)
 
-    def attn_inputs(self, resid: Resid) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHead, PerHead]:
-        """What queries, keys and values are made from: one tensor for all heads, unless somebody (a hook, or
-        cfg for the cache) wants a residual stream for each."""
+    def attn_inputs(
+        self, resid: Resid
+    ) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHeadOfKeys, PerHeadOfKeys]:
+        """What queries, keys and values are made from."""
+        q, k, v = self.streams(resid)
+        if q is v:
+            x = self.ln1(q)
+            return x, x, x
+        return self.ln1(q), self.ln1(k), self.ln1(v)
+
+    def streams(
+        self, resid: Resid
+    ) -> tuple[Resid, Resid, Resid] | tuple[PerHead, PerHeadOfKeys, PerHeadOfKeys]:
+        """The residual stream that each of them reads: one for all heads, unless somebody (a hook, or cfg for the
+        cache) wants one for every head."""
         q_k_v = (self.hook_q_input, self.hook_k_input, self.hook_v_input)
         split = self.cfg.use_split_qkv_input or any(point.has_hooks() for point in q_k_v)
         per_head = self.cfg.use_attn_in or self.hook_attn_in.has_hooks()
-        if not split and not per_head:
-            x = self.ln1(resid)
-            return x, x, x
-        n_heads, n_kv_heads = len(self.attn.b_Q), self.attn.n_key_value_heads
+        n_heads, n_kv_heads = self.cfg.n_heads, self.attn.n_key_value_heads
         if per_head and n_kv_heads != n_heads:
             raise ValueError(
                 f"hook_attn_in: {n_heads} query heads share {n_kv_heads} heads of keys and values, so no head has "
@@ -55,13 +67,12 @@ class AttnOnlyBlock(nn.Module):
             )
         if per_head:
             resid = self.hook_attn_in(_one_per_head(resid, n_heads))
-        if not split:
-            x = self.ln1(resid)
-            return x, x, x
-        q_input = self.hook_q_input(_one_per_head(resid, n_heads))
-        k_input = self.hook_k_input(_one_per_head(resid, n_kv_heads))
-        v_input = self.hook_v_input(_one_per_head(resid, n_kv_heads))
-        return self.ln1(q_input), self.ln1(k_input), self.ln1(v_input)
+        if split:
+            q = self.hook_q_input(_one_per_head(resid, n_heads))
+            k = self.hook_k_input(_one_per_head(resid, n_kv_heads))
+            v = self.hook_v_input(_one_per_head(resid, n_kv_heads))
+            return q, k, v
+        return resid, resid, resid
 
 
 def _one_per_head(resid: Resid | PerHead, n_heads: int) -> PerHead:

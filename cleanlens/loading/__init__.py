@@ -3,15 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import gpt2, llama, native
+from cleanlens.loading import bert, gpt2, gpt_neo, gpt_neox, gptj, interpretability, llama, native, opt
 from cleanlens.loading.files import download, read_config, read_tensors, weight_files
 from cleanlens.loading.names import (
     ALIASES,
@@ -28,9 +27,17 @@ from cleanlens.weight_processing import process_weights_
 # model_type in config.json -> the family that reads it.
 FAMILIES: dict[str, Any] = {
     "gpt2": gpt2,
+    "gpt_neo": gpt_neo,
+    "gpt_neox": gpt_neox,
+    "gptj": gptj,
+    "opt": opt,
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), llama),
+    "neel": interpretability,
+    "bert": bert,
     "cleanlens": native,
 }
+
+Model = TypeVar("Model", bound=Any)  # HookedTransformer, HookedEncoder or what is derived from them
 
 __all__ = [
     "ALIASES",
@@ -43,7 +50,7 @@ __all__ = [
 
 
 def load_pretrained(
-    cls: type[HookedTransformer],
+    cls: type[Model],
     model_name: str | None = None,
     fold_ln: bool = True,
     center_writing_weights: bool = True,
@@ -62,7 +69,7 @@ def load_pretrained(
     first_n_layers: int | None = None,
     n_ctx: int | None = None,
     **hf_kwargs: Any,
-) -> HookedTransformer:
+) -> Model:
     """A model with trained weights.
 
     Args:
@@ -72,7 +79,7 @@ def load_pretrained(
             which of `cleanlens.weight_processing` to apply.
         checkpoint_index, checkpoint_value: a moment of the training, by number or by label
             (`get_checkpoint_labels`).
-        hf_model: a `GPT2LMHeadModel` in memory to copy the weights from.
+        hf_model: a model of `transformers` in memory to copy the weights from.
         device: None: `utils.get_device()`.
         tokenizer: instead of the model's own.
         default_prepend_bos, default_padding_side, n_ctx: instead of the config's; n_ctx can only shorten.
@@ -106,18 +113,21 @@ def load_pretrained(
         tensors = (item for file in files for item in read_tensors(file))
 
     family = family_of(fields, source)
+    if getattr(family, "IS_ENCODER", False) != (cls.__name__ == "HookedEncoder"):
+        right = "HookedEncoder" if cls.__name__ != "HookedEncoder" else "HookedTransformer"
+        raise ValueError(f"{source}: model_type is {fields['model_type']!r}; use {right}.from_pretrained")
     cfg: HookedTransformerConfig = family.config(fields)
-    tied = cfg.tie_word_embeddings = fields.get("tie_word_embeddings", family.TIED)
+    cfg.tie_word_embeddings = fields.get("tie_word_embeddings", family.TIED)
     cfg.dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
     cfg.model_name, cfg.device = name, "cpu"
-    learned_positions = cfg.n_ctx
+    whole = replace(cfg)  # before parts are left out
     if first_n_layers is not None:
         if first_n_layers < 1:
             raise ValueError(f"first_n_layers = {first_n_layers}; it must be at least 1")
         cfg = replace(cfg, n_layers=min(cfg.n_layers, first_n_layers))
     if n_ctx is not None:
-        if n_ctx > learned_positions:
-            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {learned_positions} positions")
+        if n_ctx > whole.n_ctx:
+            raise ValueError(f"n_ctx = {n_ctx}; {name} has learned only {whole.n_ctx} positions")
         cfg.n_ctx = n_ctx
     if default_prepend_bos is not None:
         cfg.default_prepend_bos = default_prepend_bos
@@ -129,18 +139,19 @@ def load_pretrained(
     model = cls(
         cfg, tokenizer or _tokenizer(folder, model_name, fields), default_padding_side=default_padding_side
     )
-    _fill(model, tensors, family, tied, learned_positions, source)
-    process_weights_(
-        model,
-        fold_ln=fold_ln,
-        center_writing_weights=center_writing_weights,
-        center_unembed=center_unembed,
-        fold_value_biases=fold_value_biases,
-        refactor_factored_attn_matrices=refactor_factored_attn_matrices,
-    )
+    _fill(model, tensors, family, whole, source)
+    if not getattr(family, "IS_ENCODER", False):
+        process_weights_(
+            model,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
     if move_to_device:
         model.to(device or get_device())
-    print(f"Loaded pretrained model {name} into HookedTransformer")
+    print(f"Loaded pretrained model {name} into {cls.__name__}")
     return model
 
 
@@ -150,6 +161,8 @@ def family_of(fields: dict[str, Any], source: str) -> Any:
     Raises:
         ValueError: there is none, or the weights are quantized.
     """
+    if "model_type" not in fields and fields.keys() >= {"d_model", "n_layers", "attn_only"}:
+        fields |= {"model_type": "neel", "_name_or_path": source}
     kind = fields.get("model_type")
     if kind not in FAMILIES:
         raise ValueError(
@@ -174,27 +187,33 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
         ] if label is not None else weight_files(embedded)
     if Path(name).is_dir():
         return Path(name), weight_files(Path(name))
+    official = official_name(name)
+    if official.startswith("NeelNanda/"):
+        return interpretability.fetch(official, revision, label)
     if label is not None:
-        revision = f"checkpoint-{label}"
-    folder = download(official_name(name), revision)
+        revision = f"checkpoint-{label}" if official.startswith("stanford-crfm/") else f"step{label}"
+    folder = download(official, revision)
     return folder, weight_files(folder)
 
 
 @torch.no_grad()
 def _fill(
-    model: HookedTransformer,
+    model: Any,
     tensors: Iterable[tuple[str, Tensor]],
     family: Any,
-    tied: bool,
-    learned_positions: int,
+    whole: HookedTransformerConfig,
     source: str,
 ) -> None:
-    """Copy each tensor to its place, cast to the model's type, and check that every place got one."""
+    """Copy each tensor to its place, cast to the model's type, and check that every place got one.
+
+    Args:
+        whole: the config of what the tensors hold, of which the model may have fewer layers and positions.
+    """
     parameters = dict(model.named_parameters())
     missing = set(parameters)
     for theirs, tensor in tqdm(tensors, desc="loading", unit="tensor", delay=2, leave=False):
         try:
-            ours = list(family.convert(theirs, tensor, model.cfg, tied))
+            ours = list(family.convert(theirs, tensor, whole, whole.tie_word_embeddings))
         except KeyError:
             raise ValueError(
                 f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
@@ -204,12 +223,15 @@ def _fill(
                 f"{source}: the tensor {theirs!r} of shape {list(tensor.shape)} does not fit config.json ({error})"
             ) from None
         for name, value in ours:
+            block, _, _ = name.removeprefix("blocks.").partition(".")
+            if block.isdigit() and model.cfg.n_layers <= int(block) < whole.n_layers:
+                continue  # first_n_layers leaves it out
             if name not in parameters:
                 raise ValueError(
                     f"{source}: no place for the tensor {theirs!r} of shape {list(tensor.shape)}"
                 )
             place = parameters[name]
-            if name == "pos_embed.W_pos" and len(value) == learned_positions:
+            if name.endswith("pos_embed.W_pos") and len(value) == whole.n_ctx:
                 value = value[: model.cfg.n_ctx]
             if value.shape != place.shape:
                 raise ValueError(
@@ -242,7 +264,15 @@ def _tokenizer(folder: Path | None, model_name: str | None, fields: dict[str, An
             return AutoTokenizer.from_pretrained(official_name(model_name), local_files_only=True)
         except OSError:
             return None
-    if folder is None or not ((folder / "tokenizer.json").exists() or (folder / "vocab.json").exists()):
+    has_its_own = folder is not None and any(
+        (folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt")
+    )
+    if not has_its_own and fields.get("tokenizer_name"):  # the interpretability models share one
+        try:
+            return AutoTokenizer.from_pretrained(fields["tokenizer_name"])
+        except OSError:
+            return None
+    if folder is None or not has_its_own:
         return None
     # AutoTokenizer looks the kind up in config.json, where transformers knows its own model types only.
     kind = PreTrainedTokenizerFast if fields["model_type"] == "cleanlens" else AutoTokenizer

@@ -67,9 +67,8 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         return [folder / shard for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    return [path for path in (folder / "model.safetensors", folder / "pytorch_model.bin") if path.exists()][
-        :1
-    ]
+    known = [folder / "model.safetensors", folder / "pytorch_model.bin", *sorted(folder.glob("*final.pth"))]
+    return [path for path in known if path.exists()][:1]
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -78,7 +77,7 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         ValueError: the file is not whole.
     """
-    if path.suffix == ".bin":
+    if path.suffix in (".bin", ".pth"):
         # Only tensors and containers are read, never code (torch's restricted unpickler).
         yield from torch.load(path, map_location="cpu", weights_only=True, mmap=True).items()
         return

@@ -84,8 +84,6 @@ def convert(
         yield NAMES[name], tensor.T if name == "lm_head.weight" else tensor
         return
     layer, rest = int(block.group(1)), block.group(2)
-    if layer >= cfg.n_layers:  # first_n_layers leaves these out
-        return
     if rest == "attn.c_attn.weight":
         for letter, part in zip("QKV", tensor.chunk(3, dim=1)):
             W = rearrange(part, "d_model (head d_head) -> head d_model d_head", head=cfg.n_heads)

@@ -4,32 +4,9 @@ import difflib
 import json
 from pathlib import Path
 
-MODELS = Path(__file__).parent.parent / "models"
+from cleanlens.loading.aliases import ALIASES, find_id, refuse_unbuilt
 
-ALIASES = {
-    "gpt2-small": "openai-community/gpt2",
-    "gpt2": "openai-community/gpt2",
-    "gpt2-medium": "openai-community/gpt2-medium",
-    "gpt2-large": "openai-community/gpt2-large",
-    "gpt2-xl": "openai-community/gpt2-xl",
-    "distilgpt2": "distilbert/distilgpt2",
-    "distillgpt2": "distilbert/distilgpt2",
-    **{
-        f"stanford-gpt2-{size}-{letter}": f"stanford-crfm/{name}"
-        for size, letter, name in [
-            ("small", "a", "alias-gpt2-small-x21"),
-            ("small", "b", "battlestar-gpt2-small-x49"),
-            ("small", "c", "caprica-gpt2-small-x81"),
-            ("small", "d", "darkmatter-gpt2-small-x343"),
-            ("small", "e", "expanse-gpt2-small-x777"),
-            ("medium", "a", "arwen-gpt2-medium-x21"),
-            ("medium", "b", "beren-gpt2-medium-x49"),
-            ("medium", "c", "celebrimbor-gpt2-medium-x81"),
-            ("medium", "d", "durin-gpt2-medium-x343"),
-            ("medium", "e", "eowyn-gpt2-medium-x777"),
-        ]
-    },
-}
+MODELS = Path(__file__).parent.parent / "models"
 
 # The steps at which the Stanford CRFM runs were saved, as their model cards give them.
 STANFORD_CRFM_STEPS = [
@@ -38,6 +15,9 @@ STANFORD_CRFM_STEPS = [
     *range(2000, 20000, 100),
     *range(20000, 400001, 1000),
 ]
+# Those of Pythia (Biderman et al. 2023, section 2.1); the first version, "-v0", has the evenly spaced ones only.
+PYTHIA_V0_STEPS = [*range(1000, 143001, 1000)]
+PYTHIA_STEPS = [0, *(2**i for i in range(10)), *PYTHIA_V0_STEPS]
 
 
 def embedded_models() -> list[str]:
@@ -51,32 +31,46 @@ def official_name(name: str) -> str:
     Raises:
         ValueError: no such name; the message gives the closest ones.
     """
-    if name in ALIASES:
-        return ALIASES[name]
+    if (id := find_id(name)) is not None:
+        return id
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return name
+    refuse_unbuilt(name)
     known = [*embedded_models(), *ALIASES]
     closest = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
     hint = f" Did you mean {' or '.join(map(repr, closest))}?" if closest else ""
     raise ValueError(
         f"no model named {name!r}.{hint} {embedded_models()} come with the package and work offline; "
-        f"other names are {sorted(ALIASES)}, a Hugging Face id 'owner/name', or a local directory."
+        f"there are {len(ALIASES)} other names (cleanlens/loading/aliases.py), from {min(ALIASES)!r} to {max(ALIASES)!r}; "
+        "or give a Hugging Face id 'owner/name', or a local directory."
     )
 
 
 def get_checkpoint_labels(model_name: str) -> tuple[list[int], str]:
-    """The training steps at which a model was kept, and what they count ("step").
+    """The moments of training at which a model was kept, and what they count: "step" or "token".
+
+    Known without a network for the embedded models, Stanford's and Pythia; for the interpretability models they are in
+    the hub's list of files.
 
     Raises:
         ValueError: no checkpoints are known for it.
+        ConnectionError: the hub cannot be reached.
     """
-    folder = MODELS / model_name
-    if (folder / "config.json").exists():
-        labels = json.loads((folder / "config.json").read_text()).get("checkpoint_labels")
+    config = MODELS / model_name / "config.json"
+    if config.exists():
+        labels = json.loads(config.read_text()).get("checkpoint_labels")
         if labels:
             return labels, "step"
-    elif official_name(model_name).startswith("stanford-crfm/"):
+        raise ValueError(f"no training checkpoints are known for {model_name!r}")
+    name = official_name(model_name)
+    if name.startswith("stanford-crfm/"):
         return STANFORD_CRFM_STEPS, "step"
+    if name.startswith("EleutherAI/pythia"):
+        return (PYTHIA_V0_STEPS if "v0" in name else PYTHIA_STEPS), "step"
+    if name.startswith("NeelNanda/"):
+        from cleanlens.loading.interpretability import checkpoint_labels  # a family, above this file
+
+        return checkpoint_labels(name)
     raise ValueError(f"no training checkpoints are known for {model_name!r}")
 
 

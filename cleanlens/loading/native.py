@@ -22,6 +22,4 @@ def convert(
     name: str, tensor: Tensor, cfg: HookedTransformerConfig, tied: bool
 ) -> Iterator[tuple[str, Tensor]]:
     """The tensor under its own name."""
-    layer = name.split(".")[1] if name.startswith("blocks.") else ""
-    if not layer.isdigit() or int(layer) < cfg.n_layers:
-        yield name, tensor
+    yield name, tensor

@@ -36,12 +36,11 @@ def by_table(
     if block is None:
         ours = names[name]
         yield ours, in_our_shape(ours, tensor, cfg)
-        if ours == "embed.W_E" and tied:
+        if ours.endswith("embed.W_E") and tied:
             yield "unembed.W_U", tensor.T
         return
     ours = block_names[block.group(2)]
-    if int(block.group(1)) < cfg.n_layers:  # first_n_layers leaves the others out
-        yield f"blocks.{block.group(1)}.{ours}", in_our_shape(ours, tensor, cfg)
+    yield f"blocks.{block.group(1)}.{ours}", in_our_shape(ours, tensor, cfg)
 
 
 def in_our_shape(ours: str, tensor: Tensor, cfg: HookedTransformerConfig) -> Tensor:

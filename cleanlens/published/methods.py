@@ -11,10 +11,88 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from cleanlens.hook_points import HookedRootModule, HookFunction, HookPoint
+    from cleanlens.activation_cache import ActivationCache
+    from cleanlens.hook_points import Hook, HookedRootModule, HookFunction, HookPoint
     from cleanlens.hooked_transformer import HookedTransformer
 
 StateDict = dict[str, Tensor]
+
+
+class OlderHook:
+    """What a function attached to a hook point was called."""
+
+    fn: Callable[..., Any]
+    level: int | None
+
+    @property
+    def user_hook(self) -> Callable[..., Any]:
+        """The function."""
+        return self.fn
+
+    @property
+    def context_level(self) -> int | None:
+        """In how many `hooks()` contexts it was attached."""
+        return self.level
+
+
+class OlderHookPoint:
+    """What else a hook point can do.
+
+    Attributes:
+        hook_conversion: how hooks see the activation, see `enable_reshape`.
+    """
+
+    hook_conversion: Any = None
+
+    def extra_repr(self: "HookPoint") -> str:
+        counts = {"fwd": len(self.fwd_hooks), "bwd": len(self.bwd_hooks)}
+        name = [] if self.name is None else [f"name={self.name!r}"]
+        return ", ".join(name + [f"{n} {dir}" for dir, n in counts.items() if n])
+
+    def enable_reshape(self: "HookPoint", hook_conversion: Any = None) -> None:
+        """Let hooks see `hook_conversion.convert(activation)`; what they return passes through its `revert`.
+
+        None: hooks see the activation itself again.
+        """
+        self.hook_conversion = hook_conversion
+
+    def seen_as(self: "HookPoint", hook: "Hook") -> list["HookPoint"]:
+        """What a hook gets as its hook point: this one, or one for each of its `alias_names`."""
+        points = []
+        for name in hook.alias_names or ():
+            points.append(type(self)())
+            points[-1].name, points[-1].ctx = name, self.ctx
+        return points or [self]
+
+
+class HookIntrospectionMixin:
+    """For anything that has its hook points in a `hook_dict`."""
+
+    hook_dict: dict[str, "HookPoint"]
+
+    def list_hooks(
+        self, name_filter: Any = None, dir: Any = "both", including_permanent: bool = True
+    ) -> dict[str, list["Hook"]]:
+        """The hooks now attached, by name of their hook point; points without any are left out.
+
+        Args:
+            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
+        """
+        if isinstance(name_filter, str):
+            name_filter = [name_filter]
+        allowed = self.hook_dict if name_filter is None else name_filter
+        wanted = allowed if callable(allowed) else allowed.__contains__
+        found = {
+            name: [
+                hook
+                for hooks in point._lists(dir)
+                for hook in hooks
+                if including_permanent or not hook.is_permanent
+            ]
+            for name, point in self.hook_dict.items()
+            if wanted(name)
+        }
+        return {name: hooks for name, hooks in found.items() if hooks}
 
 
 class OlderHookMethods:
@@ -66,6 +144,45 @@ class OlderHookMethods:
         """Attach a hook to a hook point, checked."""
         self.check_hooks_to_add(hook_point, hook_point_name, hook, dir, is_permanent, prepend)
         hook_point.add_hook(hook, dir, is_permanent, level, prepend)
+
+
+class OlderEntry:
+    """What the keys and values of one layer were called."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+    @property
+    def past_keys(self) -> Tensor:
+        """The keys that have been read so far, `[batch length head d_head]`."""
+        return self.keys[:, : self.length]
+
+    @property
+    def past_values(self) -> Tensor:
+        """The values that have been read so far."""
+        return self.values[:, : self.length]
+
+
+class CacheProjection:
+    """How an ActivationCache reads components along directions only, `project_output_onto`."""
+
+    def projection(
+        self: "ActivationCache", onto: Tensor, layer: int, mlp_input: bool, apply_ln: bool, pos_slice: Any
+    ) -> Any:
+        """How a component x is read along directions: `matrix` and `scale`, for x @ matrix / scale.
+
+        LayerNorm before the projection, its scale held fixed, is linear: centring and gain go into the matrix,
+        so that no component has to be held in d_model numbers.
+        """
+        if not apply_ln or self.model.cfg.normalization_type is None:
+            return onto, 1.0
+        ln, scale = self._norm_before(layer, mlp_input)
+        gain = getattr(ln, "w", torch.ones_like(onto[..., 0] if onto.ndim == 2 else onto))
+        matrix = onto * (gain if onto.ndim == 1 else gain[:, None])
+        matrix = matrix - matrix.mean(dim=0) if ln.centres else matrix
+        scale = pos_slice.apply(scale, dim=-2)
+        return matrix, scale if onto.ndim == 2 else scale[..., 0]
 
 
 class OlderMethods(OlderHookMethods):
