@@ -4,7 +4,10 @@ Every name is loaded when it is first used, so that the course's terminal comman
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from cleanlens.published import paths
 
 if TYPE_CHECKING:
     from cleanlens import components, evals, head_detector, loading_from_pretrained, patching, plots, utils
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from cleanlens.hooked_encoder import HookedEncoder
     from cleanlens.hooked_transformer import HookedTransformer
     from cleanlens.key_value_cache import HookedTransformerKeyValueCache
+    from cleanlens.published.svd_interpreter import SVDInterpreter
 
 __version__ = "0.1.0"
 
@@ -27,6 +31,10 @@ HOMES = {
     "HookedTransformer": "hooked_transformer",
     "HookedTransformerConfig": "config",
     "HookedTransformerKeyValueCache": "key_value_cache",
+    "HookedTransformerKeyValueCacheEntry": "published.key_value_cache",
+    "SVDInterpreter": "published.svd_interpreter",
+    "TransformerLensKeyValueCache": "published.key_value_cache",
+    "TransformerLensKeyValueCacheEntry": "published.key_value_cache",
 }
 """The module each public class lives in."""
 
@@ -51,6 +59,7 @@ __all__ = [
     "HookedTransformer",
     "HookedTransformerConfig",
     "HookedTransformerKeyValueCache",
+    "SVDInterpreter",
     "components",
     "evals",
     "head_detector",
@@ -66,7 +75,13 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"cleanlens.{HOMES[name]}"), name)
     if name in MODULES or name in HOMES.values():
         return importlib.import_module(f"cleanlens.{name}")
+    if name in paths.HOMES:
+        return sys.modules[f"cleanlens.{name}"]
     raise AttributeError(f"module 'cleanlens' has no attribute {name!r}")
+
+
+# `from cleanlens.past_key_value_caching import ...`: paths that only published notebooks use.
+paths.register("cleanlens", {path: home for path, home in paths.HOMES.items() if path})
 
 
 def __dir__() -> list[str]:

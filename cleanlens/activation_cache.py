@@ -14,15 +14,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens.hook_points import pos_dim
+from cleanlens.published.methods import CacheProjection
 from cleanlens.utils import Slice, SliceInput, get_act_name
 
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
 Stack = Float[Tensor, "component *batch_and_pos d_model"]
+Projected = Float[Tensor, "component ..."]  # a Stack, or how far along each of some directions it goes
+Directions = Float[Tensor, "d_model"] | Float[Tensor, "d_model n"]
 
 
-class ActivationCache:
+class ActivationCache(CacheProjection):
     """A dictionary of activations that also understands short names.
 
     `cache["blocks.0.attn.hook_pattern"]`, `cache["pattern", 0]`, `cache["resid_post", -1]` (layers count
@@ -55,8 +58,9 @@ class ActivationCache:
         if isinstance(key, str):
             return key if key in self.cache_dict else get_act_name(key)
         name, layer, *rest = key
-        if layer is not None and not isinstance(layer, str) and layer < 0:
-            layer += self.model.cfg.n_layers
+        if layer is not None and not isinstance(layer, str):
+            # NumPy's integers and tensors of one number too.
+            layer = int(layer) + (self.model.cfg.n_layers if layer < 0 else 0)
         return get_act_name(name, layer, *rest)
 
     def __len__(self) -> int:
@@ -121,6 +125,7 @@ class ActivationCache:
         n_layers = self.model.cfg.n_layers
         if layer is None or layer == -1:
             return n_layers
+        layer = int(layer)
         if not 0 <= layer <= n_layers:
             raise ValueError(f"layer = {layer}; it must be from 0 to {n_layers}, or -1 for after the last")
         return layer
@@ -151,6 +156,13 @@ class ActivationCache:
         if apply_ln:
             stack = self.apply_ln_to_stack(stack, layer, mlp_input=mlp_input, pos_slice=pos_slice)
         return (stack, labels) if return_labels else stack
+
+    def _norm_before(self, layer: int, mlp_input: bool) -> tuple[Any, Tensor]:
+        """The normalization that reads the stream at this layer, and the scale that it had."""
+        if layer == self.model.cfg.n_layers:
+            return self.model.ln_final, self["ln_final.hook_scale"]
+        which = "ln2" if mlp_input else "ln1"
+        return getattr(self.model.blocks[layer], which), self[f"blocks.{layer}.{which}.hook_scale"]
 
     def accumulated_resid(
         self,
@@ -262,13 +274,25 @@ class ActivationCache:
         return self._finish(stack, labels, last, False, apply_ln, pos_slice, return_labels)
 
     def get_neuron_results(
-        self, layer: int, neuron_slice: Slice | SliceInput = None, pos_slice: Slice | SliceInput = None
-    ) -> Float[Tensor, "*batch_and_pos neuron d_model"] | Float[Tensor, "*batch_and_pos d_model"]:
-        """What each neuron of one layer wrote: its activation times its row of W_out."""
+        self,
+        layer: int,
+        neuron_slice: Slice | SliceInput = None,
+        pos_slice: Slice | SliceInput = None,
+        project_output_onto: Directions | None = None,
+    ) -> Float[Tensor, "*batch_and_pos neuron d_model"] | Float[Tensor, "..."]:
+        """What each neuron of one layer wrote: its activation times its row of W_out.
+
+        Args:
+            project_output_onto: a direction `[d_model]`, or several `[d_model n]`: only how far along each of
+                them a neuron wrote, without ever holding all that it wrote. The last axis is then n, or gone.
+        """
         neuron_slice = Slice.unwrap(neuron_slice)
-        post = self._at(("post", layer), Slice.unwrap(pos_slice))
-        W_out = self.model.blocks[layer].mlp.W_out
-        return neuron_slice.apply(post, dim=-1)[..., None] * neuron_slice.apply(W_out, dim=0)
+        post = neuron_slice.apply(self._at(("post", layer), Slice.unwrap(pos_slice)), dim=-1)
+        written = neuron_slice.apply(self.model.blocks[layer].mlp.W_out, dim=0)
+        if project_output_onto is None:
+            return post[..., None] * written
+        written = written @ project_output_onto
+        return post * written if project_output_onto.ndim == 1 else post[..., None] * written
 
     def stack_neuron_results(
         self,
@@ -278,10 +302,12 @@ class ActivationCache:
         return_labels: bool = False,
         incl_remainder: bool = False,
         apply_ln: bool = False,
-    ) -> Stack | tuple[Stack, list[str]]:
+        project_output_onto: Directions | None = None,
+    ) -> Projected | tuple[Projected, list[str]]:
         """What every neuron before `layer` wrote, without b_out; labels `L0N0`, ...
 
-        Large: layers * d_mlp components. Give a `neuron_slice` or a `pos_slice`.
+        Large: layers * d_mlp components. Give a `neuron_slice`, a `pos_slice`, or directions to project onto (see
+        `get_neuron_results`; with `apply_ln` after LayerNorm).
         """
         last, pos_slice, neuron_slice = (
             self._layer(layer),
@@ -290,17 +316,26 @@ class ActivationCache:
         )
         if neuron_slice.mode == "int":  # keep the axis of neurons
             neuron_slice = Slice([neuron_slice.slice])
-        stack: list[Tensor] = []
-        for i in range(last):
-            results = self.get_neuron_results(i, neuron_slice, pos_slice)
-            stack += rearrange(results, "... neuron d_model -> neuron ... d_model").unbind(0)
         neurons = neuron_slice.indices(self.model.cfg.d_mlp)
         labels = [f"L{i}N{n}" for i in range(last) for n in neurons]
+        onto, matrix, scale = project_output_onto, None, 1.0
+        if onto is not None:
+            matrix, scale = self.projection(onto, last, False, apply_ln, pos_slice)
+        at = -1 if onto is not None and onto.ndim == 1 else -2  # the axis of neurons
+        stack: list[Tensor] = []
+        for i in range(last):
+            stack += self.get_neuron_results(i, neuron_slice, pos_slice, matrix).movedim(at, 0).unbind(0)
         if incl_remainder:
             total = self._resid_before(last, pos_slice)
+            total = total if matrix is None else total @ matrix
             stack.append(total - sum(stack) if stack else total)
             labels.append("remainder")
-        return self._finish(stack, labels, last, False, apply_ln, pos_slice, return_labels)
+        if onto is None:
+            return self._finish(stack, labels, last, False, apply_ln, pos_slice, return_labels)
+        projected = (
+            torch.stack(stack) / scale if stack else (self._resid_before(0, pos_slice) @ onto)[None][:0]
+        )
+        return (projected, labels) if return_labels else projected
 
     def get_full_resid_decomposition(
         self,
@@ -310,31 +345,38 @@ class ActivationCache:
         apply_ln: bool = False,
         pos_slice: Slice | SliceInput = None,
         return_labels: bool = False,
-    ) -> Stack | tuple[Stack, list[str]]:
-        """Every head, every neuron (or MLP), embed, pos_embed and the summed biases: nothing is left out."""
-        last, pos_slice = self._layer(layer), Slice.unwrap(pos_slice)
+        project_output_onto: Directions | None = None,
+    ) -> Projected | tuple[Projected, list[str]]:
+        """Every head, every neuron (or MLP), embed, pos_embed and the summed biases: nothing is left out.
+
+        `project_output_onto` as in `stack_neuron_results`.
+        """
+        last, pos_slice, onto = self._layer(layer), Slice.unwrap(pos_slice), project_output_onto
         reads_mid = self._reads_mid(mlp_input)
         stack, labels = self.stack_head_results(
             last + int(reads_mid), pos_slice=pos_slice, return_labels=True
         )
-        parts = [stack]
-        if not self.model.cfg.attn_only:
-            expand = self.stack_neuron_results if expand_neurons else self._stack_mlp_outs
-            neurons, neuron_labels = expand(last, pos_slice=pos_slice, return_labels=True)
-            parts.append(neurons)
-            labels = labels + neuron_labels
         embeds, embed_labels = self.decompose_resid(0, pos_slice=pos_slice, return_labels=True)
         bias = self.model.accumulated_bias(last, reads_mid, include_mlp_biases=expand_neurons)
-        parts += [embeds, bias.expand_as(embeds[:1])]
-        labels = [*labels, *embed_labels, "bias"]
-        return self._finish(
-            list(torch.cat(parts)), labels, last, mlp_input, apply_ln, pos_slice, return_labels
-        )
-
-    def _stack_mlp_outs(self, layer: int, pos_slice: Slice, return_labels: bool) -> Any:
-        return self.decompose_resid(
-            layer, mode="mlp", pos_slice=pos_slice, incl_embeds=False, return_labels=return_labels
-        )
+        first, rest = [stack], [embeds, bias.expand_as(embeds[:1])]
+        if not self.model.cfg.attn_only and not expand_neurons:
+            mlps, mlp_labels = self.decompose_resid(
+                last, mode="mlp", pos_slice=pos_slice, incl_embeds=False, return_labels=True
+            )
+            first, labels = [stack, mlps], [*labels, *mlp_labels]
+        scale: Any = 1.0
+        if onto is not None:
+            onto, scale = self.projection(onto, last, mlp_input, apply_ln, pos_slice)
+            first, rest = ([part @ onto for part in parts] for parts in (first, rest))
+        if not self.model.cfg.attn_only and expand_neurons:
+            neurons, neuron_labels = self.stack_neuron_results(
+                last, pos_slice=pos_slice, return_labels=True, project_output_onto=onto
+            )
+            first, labels = [*first, neurons], [*labels, *neuron_labels]
+        everything, labels = torch.cat([*first, *rest]), [*labels, *embed_labels, "bias"]
+        if onto is not None:
+            return (everything / scale, labels) if return_labels else everything / scale
+        return self._finish(list(everything), labels, last, mlp_input, apply_ln, pos_slice, return_labels)
 
     def stack_activation(
         self, activation_name: str, layer: int | None = -1, sublayer_type: str | None = None
@@ -352,6 +394,7 @@ class ActivationCache:
         pos_slice: Slice | SliceInput = None,
         batch_slice: Slice | SliceInput = None,
         has_batch_dim: bool = True,
+        recompute_ln: bool = False,
     ) -> Stack:
         """Each component as the LayerNorm of this layer passes it on.
 
@@ -364,17 +407,16 @@ class ActivationCache:
             mlp_input: this layer's ln2 instead of its ln1.
             pos_slice, batch_slice: the positions and batch entries that the stack is already restricted to.
             has_batch_dim: whether the stack has a batch axis.
+            recompute_ln: treat each component as if it were the whole stream: its own scale, and the bias too.
+                The logit lens on `accumulated_resid` reads it so. For the final LayerNorm only.
         """
         if self.model.cfg.normalization_type is None:
             return residual_stack
         last = self._layer(layer)
-        ln: Any
-        if last == self.model.cfg.n_layers:
-            name, ln = "ln_final.hook_scale", self.model.ln_final
-        else:
-            which = "ln2" if mlp_input else "ln1"
-            name, ln = f"blocks.{last}.{which}.hook_scale", getattr(self.model.blocks[last], which)
-        scale = self._at(name, Slice.unwrap(pos_slice))
+        if recompute_ln and last == self.model.cfg.n_layers:
+            return self.model.ln_final(residual_stack)
+        ln, scale = self._norm_before(last, mlp_input)
+        scale = Slice.unwrap(pos_slice).apply(scale, dim=-2)
         if self.has_batch_dim:
             scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
         if self.has_batch_dim and not has_batch_dim and scale.ndim == residual_stack.ndim:

@@ -14,6 +14,10 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 
+class ShapeError(ValueError, AssertionError, RuntimeError):
+    """Shapes that do not fit: a ValueError, and also what the published library raises, for code that catches that."""
+
+
 class FactoredMatrix:
     """The matrix A @ B, with A `[... ldim mdim]` and B `[... mdim rdim]`, never multiplied out unless asked.
 
@@ -31,8 +35,8 @@ class FactoredMatrix:
     """
 
     def __init__(self, A: Tensor | Sequence[Tensor], B: Tensor | Sequence[Tensor]):
-        self.lefts = [A] if isinstance(A, Tensor) else list(A)
-        self.rights = [B] if isinstance(B, Tensor) else list(B)
+        self.lefts = list(A) if isinstance(A, (list, tuple)) else [A]
+        self.rights = list(B) if isinstance(B, (list, tuple)) else [B]
         chain = [*self.lefts, *self.rights]
         given = " and ".join(
             f"{name} {' @ '.join(str(list(part.shape)) for part in parts)}"
@@ -41,24 +45,26 @@ class FactoredMatrix:
         if min(part.ndim for part in chain) < 2 or any(
             l.shape[-1] != r.shape[-2] for l, r in pairwise(chain)
         ):
-            raise ValueError(
+            raise ShapeError(
                 f"FactoredMatrix: the shapes are {given}; they must be [... ldim mdim] and [... mdim rdim]"
             )
         try:
             self.leading = torch.broadcast_shapes(*(part.shape[:-2] for part in chain))
         except RuntimeError:
-            raise ValueError(f"FactoredMatrix: the leading axes of {given} do not broadcast") from None
+            raise ShapeError(
+                f"FactoredMatrix: shape mismatch: the leading axes of {given} do not broadcast"
+            ) from None
         self.ldim, self.mdim, self.rdim = chain[0].shape[-2], self.lefts[-1].shape[-1], chain[-1].shape[-1]
 
     @cached_property
     def A(self) -> Float[Tensor, "*leading ldim mdim"]:
         """The left factor, multiplied out."""
-        return _product(self.lefts).expand(*self.leading, self.ldim, self.mdim)
+        return _product(self.lefts).broadcast_to((*self.leading, self.ldim, self.mdim))
 
     @cached_property
     def B(self) -> Float[Tensor, "*leading mdim rdim"]:
         """The right factor, multiplied out."""
-        return _product(self.rights).expand(*self.leading, self.mdim, self.rdim)
+        return _product(self.rights).broadcast_to((*self.leading, self.mdim, self.rdim))
 
     # ---------------------------------------------------------------- shape and views
 
@@ -85,7 +91,7 @@ class FactoredMatrix:
     @property
     def AB(self) -> Float[Tensor, "*leading ldim rdim"]:
         """The product, multiplied out."""
-        return _product([*self.lefts, *self.rights]).expand(self.shape)
+        return _product([*self.lefts, *self.rights]).broadcast_to(self.shape)
 
     @property
     def BA(self) -> Float[Tensor, "*leading mdim mdim"]:
@@ -95,7 +101,7 @@ class FactoredMatrix:
 
     def _check_square(self, what: str) -> None:
         if self.ldim != self.rdim:
-            raise ValueError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
+            raise ShapeError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
 
     @property
     def T(self) -> "FactoredMatrix":
@@ -112,7 +118,7 @@ class FactoredMatrix:
     def unsqueeze(self, k: int) -> "FactoredMatrix":
         """A new leading axis of size 1 at place k."""
         if k < 0 or k > self.ndim - 2:
-            raise ValueError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
+            raise ShapeError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
         lefts, rights = self._with_leading()
         return FactoredMatrix([part.unsqueeze(k) for part in lefts], [part.unsqueeze(k) for part in rights])
 
@@ -155,33 +161,40 @@ class FactoredMatrix:
     # ---------------------------------------------------------------- products
 
     def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix | Tensor":
-        """(A B) @ other, with a matrix, another FactoredMatrix (the smaller inner axis wins) or a vector.
+        """(A B) @ other, with a matrix, another FactoredMatrix or a vector. The smallest inner axis wins.
 
         Raises:
-            ValueError: other's rows are not this matrix's columns.
+            ShapeError: other's rows are not this matrix's columns.
         """
         _check_inner(self.shape, other.shape)
         if isinstance(other, FactoredMatrix):
+            if self.rdim < min(self.mdim, other.mdim):
+                return FactoredMatrix([*self.lefts, *self.rights], [*other.lefts, *other.rights])
             middle = _product([*self.rights, *other.lefts])  # [... mdim mdim']
             if self.mdim <= other.mdim:
                 return FactoredMatrix(self.lefts, [middle, *other.rights])
             return FactoredMatrix([*self.lefts, middle], other.rights)
         if other.ndim < 2:
-            return _product([*self.lefts, *self.rights, other[:, None]])[..., 0].expand(self.shape[:-1])
+            product = _product([*self.lefts, *self.rights, other.unsqueeze(-1)])
+            return product.squeeze(-1).broadcast_to(self.shape[:-1])
+        if self.rdim < self.mdim:
+            return FactoredMatrix([*self.lefts, *self.rights], other)
         return FactoredMatrix(self.lefts, [*self.rights, other])
 
     def __rmatmul__(self, other: Tensor) -> "FactoredMatrix | Tensor":
         """other @ (A B)."""
         _check_inner(other.shape, self.shape)
         if other.ndim < 2:
-            product = _product([other[None, :], *self.lefts, *self.rights])[..., 0, :]
-            return product.expand(*self.leading, self.rdim)
+            product = _product([other.unsqueeze(0), *self.lefts, *self.rights])
+            return product.squeeze(-2).broadcast_to((*self.leading, self.rdim))
+        if self.ldim < self.mdim:
+            return FactoredMatrix(other, [*self.lefts, *self.rights])
         return FactoredMatrix([other, *self.lefts], self.rights)
 
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":
         """Times a number."""
         if isinstance(scalar, Tensor) and scalar.numel() != 1:
-            raise ValueError(
+            raise ShapeError(
                 f"FactoredMatrix: can be multiplied by one number, not by a tensor of shape {list(scalar.shape)}"
             )
         return FactoredMatrix([*self.lefts[:-1], self.lefts[-1] * scalar], self.rights)
@@ -200,6 +213,10 @@ class FactoredMatrix:
         From A = Q_A R_A and B^T = Q_B R_B the product is Q_A (R_A R_B^T) Q_B^T, so that only the small
         matrix in the middle is decomposed. The published name for V is `Vh`; both are `[rdim k]`.
         """
+        return self._svd
+
+    @cached_property
+    def _svd(self) -> tuple[Tensor, Tensor, Tensor]:
         Q_A, R_A = torch.linalg.qr(self.A)
         Q_B, R_B = torch.linalg.qr(self.B.transpose(-1, -2))
         U, S, Vh = torch.linalg.svd(R_A @ R_B.transpose(-1, -2), full_matrices=False)
@@ -228,7 +245,7 @@ class FactoredMatrix:
     @property
     def eigenvalues(self) -> Complex[Tensor, "*leading mdim"]:
         """The eigenvalues of A B that can differ from zero: those of the small matrix B A."""
-        return torch.linalg.eigvals(self.BA)
+        return torch.linalg.eigvals(self.BA.to(torch.promote_types(self.BA.dtype, torch.float32)))
 
     def norm(self) -> Float[Tensor, "*leading"]:
         """The Frobenius norm, ||R_A R_B^T|| in the notation of `svd`."""
@@ -296,6 +313,6 @@ def _keep_axis(index: Any) -> Any:
 def _check_inner(left: torch.Size, right: torch.Size) -> None:
     inner = right[-2] if len(right) > 1 else right[-1]
     if left[-1] != inner:
-        raise ValueError(
+        raise ShapeError(
             f"FactoredMatrix: cannot multiply shape {list(left)} by {list(right)}; {left[-1]} columns meet {inner} rows"
         )

@@ -1,7 +1,7 @@
 """Find heads by what their attention patterns look like."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
 HeadName = Literal["previous_token_head", "duplicate_token_head", "induction_head"]
+HEAD_NAMES: list[str] = list(get_args(HeadName))
 Heads = Sequence[tuple[int, int]] | Mapping[int, Sequence[int]] | None
 
 
@@ -75,17 +76,44 @@ def detect_head(
     patterns = torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
     patterns = patterns.squeeze(1) if patterns.ndim == 5 else patterns  # [layer head query key]
 
-    counted = torch.ones_like(wanted)
+    scores = _similarity(patterns, wanted, exclude_bos, exclude_current_token, error_measure)
+    return scores if heads is None else torch.where(_chosen(heads, scores), scores, -1.0)
+
+
+def compute_head_attention_similarity_score(
+    attention_pattern: Float[Tensor, "query key"],
+    detection_pattern: Float[Tensor, "query key"],
+    *,
+    exclude_bos: bool = False,
+    exclude_current_token: bool = False,
+    error_measure: Literal["abs", "mul"] = "mul",
+) -> float:
+    """How well one head's pattern matches a wanted one; arguments as for `detect_head`."""
+    patterns = (attention_pattern, detection_pattern)
+    return _similarity(*patterns, exclude_bos, exclude_current_token, error_measure).item()
+
+
+def _similarity(
+    patterns: Float[Tensor, "*head query key"],
+    wanted: Float[Tensor, "query key"],
+    exclude_bos: bool,
+    exclude_current_token: bool,
+    error_measure: str,
+) -> Float[Tensor, "*head"]:
+    counted = torch.ones_like(wanted, dtype=patterns.dtype)
     if exclude_bos:
         counted[:, 0] = 0
     if exclude_current_token:
         counted.fill_diagonal_(0)
     patterns, wanted = patterns * counted, wanted * counted
     if error_measure == "mul":
-        scores = (patterns * wanted).sum(dim=(-2, -1)) / patterns.sum(dim=(-2, -1))
-    else:
-        scores = 1 - (patterns - wanted).abs().mean(dim=(-2, -1)) * n_pos
-    return scores if heads is None else torch.where(_chosen(heads, scores), scores, -1.0)
+        return (patterns * wanted).sum(dim=(-2, -1)) / patterns.sum(dim=(-2, -1))
+    return 1 - (patterns - wanted).abs().mean(dim=(-2, -1)) * len(wanted)
+
+
+def get_supported_heads() -> None:
+    """Print the names of heads that `detect_head` knows."""
+    print(f"Supported heads: {HEAD_NAMES}")
 
 
 def _chosen(heads: Heads, scores: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from cleanlens.published.methods import HookIntrospectionMixin, OlderHook, OlderHookMethods, OlderHookPoint
 from cleanlens.utils import Slice, SliceInput
 
 Direction = Literal["fwd", "bwd", "both"]
@@ -44,15 +45,16 @@ _ENTERING = threading.Lock()  # not on the model, which can then be copied and p
 
 
 @dataclass(eq=False)  # two hooks with the same function are still two hooks
-class Hook:
+class Hook(OlderHook):
     """One function attached to a hook point."""
 
     fn: HookFunction
     is_permanent: bool = False
     level: int | None = None
+    alias_names: Sequence[str] | None = None
 
 
-class HookPoint(nn.Module):
+class HookPoint(OlderHookPoint, nn.Module):
     """An identity that calls the functions attached to it.
 
     A forward hook is called `fn(activation, hook=hook_point)`. What it returns replaces the activation;
@@ -63,6 +65,7 @@ class HookPoint(nn.Module):
     Attributes:
         name: the path from the root module, such as `blocks.0.attn.hook_pattern`; set by `setup()`.
         ctx: a dictionary in which hooks may keep things between calls.
+        hook_conversion: how hooks see the activation, see `enable_reshape`.
     """
 
     def __init__(self) -> None:
@@ -74,9 +77,7 @@ class HookPoint(nn.Module):
 
     def forward(self, x: Any) -> Any:
         for hook in tuple(self.fwd_hooks):
-            result = hook.fn(x, hook=self)
-            if result is not None:
-                x = self._checked(result, x, hook)
+            x = self._after(hook, x)
         if self.bwd_hooks and isinstance(x, Tensor) and x.requires_grad:
             # One tensor often passes through several hook points; a view of its own keeps their
             # gradients apart.
@@ -86,11 +87,22 @@ class HookPoint(nn.Module):
 
     def _backward(self, gradient: Tensor) -> Tensor:
         for hook in tuple(self.bwd_hooks):
-            result = hook.fn(gradient, hook=self)
-            result = result[0] if isinstance(result, tuple) else result
-            if result is not None:
-                gradient = self._checked(result, gradient, hook)
+            gradient = self._after(hook, gradient)
         return gradient
+
+    def _after(self, hook: Hook, x: Any) -> Any:
+        """An activation, or a gradient, as this function leaves it."""
+        seen = x if self.hook_conversion is None else self.hook_conversion.convert(x)
+        replaced = False
+        for point in self.seen_as(hook):
+            result = hook.fn(seen, hook=point)
+            if isinstance(result, tuple) and hook in self.bwd_hooks:
+                result = result[0]
+            if result is not None:
+                seen, replaced = self._checked(result, seen, hook), True
+        if not replaced:
+            return x
+        return seen if self.hook_conversion is None else self.hook_conversion.revert(seen)
 
     def _checked(self, result: Any, original: Any, hook: Hook) -> Any:
         if not isinstance(original, Tensor):
@@ -115,9 +127,13 @@ class HookPoint(nn.Module):
         is_permanent: bool = False,
         level: int | None = None,
         prepend: bool = False,
+        alias_names: Sequence[str] | None = None,
     ) -> Hook:
-        """Attach `hook`; `prepend` runs it before those already there. Returns what `discard` takes."""
-        added = Hook(hook, is_permanent, level)
+        """Attach `hook`; `prepend` runs it before those already there. Returns what `discard` takes.
+
+        With `alias_names` it is called once for each of them, with a hook point of that name.
+        """
+        added = Hook(hook, is_permanent, level, alias_names)
         self._attach(added, dir, prepend)
         return added
 
@@ -209,7 +225,7 @@ def pos_dim(name: str) -> int:
     return -3 if name.removesuffix("_grad").endswith(PER_HEAD) else -2
 
 
-class HookedRootModule(nn.Module):
+class HookedRootModule(HookIntrospectionMixin, OlderHookMethods, nn.Module):
     """A module that finds its hook points by name.
 
     A subclass calls `self.setup()` at the end of its `__init__`. Wherever a name is asked for, a function
@@ -315,14 +331,6 @@ class HookedRootModule(nn.Module):
         """Forget what hooks have stored."""
         for point in self.hook_points():
             point.clear_context()
-
-    def list_hooks(self, dir: Direction = "both") -> dict[str, list[Hook]]:
-        """The hooks now attached, by name of their hook point; points without any are left out."""
-        found = {
-            name: [hook for hooks in point._lists(dir) for hook in hooks]
-            for name, point in self.hook_dict.items()
-        }
-        return {name: hooks for name, hooks in found.items() if hooks}
 
     # ---------------------------------------------------------------- hooks for one run
 

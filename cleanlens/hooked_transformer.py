@@ -13,6 +13,7 @@ from cleanlens.config import HookedTransformerConfig
 from cleanlens.generation import Generation
 from cleanlens.hook_points import HookedRootModule, HookPoint
 from cleanlens.key_value_cache import HookedTransformerKeyValueCache
+from cleanlens.published.methods import OlderMethods
 from cleanlens.tokenization import PaddingSide, Tokenization, infer_mask
 from cleanlens.utils import get_device, lm_cross_entropy_loss
 from cleanlens.weight_processing import process_weights_
@@ -30,7 +31,7 @@ class Output(NamedTuple):
     loss: Float[Tensor, ""] | Float[Tensor, "batch pos-1"]
 
 
-class HookedTransformer(Tokenization, Generation, Weights, HookedRootModule):
+class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedRootModule):
     """A decoder-only transformer, GPT-2 or one of its relatives.
 
     resid = embed(tokens) + pos_embed(tokens); every block adds to it; logits = unembed(ln_final(resid)).

@@ -7,10 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
+from cleanlens.published.methods import OlderEntry
 
 
 @dataclass
-class LayerKeyValueCache:
+class LayerKeyValueCache(OlderEntry):
     """One layer's keys and values, in memory set aside for the longest sequence once and for all.
 
     Attributes:
@@ -22,6 +23,19 @@ class LayerKeyValueCache:
     values: Float[Tensor, "batch capacity head d_head"]
     length: int = 0
     frozen: bool = False
+
+    @classmethod
+    def init_cache_entry(
+        cls,
+        cfg: HookedTransformerConfig,
+        device: torch.device | str | None = None,
+        batch_size: int = 1,
+        capacity: int | None = None,
+    ) -> "LayerKeyValueCache":
+        """An empty one for `capacity` positions (cfg.n_ctx unless given)."""
+        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_key_value_heads or cfg.n_heads, cfg.d_head)
+        keys, values = (torch.empty(shape, dtype=cfg.dtype, device=device or cfg.device) for _ in "kv")
+        return cls(keys, values)
 
     def append(
         self, k: Float[Tensor, "batch pos head d_head"], v: Float[Tensor, "batch pos head d_head"]
@@ -63,27 +77,19 @@ class HookedTransformerKeyValueCache:
         capacity: int | None = None,
     ) -> "HookedTransformerKeyValueCache":
         """An empty cache for `capacity` positions (cfg.n_ctx unless given)."""
-        shape = (batch_size, capacity or cfg.n_ctx, cfg.n_key_value_heads or cfg.n_heads, cfg.d_head)
-        device = device or cfg.device
-        return cls(
-            [
-                LayerKeyValueCache(
-                    torch.empty(shape, dtype=cfg.dtype, device=device),
-                    torch.empty(shape, dtype=cfg.dtype, device=device),
-                )
-                for _ in range(cfg.n_layers)
-            ],
-            torch.ones(batch_size, 0, dtype=torch.int64, device=device),
-        )
+        options = (cfg, device, batch_size, capacity)
+        entries = [LayerKeyValueCache.init_cache_entry(*options) for _ in range(cfg.n_layers)]
+        return cls(entries, torch.ones(batch_size, 0, dtype=torch.int64, device=device or cfg.device))
 
     @property
     def length(self) -> int:
         """How many positions have been read."""
         return self.previous_attention_mask.shape[1]
 
-    def append_attention_mask(self, mask: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch total"]:
+    def append_attention_mask(self, attention_mask: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch total"]:
         """The mask of all tokens up to and including these."""
-        total = torch.cat([self.previous_attention_mask, mask.to(self.previous_attention_mask)], dim=1)
+        previous = self.previous_attention_mask
+        total = torch.cat([previous, attention_mask.to(previous)], dim=1)
         if not self.frozen:
             self.previous_attention_mask = total
         return total

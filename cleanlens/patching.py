@@ -139,9 +139,14 @@ def generic_activation_patch(
     metrics = torch.stack(results).reshape(*shape, *results[0].shape)
     if not return_index_df:
         return metrics
+    return metrics, make_df_from_ranges(shape, index_axis_names) if index_df is None else index_df
+
+
+def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence[str] | None) -> Any:
+    """A pandas DataFrame whose rows are all combinations of 0 to each maximum (left out), the last fastest."""
     import pandas
 
-    return metrics, index_df if index_df is not None else pandas.DataFrame(places, columns=index_axis_names)
+    return pandas.DataFrame(list(product(*map(range, column_max_ranges))), columns=column_names)
 
 
 # ---------------------------------------------------------------- many places at a time

@@ -1,5 +1,6 @@
 """Small functions that notebooks and the rest of the library share."""
 
+import importlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -52,9 +53,9 @@ def to_numpy(tensor: Any) -> np.ndarray:
         tensor = tensor.detach().cpu()
         # NumPy has no bfloat16.
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    if isinstance(tensor, (np.ndarray, list, tuple, int, float, bool, complex, np.generic)):
+    if isinstance(tensor, (np.ndarray, list, tuple, int, float, bool, complex, str, np.generic)):
         return np.asarray(tensor)
-    raise TypeError(f"to_numpy: cannot convert a {type(tensor).__name__}")
+    raise ValueError(f"to_numpy: invalid type: a {type(tensor).__name__}")
 
 
 def get_corner(tensor: Any, n: int = 3) -> Any:
@@ -224,6 +225,7 @@ def sample_logits(
     freq_penalty: float = 0.0,
     tokens: Int[Tensor, "batch pos"] | None = None,
     attention_mask: Int[Tensor, "batch pos"] | None = None,
+    repetition_penalty: float = 1.0,
 ) -> Int[Tensor, "batch"]:
     """Draw one next token per row.
 
@@ -233,14 +235,34 @@ def sample_logits(
             (nucleus sampling, Holtzman et al. 2020, section 3.1).
         temperature: the logits are divided by it; 0 takes the most likely token.
         freq_penalty: subtracted from a token's logit once for each time it is in `tokens`.
-        tokens: the text so far; needed for `freq_penalty`.
+        tokens: the text so far; needed for both penalties.
         attention_mask: 0 for padding, which is not counted.
+        repetition_penalty: a token that is in `tokens` has its logit divided by it when positive, multiplied when
+            negative (Keskar et al. 2019, section 4.1); 1 changes nothing.
     """
+    if repetition_penalty != 1.0:
+        final_logits = penalize_repetition(final_logits, repetition_penalty, tokens, attention_mask)
     if temperature == 0.0:
         return final_logits.argmax(dim=-1)
     return torch.multinomial(
         next_token_probs(final_logits, top_k, top_p, temperature, freq_penalty, tokens, attention_mask), 1
     )[:, 0]
+
+
+def penalize_repetition(
+    logits: Float[Tensor, "batch d_vocab"],
+    penalty: float,
+    tokens: Int[Tensor, "batch pos"] | None,
+    attention_mask: Int[Tensor, "batch pos"] | None = None,
+) -> Float[Tensor, "batch d_vocab"]:
+    """Logits with those of tokens that occurred already brought down; see `sample_logits`."""
+    if tokens is None or penalty <= 0:
+        raise ValueError(
+            f"repetition_penalty = {penalty}; it must be positive, and it needs the tokens so far"
+        )
+    seen = torch.ones_like(tokens) if attention_mask is None else attention_mask
+    occurred = torch.zeros_like(logits).scatter_add_(1, tokens, seen.to(logits)) > 0
+    return torch.where(occurred, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def next_token_probs(
@@ -313,21 +335,23 @@ def test_prompt(
 test_prompt.__test__ = False  # type: ignore[attr-defined]  # a published name; not a test for pytest
 
 
-def logits_to_df(model: Any, logits: Float[Tensor, "d_vocab"], k: int = 10) -> Any:
-    """A pandas DataFrame of the k most likely tokens with logit, log probability and probability."""
+def logits_to_df(logits: Float[Tensor, "d_vocab"], tokenizer: Any = None, top_k: int | None = None) -> Any:
+    """A pandas DataFrame of logits, the most likely first, with log probability and probability.
+
+    Args:
+        tokenizer: adds what the tokens say, in a column `token_string`.
+        top_k: only so many; None: all.
+    """
     import pandas
 
-    top = logits.topk(k)
-    log_probs = logits.log_softmax(dim=-1)[top.indices]
-    return pandas.DataFrame(
-        {
-            "token_id": top.indices.tolist(),
-            "token_string": [model.to_string(i) for i in top.indices],
-            "logit": top.values.tolist(),
-            "log_prob": log_probs.tolist(),
-            "probability": log_probs.exp().tolist(),
-        }
-    )
+    logits = logits.detach().float().cpu()
+    log_probs = logits.log_softmax(dim=-1)
+    order = logits.argsort(descending=True, stable=True)[:top_k]
+    columns: dict[str, list] = {"token_index": order.tolist()}
+    if tokenizer is not None:
+        columns["token_string"] = [tokenizer.decode([i]) for i in order.tolist()]
+    columns |= {"logit": logits[order].tolist(), "log_prob": log_probs[order].tolist()}
+    return pandas.DataFrame({**columns, "probability": log_probs[order].exp().tolist()})
 
 
 # ---------------------------------------------------------------- composition
@@ -361,22 +385,31 @@ def composition_scores(
 # ---------------------------------------------------------------- data
 
 
-def tokenize_and_concatenate(
-    texts: Sequence[str],
-    tokenizer: Any,
-    max_length: int = 1024,
-    add_bos_token: bool = True,
+def join_and_cut(
+    texts: Sequence[str], tokenizer: Any, max_length: int = 1024, add_bos_token: bool = True
 ) -> Int[Tensor, "batch pos"]:
-    """All texts, joined by the end-of-text token and cut into rows of `max_length` tokens without padding.
+    """All texts as tokens, the end-of-text token between each two, cut into rows of `max_length`.
 
-    With `add_bos_token` every row starts with BOS. A rest that fills no row is dropped.
+    With `add_bos_token` every row starts with BOS. A rest that fills no row is dropped; only when all texts together
+    fill none, the one row is filled up with padding.
     """
     ids: list[int] = []
     for text in texts:
-        ids += tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        ids += [
+            *([tokenizer.eos_token_id] if ids else []),
+            *tokenizer(text, add_special_tokens=False)["input_ids"],
+        ]
     width = max_length - int(add_bos_token)
-    rows = torch.tensor(ids[: len(ids) // width * width]).reshape(-1, width)
-    if not len(rows):
-        raise ValueError(f"the texts give {len(ids)} tokens; one row needs {width}")
-    bos = torch.full((len(rows), int(add_bos_token)), tokenizer.bos_token_id)
+    if 0 < len(ids) < width:
+        ids += [tokenizer.pad_token_id] * (width - len(ids))
+    rows = torch.tensor(ids[: len(ids) // width * width], dtype=torch.int64).reshape(-1, width)
+    bos = torch.full((len(rows), int(add_bos_token)), tokenizer.bos_token_id or 0)
     return torch.cat([bos, rows], dim=1)
+
+
+def __getattr__(name: str) -> Any:
+    """Functions that only older notebooks use live in `cleanlens.published.utils`."""
+    published = importlib.import_module("cleanlens.published.utils")
+    if name.startswith("_") or not hasattr(published, name):
+        raise AttributeError(f"module 'cleanlens.utils' has no attribute {name!r}")
+    return getattr(published, name)

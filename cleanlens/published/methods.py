@@ -1,0 +1,339 @@
+"""Methods that only older notebooks call. A model has them all; each is a name for something that has a better one.
+
+The weight methods work on a state dict: they give one back and leave the model as it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from cleanlens.activation_cache import ActivationCache
+    from cleanlens.hook_points import Hook, HookedRootModule, HookFunction, HookPoint
+    from cleanlens.hooked_transformer import HookedTransformer
+
+StateDict = dict[str, Tensor]
+
+
+class OlderHook:
+    """What a function attached to a hook point was called."""
+
+    fn: Callable[..., Any]
+    level: int | None
+
+    @property
+    def user_hook(self) -> Callable[..., Any]:
+        """The function."""
+        return self.fn
+
+    @property
+    def context_level(self) -> int | None:
+        """In how many `hooks()` contexts it was attached."""
+        return self.level
+
+
+class OlderHookPoint:
+    """What else a hook point can do.
+
+    Attributes:
+        hook_conversion: how hooks see the activation, see `enable_reshape`.
+    """
+
+    hook_conversion: Any = None
+
+    def extra_repr(self: "HookPoint") -> str:
+        counts = {"fwd": len(self.fwd_hooks), "bwd": len(self.bwd_hooks)}
+        name = [] if self.name is None else [f"name={self.name!r}"]
+        return ", ".join(name + [f"{n} {dir}" for dir, n in counts.items() if n])
+
+    def enable_reshape(self: "HookPoint", hook_conversion: Any = None) -> None:
+        """Let hooks see `hook_conversion.convert(activation)`; what they return passes through its `revert`.
+
+        None: hooks see the activation itself again.
+        """
+        self.hook_conversion = hook_conversion
+
+    def seen_as(self: "HookPoint", hook: "Hook") -> list["HookPoint"]:
+        """What a hook gets as its hook point: this one, or one for each of its `alias_names`."""
+        points = []
+        for name in hook.alias_names or ():
+            points.append(type(self)())
+            points[-1].name, points[-1].ctx = name, self.ctx
+        return points or [self]
+
+
+class HookIntrospectionMixin:
+    """For anything that has its hook points in a `hook_dict`."""
+
+    hook_dict: dict[str, "HookPoint"]
+
+    def list_hooks(
+        self, name_filter: Any = None, dir: Any = "both", including_permanent: bool = True
+    ) -> dict[str, list["Hook"]]:
+        """The hooks now attached, by name of their hook point; points without any are left out.
+
+        Args:
+            name_filter: of which hook points: a name, a list of names, a function of names; None for all.
+        """
+        if isinstance(name_filter, str):
+            name_filter = [name_filter]
+        allowed = self.hook_dict if name_filter is None else name_filter
+        wanted = allowed if callable(allowed) else allowed.__contains__
+        found = {
+            name: [
+                hook
+                for hooks in point._lists(dir)
+                for hook in hooks
+                if including_permanent or not hook.is_permanent
+            ]
+            for name, point in self.hook_dict.items()
+            if wanted(name)
+        }
+        return {name: hooks for name, hooks in found.items() if hooks}
+
+
+class OlderHookMethods:
+    """What a HookedRootModule was asked for before version 2."""
+
+    def cache_all(
+        self: "HookedRootModule",
+        cache: dict[str, Tensor],
+        incl_bwd: bool = False,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+    ) -> None:
+        """Fill this dictionary in every run until `reset_hooks`; now `add_caching_hooks`, or `run_with_cache`."""
+        self.add_caching_hooks(None, incl_bwd, device, remove_batch_dim, cache)
+
+    def cache_some(
+        self: "HookedRootModule",
+        cache: dict[str, Tensor],
+        names: Callable[[str], bool],
+        incl_bwd: bool = False,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+    ) -> None:
+        """The same for the hook points whose names this function selects."""
+        self.add_caching_hooks(names, incl_bwd, device, remove_batch_dim, cache)
+
+    def check_hooks_to_add(
+        self: "HookedRootModule",
+        hook_point: "HookPoint",
+        hook_point_name: str,
+        hook: "HookFunction",
+        dir: str = "fwd",
+        is_permanent: bool = False,
+        prepend: bool = False,
+    ) -> None:
+        """Whether there is a hook point of this name; KeyError when not."""
+        self._find(hook_point_name)
+
+    def check_and_add_hook(
+        self: "HookedRootModule",
+        hook_point: "HookPoint",
+        hook_point_name: str,
+        hook: "HookFunction",
+        dir: Any = "fwd",
+        is_permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+    ) -> None:
+        """Attach a hook to a hook point, checked."""
+        self.check_hooks_to_add(hook_point, hook_point_name, hook, dir, is_permanent, prepend)
+        hook_point.add_hook(hook, dir, is_permanent, level, prepend)
+
+
+class OlderEntry:
+    """What the keys and values of one layer were called."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+    @property
+    def past_keys(self) -> Tensor:
+        """The keys that have been read so far, `[batch length head d_head]`."""
+        return self.keys[:, : self.length]
+
+    @property
+    def past_values(self) -> Tensor:
+        """The values that have been read so far."""
+        return self.values[:, : self.length]
+
+
+class CacheProjection:
+    """How an ActivationCache reads components along directions only, `project_output_onto`."""
+
+    def projection(
+        self: "ActivationCache", onto: Tensor, layer: int, mlp_input: bool, apply_ln: bool, pos_slice: Any
+    ) -> Any:
+        """How a component x is read along directions: `matrix` and `scale`, for x @ matrix / scale.
+
+        LayerNorm before the projection, its scale held fixed, is linear: centring and gain go into the matrix,
+        so that no component has to be held in d_model numbers.
+        """
+        if not apply_ln or self.model.cfg.normalization_type is None:
+            return onto, 1.0
+        ln, scale = self._norm_before(layer, mlp_input)
+        gain = getattr(ln, "w", torch.ones_like(onto[..., 0] if onto.ndim == 2 else onto))
+        matrix = onto * (gain if onto.ndim == 1 else gain[:, None])
+        matrix = matrix - matrix.mean(dim=0) if ln.centres else matrix
+        scale = pos_slice.apply(scale, dim=-2)
+        return matrix, scale if onto.ndim == 2 else scale[..., 0]
+
+
+class OlderMethods(OlderHookMethods):
+    """What a HookedTransformer was asked for, beyond what everybody needs."""
+
+    # ---------------------------------------------------------------- the embedding, step by step
+
+    def input_to_embed(
+        self: "HookedTransformer",
+        input: Any,
+        prepend_bos: bool | None = None,
+        padding_side: Any = None,
+        attention_mask: Tensor | None = None,
+        past_kv_cache: Any = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """What `forward` starts with: the residual stream that enters the first block, the tokens, the position
+        embeddings of a shortformer (else None), and the mask of padding (None when there is none)."""
+        tokens, attention_mask = self._read_tokens(input, prepend_bos, padding_side, attention_mask)
+        resid, seen = self._embed(tokens, attention_mask, past_kv_cache)
+        shortformer = seen[1] if len(seen) > 1 else None
+        return resid, tokens, shortformer, attention_mask
+
+    def get_pos_offset(self: "HookedTransformer", past_kv_cache: Any, batch_size: int) -> int:
+        """How many tokens this cache holds already; 0 without one."""
+        return 0 if past_kv_cache is None else past_kv_cache.length
+
+    def get_residual(
+        self: "HookedTransformer",
+        embed: Tensor,
+        pos_offset: int,
+        prepend_bos: bool = True,
+        attention_mask: Tensor | None = None,
+        tokens: Tensor | None = None,
+        return_shortformer_pos_embed: bool = True,
+        device: Any = None,
+    ) -> Any:
+        """The residual stream that enters the first block, from token embeddings."""
+        kind, positions = self.cfg.positional_embedding_type, None
+        if kind != "rotary":
+            tokens = (
+                torch.ones(embed.shape[:2], dtype=torch.int64, device=embed.device)
+                if tokens is None
+                else tokens
+            )
+            positions = self.hook_pos_embed(self.pos_embed(tokens, pos_offset, attention_mask))
+        residual = embed + positions if kind == "standard" else embed
+        if not return_shortformer_pos_embed:
+            return residual
+        return residual, positions if kind == "shortformer" else None
+
+    # ---------------------------------------------------------------- devices
+
+    def mps(self: "HookedTransformer") -> "HookedTransformer":
+        """Move to Apple's GPU."""
+        return self.to("mps")
+
+    def move_model_modules_to_device(self: "HookedTransformer") -> None:
+        """Move everything to `cfg.device`."""
+        self.to(self.cfg.device)
+
+    # ---------------------------------------------------------------- texts like those it was trained on
+
+    def load_sample_training_dataset(self: "HookedTransformer", **kwargs: Any) -> Any:
+        """10,000 texts like those that the model was trained on, from the hub; they stay in `self.dataset`.
+
+        Raises:
+            ValueError: it is not known what the model was trained on.
+        """
+        from cleanlens.published.utils import get_dataset
+
+        name = (self.cfg.original_architecture or "").lower(), self.cfg.model_name.lower()
+        kinds = {
+            "neel": "c4_code",
+            "gpt2": "owt",
+            "opt": "owt",
+            "neo": "pile",
+            "gptj": "pile",
+            "pythia": "pile",
+        }
+        kinds |= {"solu": "c4_code", "gelu": "c4_code", "attn-only": "c4_code"}
+        found = [kind for part, kind in kinds.items() if part in " ".join(name)]
+        if not found:
+            raise ValueError(
+                f"it is not known what {self.cfg.model_name!r} was trained on; use utils.get_dataset(name)"
+            )
+        self.dataset = get_dataset(found[0], **kwargs)
+        return self.dataset
+
+    def sample_datapoint(
+        self: "HookedTransformer",
+        tokenize: bool = False,
+        prepend_bos: bool | None = None,
+        padding_side: Any = None,
+    ) -> Any:
+        """One of these texts, drawn at random, or its tokens."""
+        dataset = getattr(self, "dataset", None) or self.load_sample_training_dataset()
+        text = dataset[int(torch.randint(len(dataset), ()))]["text"]
+        return self.to_tokens(text, prepend_bos, padding_side) if tokenize else text
+
+    # ---------------------------------------------------------------- weights in a state dict
+
+    def fill_missing_keys(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
+        """The state dict with the model's own weights where it has none."""
+        return {**self.state_dict(), **state_dict}
+
+    def fold_layer_norm(
+        self: "HookedTransformer",
+        state_dict: StateDict,
+        fold_biases: bool = True,
+        center_weights: bool = True,
+    ) -> StateDict:
+        """See `weight_processing.fold_layer_norm`; both steps belong to it and cannot be left out."""
+        if not (fold_biases and center_weights):
+            raise ValueError(
+                "fold_layer_norm: without its bias, or without centring, the model would not be the same"
+            )
+        return _on_a_copy(self, state_dict, fold_ln=True)
+
+    def center_writing_weights(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
+        """See `weight_processing.center_writing`."""
+        return _on_a_copy(self, state_dict, center_writing_weights=True)
+
+    def center_unembed(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
+        """See `weight_processing.center_unembedding`."""
+        return _on_a_copy(self, state_dict, center_unembed=True)
+
+    def fold_value_biases(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
+        """See `weight_processing.fold_value_bias`."""
+        return _on_a_copy(self, state_dict, fold_value_biases=True)
+
+    def refactor_factored_attn_matrices(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
+        """See `weight_processing.refactor_attention`."""
+        return _on_a_copy(self, state_dict, refactor_factored_attn_matrices=True)
+
+
+def _on_a_copy(model: "HookedTransformer", state_dict: StateDict, **flags: bool) -> StateDict:
+    """The weights after this step of processing, done on a model of their own."""
+    raw = any(name.endswith(("ln1.w", "ln_final.w")) for name in state_dict)
+    kind = {"LNPre": "LN", "RMSPre": "RMS"} if raw else {}
+    norm = model.cfg.normalization_type
+    cfg = replace(
+        model.cfg, normalization_type=kind.get(norm or "", norm), init_weights=False, device="cpu", seed=None
+    )
+    copy = type(model)(cfg, move_to_device=False)
+    copy.load_state_dict({**copy.state_dict(), **state_dict})
+    off = (
+        "fold_ln",
+        "center_writing_weights",
+        "center_unembed",
+        "fold_value_biases",
+        "refactor_factored_attn_matrices",
+    )
+    copy.process_weights_(**{**dict.fromkeys(off, False), **flags})
+    return {name: tensor.to(model.cfg.device) for name, tensor in copy.state_dict().items()}
