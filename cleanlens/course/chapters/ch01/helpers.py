@@ -204,3 +204,16 @@ def fill(module, weights):
     """Copy weights into a module's parameters; the tensors that were passed stay apart from them."""
     module.load_state_dict({name: value.clone() for name, value in weights.items()})
     return module
+
+
+def out_of_reach(module, out):
+    """The names of a module's parameters that no gradient reaches from its output."""
+    names, parameters = zip(*module.named_parameters())
+    if not out.requires_grad:
+        return list(names)
+    gradients = torch.autograd.grad(out.sum(), parameters, allow_unused=True)
+    return [name for name, gradient in zip(names, gradients) if gradient is None]
+
+
+NO_GRADIENT = "weights that no gradient reaches"
+"""The key under which `out_of_reach` is reported."""
