@@ -233,3 +233,6 @@ def changes_its_lists(seqs, side):
         while len(seq) < width:
             seq.insert(0 if side == "left" else len(seq), PAD)
     return result
+
+
+ex.equivalent("PAD is 0, which is pad_sequence's own default.", ", padding_value=PAD => ")

@@ -243,3 +243,7 @@ def token_for_id(tokenizer, text):
 def changes_the_tokenizer(tokenizer, text):
     tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     return checked_length(tokenizer, text)
+
+
+ex.equivalent("What else the message says is free; the text is in it.", "{len(ids)} => {ids}")
+ex.equivalent("There is exactly one id here: the first is the last.", "return ids[0] => return ids[-1]")

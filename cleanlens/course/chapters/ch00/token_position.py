@@ -198,3 +198,12 @@ def one_position_squeezed(token, tokens, mode):
     if found.numel() == 0:
         raise ValueError(f"token {token} does not occur")
     return found[0 if mode == "first" else -1].item()
+
+
+ex.equivalent(
+    "list.index raises a ValueError by itself when the token does not occur.",
+    "if token not in ids: raise ValueError(f'token {token} is not in {ids}') => pass",
+    "raise ValueError(f'token {token} is not in {ids}') => pass",
+)
+ex.equivalent("Each row then has one index, which int() takes as well.", "().flatten() => ()")
+ex.equivalent("What the message says is free.", "tokens.tolist()} => tokens}")
