@@ -465,7 +465,7 @@ ex.slip(
 
 ex.slip(
     "past_not_used",
-    "The keys and values were stored but not used: the new tokens attend to themselves alone.",
+    "The keys and values were stored but not used, or the mask hides them: the new tokens attend to themselves alone.",
     "cache[layer] = (k, v)",
     "cache[layer] = (k, v)\n        k, v = k[:, past:], v[:, past:]",
     "masked_fill(hidden, -math.inf)",
@@ -644,15 +644,6 @@ ex.slip(
     "New tokens that have a past are not masked. A single one needs no mask, but several must not see each other's future.",
     "scores.masked_fill(hidden, -math.inf)",
     "(scores if past else scores.masked_fill(hidden, -math.inf))",
-    of="forward_with_cache",
-)
-
-
-ex.slip(
-    "past_hidden",
-    "The new tokens see only themselves and what comes with them: the mask hides the past.",
-    "torch.arange(total) > torch.arange(past, total)[:, None]",
-    "(torch.arange(total) > torch.arange(past, total)[:, None]) | (torch.arange(total) < past)",
     of="forward_with_cache",
 )
 
