@@ -65,7 +65,7 @@ def _(x, weights):
                 weight = [math.exp(score - max(scores)) for score in scores]
                 z = sum(a * value for a, value in zip(weight, values)) / sum(weight)
                 out[b, i] += z @ w["W_O"][h]
-    return {"vectors": out.float(), NO_GRADIENT: []}
+    return {"vectors": out.float(), NO_GRADIENT: "none"}
 
 
 @ex.call

@@ -212,3 +212,11 @@ def zeros_are_hidden(scores):
 @ex.mistake("The softmax is done already. What is asked for are the scores; the softmax comes in 01.5.")
 def softmax_done(scores):
     return compare_positions(scores).softmax(dim=-1)
+
+
+ex.slip(
+    "square_mask",
+    "The mask is a square, as many queries as keys. With fewer queries it does not fit: its rows are the last ones of that square.",
+    "torch.arange(n_keys - n_queries, n_keys)",
+    "torch.arange(n_keys)",
+)

@@ -154,3 +154,20 @@ ex.slip(
     "self.W_E[tokens]",
     "self.W_E[tokens - 1]",
 )
+
+
+ex.slip(
+    "first_text_for_the_batch",
+    "Only the first text was embedded, as a batch of one. Every text of the batch has its vectors.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens[:1]]",
+)
+
+
+ex.slip(
+    "one_hot_without_the_vocabulary",
+    "one_hot makes as many classes as the largest id it sees, plus one: fewer than W_E has rows, unless the last token of the vocabulary "
+    "happens to occur. Say how many: F.one_hot(tokens, self.W_E.shape[0]).",
+    "self.W_E[tokens]",
+    "F.one_hot(tokens).float() @ self.W_E",
+)

@@ -207,12 +207,12 @@ def fill(module, weights):
 
 
 def out_of_reach(module, out):
-    """The names of a module's parameters that no gradient reaches from its output."""
+    """The names of a module's parameters that no gradient reaches from its output, or "none"."""
     names, parameters = zip(*module.named_parameters())
-    if not out.requires_grad:
-        return list(names)
+    if not isinstance(out, torch.Tensor) or not out.requires_grad:
+        return ", ".join(names)
     gradients = torch.autograd.grad(out.sum(), parameters, allow_unused=True)
-    return [name for name, gradient in zip(names, gradients) if gradient is None]
+    return ", ".join(name for name, gradient in zip(names, gradients) if gradient is None) or "none"
 
 
 NO_GRADIENT = "weights that no gradient reaches"

@@ -52,6 +52,7 @@ def _(seed):
         {"top_p": 0.05},
         {"top_p": 1.0},
         {"top_k": 5, "top_p": 0.8},
+        {"top_k": 2, "top_p": 0.9},
         {"temperature": 2.0, "top_p": 0.6},
         {"temperature": 0.7, "top_k": 6, "top_p": 0.9},
     ]
@@ -267,7 +268,7 @@ ex.slip(
 
 ex.slip(
     "top_p_of_the_full_distribution",
-    "p was measured on all tokens. After top-k it is measured on what is left, which adds up to 1 again.",
+    "p was measured on all tokens, as if top_p came before top_k. After top_k it is measured on what is left, which adds up to 1 again.",
     "    logits = logits / temperature\n",
     "    logits = logits / temperature\n    full = logits.softmax(dim=-1)\n",
     "ordered.softmax(dim=-1)",
@@ -357,19 +358,6 @@ ex.slip(
     "With top_p given, top_k was left out. They combine: top_k first, then top_p on what is left.",
     "if top_k is not None:",
     "if top_k is not None and top_p is None:",
-)
-
-
-ex.slip(
-    "top_p_first",
-    "top_p was applied before top_k. The other way round: p is measured on the k tokens that are left.",
-    "    if top_k is not None:\n        kept = logits.topk(min(top_k, len(logits))).indices\n"
-    "        logits = torch.full_like(logits, -math.inf).scatter(0, kept, logits[kept])\n",
-    "",
-    "    return logits.softmax(dim=-1)",
-    "    if top_k is not None:\n        kept = logits.topk(min(top_k, len(logits))).indices\n"
-    "        logits = torch.full_like(logits, -math.inf).scatter(0, kept, logits[kept])\n"
-    "    return logits.softmax(dim=-1)",
 )
 
 

@@ -43,7 +43,7 @@ def _(seed):
 @ex.oracle
 def _(tokens, W_pos):
     rows = [[W_pos[position].tolist() for position in range(tokens.shape[1])] for _ in range(tokens.shape[0])]
-    return {"vectors": torch.tensor(rows), NO_GRADIENT: []}
+    return {"vectors": torch.tensor(rows), NO_GRADIENT: "none"}
 
 
 @ex.call
