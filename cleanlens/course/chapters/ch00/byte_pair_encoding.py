@@ -47,6 +47,8 @@ def _(seed):
         {"function": "train_bpe", "text": text, "merges": 9},
         # (a, z) sorts before (ab, ab), but "abab" before "az"
         {"function": "train_bpe", "text": f"{a}{z}{y}{a}{b}{a}{b}", "merges": 2},
+        # the last piece and the first are no neighbours, though together they are the most frequent pair
+        {"function": "train_bpe", "text": "yqxywxyax", "merges": 2},
         {"function": "train_bpe", "text": rng.choice(["ab", "cd"]), "merges": 3},
         {"function": "train_bpe", "text": words(4), "merges": 0},
         {"function": "train_bpe", "text": rng.choice("abc"), "merges": 2},
@@ -409,3 +411,21 @@ def overlapping_merges(text, merges):
                 i += 1
         pieces = made
     return pieces
+
+
+ex.equivalent(
+    "Every index is 0 or more, so both stand for 'not counted yet'.", "pair, -1) >= => pair, -2) >="
+)
+ex.equivalent(
+    "All counts grow by the same number or are doubled: their order stays.",
+    "(pair, 0) + => (pair, 1) +",
+    "(pair, 0) + => (pair, -1) +",
+    "pair, 0) + 1 => pair, 0) + 2",
+)
+ex.equivalent(
+    "A pair is learned once, so none is in the list twice.",
+    "reversed(list(enumerate(merges) => list(enumerate(merges",
+)
+ex.equivalent(
+    "The neighbours and slices of a text are those of its list of characters.", "(list(text), => (text,"
+)

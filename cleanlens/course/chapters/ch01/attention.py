@@ -17,7 +17,7 @@ ex = exercise(
     objective="You can write attention so that each head's work stays visible, and you know what its biases do.",
     minutes=30,
     version=2,
-    rtol=1e-3,
+    rtol=2e-4,
     atol=1e-4,
     difficulty=4,
     importance=5,
@@ -44,8 +44,8 @@ def _(seed):
         weights = {f"W_{x}": size * randn(h, d, e) for x in "QKV"} | {f"b_{x}": randn(h, e) for x in "QKV"}
         return {"x": randn(batch, length, d), "weights": weights | {"W_O": randn(h, e, d), "b_O": randn(d)}}
 
-    # and last: scores of several hundred, beyond what an exponential in float32 can hold
-    return [case(2, 4), case(1, 3, h=2, d=7, e=6), case(3, 1), case(1, 1, h=1), case(2, 5, size=8.0)]
+    # and last: scores of some hundred, beyond what an exponential in float32 can hold
+    return [case(2, 4), case(1, 3, h=2, d=7, e=6), case(3, 1), case(1, 1, h=1), case(2, 5, size=4.0)]
 
 
 @ex.oracle

@@ -264,3 +264,15 @@ ex.slip(
     "logits.log_softmax(dim=-1)",
     "logits.softmax(dim=-1).clamp(min=1e-9).log()",
 )
+
+
+ex.equivalent(
+    "gather reads as many positions as the index has, and that has s - 1.",
+    "log_probs[:, :-1] => log_probs[:, :]",
+    ", :-1].log_softmax => , :].log_softmax",
+)
+ex.equivalent("'ij' is what meshgrid does without it (with a warning).", ", indexing='ij' => ")
+ex.equivalent(
+    "Log-probabilities are logits whose logsumexp is 0: once or twice is the same.", "log_softmax(-1). => "
+)
+ex.equivalent("That axis has the size 1: its last is its first.", "None])[..., 0] => None])[..., -1]")

@@ -176,3 +176,13 @@ ex.slip(
     "self.W_pos[positions]",
     "self.W_pos.data[positions]",
 )
+
+
+ex.equivalent(
+    "Every text of the batch has the same rows, so those of the first serve for all.",
+    "shape[0], 1, 1) => shape[0], 1, 1)[:1].expand_as(...)",
+    "tokens.shape[0]) => tokens.shape[0])[:1].expand_as(...)",
+    "(dim=1) - 1] => (dim=1) - 1][:1].expand_as(...)",
+    "batch, -1, -1) => batch, -1, -1)[:1].expand_as(...)",
+)
+ex.equivalent("tokens has two axes: the last is axis 1.", "cumsum(dim=1) - => cumsum(dim=-1) -")
