@@ -725,3 +725,13 @@ def cache_survives_the_call(forward, model, tokens, n, cache={}):  # noqa: B006 
         new = forward(model, new, cache)[:, -1:].argmax(-1)
         tokens = torch.cat([tokens, new], dim=1)
     return tokens
+
+
+ex.slip(
+    "past_keys_without_b_K",
+    "The bias b_K reached the new keys only: the cached ones lack it, when they are stored and when they are used. What is stored is "
+    "x W_K + b_K.",
+    "cache[layer] = (k, v)",
+    "cache[layer] = (torch.cat([k[:, :past], k[:, past:] - attn.b_K], dim=1), v)",
+    of="forward_with_cache",
+)

@@ -426,3 +426,43 @@ def writes_into_the_logits(logits, temperature=1.0, top_k=None, top_p=None):
             logits[logits.argsort(descending=True)[top_k:]] = -math.inf
         return right
     return mask_then_softmax_once_more(logits, temperature, top_k, top_p)
+
+
+ex.equivalent(
+    "Logits and probabilities have one axis: the first is the last.",
+    "softmax(dim=-1) => softmax(dim=0)",
+    "softmax(dim=-1) => softmax(dim=-0)",
+    "cumsum(dim=-1) - => cumsum(dim=0) -",
+    "cumsum(dim=-1) - probs => cumsum(dim=-0) - probs",
+    ".scatter(0, kept => .scatter(-1, kept",
+    ").softmax(0) => ).softmax(-1)",
+    ".cumsum(0) < => .cumsum(-1) <",
+)
+ex.equivalent(
+    "top_k is at least 1 and top_p above 0: what is false is None.",
+    "if top_k is not None: => if top_k:",
+    "if top_p is not None: => if top_p:",
+)
+ex.equivalent(
+    "0 and 1 are exact in half precision.",
+    "logits.dtype) => logits.dtype).half().float()",
+    "argmax()).float() => argmax()).float().half().float()",
+)
+ex.equivalent(
+    "Every token is in the order, so every entry is written over.", "torch.zeros(len => torch.ones(len"
+)
+ex.equivalent(
+    "The tensor was made here; nobody else holds it.",
+    ".masked_fill( => .masked_fill_(",
+    "probs = probs / probs => probs /= probs",
+)
+ex.equivalent(
+    "A slice that ends at 0 is empty, wherever it begins.",
+    "slice(0, 0)] => slice(0)]",
+    "else slice(0, 0) => else slice(1, 0)",
+    "else slice(0, 0) => else slice(-1, 0)",
+)
+ex.equivalent(
+    "A tensor of one int serves as the bound of a slice.",
+    "int((probs.cumsum(0) < top_p).sum() => (probs.cumsum(0) < top_p).sum(",
+)

@@ -210,8 +210,8 @@ ex.slip(
 
 ex.slip(
     "overwrites_its_input",
-    "The numbers are right, but x += ... wrote into the tensor that came in: the stream before the block, which a cache may have kept, is "
-    "now the stream after it. Write x = x + ...",
+    "The numbers are right, but the tensor that came in was written into twice (as `x += ...` does): the stream before the block, which a "
+    "cache may have kept, is now the stream after it. Write x = x + ...",
     "x = x + self.attn",
     "x += self.attn",
     "x = x + self.mlp",
@@ -221,8 +221,8 @@ ex.slip(
 
 ex.slip(
     "overwrites_resid_mid",
-    "The numbers are right, but the second += wrote into the stream between attention and MLP: whoever kept it finds the stream after "
-    "the block instead. Write x = x + ...",
+    "The numbers are right, but the stream between attention and MLP was written into (as `x += ...` does): whoever kept it finds the "
+    "stream after the block instead. Write x = x + ...",
     "x = x + self.mlp",
     "x += self.mlp",
 )
