@@ -999,5 +999,5 @@ else:
 # Hendrycks and Gimpel 2016, *Gaussian Error Linear Units* (section 2); He et al. 2016, *Identity Mappings in Deep
 # Residual Networks*; Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*; Elhage et al. 2021,
 # *A Mathematical Framework for Transformer Circuits*; Geva et al. 2021, *Transformer Feed-Forward Layers Are
-# Key-Value Memories*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3); Shazeer 2019,
+# Key-Value Memories*; Loshchilov and Hutter 2019, *Decoupled Weight Decay Regularization*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3); Shazeer 2019,
 # *Fast Transformer Decoding* (section 2.4).

@@ -106,7 +106,8 @@ ex.slip(
 
 ex.slip(
     "no_positions",
-    "The position embedding is missing: the model could not tell the order of the earlier tokens.",
+    "The position embedding is missing. A layer of attention by itself does not know the order of the tokens before a query, and only a "
+    "trace of it comes through the causal mask to the next one.",
     " + self.pos_embed(tokens)",
     "",
 )
