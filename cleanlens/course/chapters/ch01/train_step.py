@@ -16,7 +16,7 @@ ex = exercise(
     minutes=15,
     version=2,
     atol=3e-4,
-    rtol=1e-3,
+    rtol=2e-4,
     difficulty=2,
     importance=4,
     source="Radford et al. (2018), section 3.1; Bottou, Curtis and Nocedal (2018), Optimization Methods for Large-Scale Machine Learning, "
@@ -319,4 +319,27 @@ ex.slip(
     "The step was right, but what came back is the sum of the losses, not their mean.",
     "return mean.item()",
     "return (mean * real.sum()).item()",
+)
+
+
+ex.equivalent(
+    "float() takes a tensor with its graph, too, and gives a number without one.", "mean.detach()) => mean)"
+)
+ex.equivalent(
+    "total is a number or a tensor that was made here; nobody else holds it.",
+    "total = total + F => total += F",
+)
+ex.equivalent(
+    "The axis has the size 1: its last is its first.",
+    "None])[0, :- => None])[-1, :-",
+    "None])[..., 0] => None])[..., -1]",
+)
+ex.equivalent(
+    "What the closure hands on is only turned into a float; the gradients are there already.",
+    "return loss => return loss.double()",
+    "return loss => return loss.squeeze()",
+)
+ex.equivalent(
+    "gather reads as many positions as the index has, and that has s - 1.",
+    ", :-1].log_softmax => , :].log_softmax",
 )
