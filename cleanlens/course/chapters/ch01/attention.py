@@ -312,3 +312,25 @@ ex.slip(
     "self.b_V[:, None]",
     "self.b_Q[:, None]",
 )
+
+
+ex.equivalent(
+    "b_K adds the same number to all the scores of a query, which the softmax does not see: nothing depends on it.",
+    ".W_K + self. => .W_K - self.",
+    "e') + self.b_K => e') - self.b_K",
+)
+ex.equivalent(
+    "All weights have as many heads.",
+    "self.W_Q.shape => self.W_K.shape",
+    "(self.W_Q)): => (self.W_K)):",
+)
+ex.equivalent(
+    "The bias broadcasts when the first head is added, and there is always one.",
+    "out = torch.zeros_like(x) + self.b_O => out = self.b_O",
+)
+ex.equivalent(
+    "The triangle may have the axes of batch and heads as well, or one of them: it is the same in each.",
+    ".shape[-2:], => .shape[:],",
+    ".shape[-2:], => .shape[-3:],",
+)
+ex.equivalent("The result has four axes: axis 2 is the last but one.", "sum(dim=2) + => sum(dim=-2) +")
