@@ -622,9 +622,10 @@ plots.heatmap(
 # $\log \sum_j e^{x_j} = m + \log \sum_j e^{x_j - m}$ with $m = \max_j x_j$. `log_softmax` does both.
 
 # %%
-print("log(softmax):        ", torch.tensor([0.0, 110.0]).softmax(dim=0).log().tolist())
-print("x - log(sum(exp(x))):", (torch.tensor([0.0, 110.0]) - torch.tensor([0.0, 110.0]).exp().sum().log()).tolist())
-print("log_softmax:         ", torch.tensor([0.0, 110.0]).log_softmax(dim=0).tolist())
+far_apart = torch.tensor([0.0, 110.0])
+print("log(softmax):        ", far_apart.softmax(dim=0).log().tolist())
+print("x - log(sum(exp(x))):", (far_apart - far_apart.exp().sum().log()).tolist())
+print("log_softmax:         ", far_apart.log_softmax(dim=0).tolist())
 
 # %%
 # exercise 01.10

@@ -107,7 +107,7 @@ def _(seed):
     def call(function, tokens, **more):
         return {
             "function": function,
-            "weights": (lively, 0.0),
+            "weights": (lively, 0.0, 2),
             "tokens": tokens,
             "n": None,
             "eos": None,
@@ -117,13 +117,16 @@ def _(seed):
     return [
         call("generate", text[:, :4], n=5),
         call("generate", long, n=3),  # longer than n_ctx
-        call("generate", prompt, n=6, eos=0, weights=(number, float(lift))),
-        call("generate", prompt[1:2], n=6, eos=0, weights=(number, float(lift))),
+        call("generate", prompt, n=6, eos=0, weights=(number, float(lift), 2)),
+        call("generate", prompt[1:2], n=6, eos=0, weights=(number, float(lift), 2)),
         call("generate", text[:, :4], n=5, eos=second),
         call("generate", text[:1, :1], n=2),
         call("generate", text, n=0),
         call("forward_with_cache", text, chunks=[3, 1, 2]),
         call("forward_with_cache", text[:1], chunks=[1, 2, 3]),
+        call(
+            "forward_with_cache", text, chunks=[2, 4], weights=(lively, 0.0, 1)
+        ),  # one layer, as in section 7
         call("generate_with_cache", text[:, :4], n=5),
         call("generate_with_cache", text[:, :1], n=3),
         call("generate_with_cache", text[:1, :3], n=1),
@@ -133,13 +136,13 @@ def _(seed):
 
 @ex.oracle
 def _(function, weights, tokens, n, eos, chunks):
-    model = hooked(weights[0], b_U_0=weights[1])
+    model = hooked(weights[0], b_U_0=weights[1], n_layers=weights[2])
     with torch.no_grad():
         if function == "forward_with_cache":
             logits, cache = model.run_with_cache(tokens)
             return {
                 "logits": list(logits.split(chunks, dim=1)),
-                "cache": {layer: (cache["k", layer], cache["v", layer]) for layer in range(2)},
+                "cache": {layer: (cache["k", layer], cache["v", layer]) for layer in range(weights[2])},
             }
         out = written(model, tokens, n)
     if function == "generate_with_cache":
@@ -153,7 +156,7 @@ def _(function, weights, tokens, n, eos, chunks):
 
 @ex.call
 def _(answer, function, weights, tokens, n, eos, chunks):
-    model = transformer(weights[0], b_U_0=weights[1])
+    model = transformer(weights[0], b_U_0=weights[1], n_layers=weights[2])
     with torch.no_grad():
         if function == "generate":
             return (
@@ -734,4 +737,34 @@ ex.slip(
     "cache[layer] = (k, v)",
     "cache[layer] = (torch.cat([k[:, :past], k[:, past:] - attn.b_K], dim=1), v)",
     of="forward_with_cache",
+)
+
+
+ex.equivalent(
+    "The tensor has two axes: axis 1 is the last.",
+    "argmax(dim=-1) => argmax(dim=1)",
+    "argmax(dim=-1, keepdim => argmax(dim=1, keepdim",
+    "dim=1) => dim=-1)",
+)
+ex.equivalent(
+    "A finished row's new token is eos already, so it stays finished.",
+    "finished | (new == eos) => new == eos",
+)
+ex.equivalent(
+    "A tensor of one int becomes an entry of the result as well.",
+    "int(model(seen)[0, -1].argmax() => model(seen)[0, -1].argmax(",
+)
+ex.equivalent("The model was given one row: the last is the first.", "(seen)[0, -1 => (seen)[-1, -1")
+ex.equivalent(
+    "Keys and values have the same number of positions.",
+    "[0][0].shape[ => [0][1].shape[",
+    "[0][0].shape[ => [0][-1].shape[",
+)
+ex.equivalent(
+    "The last new token may be read as well: a step too many, which changes no token.",
+    "if step < n - 1: logits = forward(model, new, cache) => logits = forward(model, new, cache)",
+    "if step < n - => if step <= n -",
+    "step < n - 1: => step < n + 1:",
+    "step < n - 1: => step < n:",
+    "step < n - 1: => step < n - 0:",
 )
