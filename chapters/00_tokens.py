@@ -76,8 +76,9 @@ check("00.1")
 # - **A place to rest.** The attention weights of a head sum to one at every position, so a head that has found nothing
 #   must still look *somewhere*. Trained models put that attention on the first token, whose value vector they learn to
 #   make harmless. Xiao et al. (2023, *Efficient Streaming Language Models with Attention Sinks*, section 3) show how badly a
-#   model fares when the sink is taken away. You will see the sink as a bright first column in almost every
-#   attention pattern of this course.
+#   model fares when the sink is taken away. In GPT-2 it is a bright first column in most attention patterns; small
+#   models that read short texts, like those of this course, need it less, but they too miss it when it is hidden
+#   (section 5).
 # - **What the model saw in training.** A model trained with BOS and used without it (or the other way round) is
 #   used outside of what it knows. The loss of GPT-2 on a text depends visibly on it.
 #
@@ -117,7 +118,7 @@ check("00.2")
 # | `h`+`e_` | `t he_ c at _ i n _ t he_ h at` |
 # | `t`+`he_` | `the_ c at _ i n _ the_ h at` |
 #
-# (At the start `at`, `th`, `he`, `e_` and `_t` hold two places each. To make the result the same everywhere, the pair that *sorts
+# (At the start `at`, `th`, `he` and `e_` hold two places each. To make the result the same everywhere, the pair that *sorts
 # first* wins a tie. In Python, tuples of strings compare in the right way by themselves.)
 #
 # **A subtlety.** What is the count of `(a, a)` in `aaa`? There are two neighbouring pairs, but they share a letter:
@@ -218,7 +219,8 @@ for text in [" Mary", "Mary", " mary", " MARY", " Zubiro", " kite", " kites"]:
 # *Interpretability in the Wild*, section 2). A function that is given a two-token name and returns the id of its first piece
 # would go on to measure something, only not what you asked. So yours must refuse, loudly, and say which text it was.
 #
-# The tokenizer in this exercise adds BOS by itself, as many do; `add_special_tokens=False` turns that off.
+# The tokenizer that your answer is checked with puts BOS in front by itself, as many do (the one above does not);
+# `add_special_tokens=False` turns that off for one call.
 #
 # ### Exercise 00.4: the id of one word
 
@@ -264,8 +266,8 @@ plots.heatmap(
 # %% [markdown]
 # **The trap.** It is tempting to get the mask from the tokens: `tokens != PAD`. But in this family of models PAD is the same id as
 # BOS, and every sequence *begins* with a real BOS. That mask would hide the very position where heads rest (section 2). The
-# attention of every head changes a little, the loss gets a little worse, and nothing fails. The mask must come from what you know
-# for sure: the **lengths**.
+# attention of every head changes, the loss of a trained model may double, and no error is raised. The mask must come from what
+# you know for sure: the **lengths**.
 #
 # ### Exercise 00.5: pad a batch
 

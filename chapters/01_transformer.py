@@ -38,7 +38,7 @@
 #                     |
 #                     +             the residual stream begins
 #                    / \
-#        W_E[tokens]     W_pos[0..s]                      01.2, 01.3
+#        W_E[tokens]     W_pos[0..s-1]                    01.2, 01.3
 #             |
 #        tokens  [b s]
 # ```
@@ -75,8 +75,9 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # The figures of this chapter look into `gpt2-demo`, a model of GPT-2's architecture that comes with the package and
-# was trained on a toy world of very small stories. Here are its sizes beside those of the smallest GPT-2 (Radford et
-# al. 2019, table 2). They are different numbers in the same program.
+# was trained on a toy world of very small stories. Here are its sizes beside those of the smallest GPT-2 (layers and
+# width from Radford et al. 2019, table 2; the rest from the published model). They are different numbers in the same
+# program.
 
 # %%
 model = HookedTransformer.from_pretrained_no_processing("gpt2-demo")
@@ -147,7 +148,7 @@ plots.line(
 # what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a
 # vector's direction, within $d-1$ dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for
 # $a > 0$, as long as $\varepsilon$ is small beside the variance. It is *almost* linear: for a fixed $\sigma$ it is
-# linear, and chapter 02 makes good use of that.
+# affine, linear but for the bias $b$, and chapter 02 makes good use of that.
 #
 # **What $\varepsilon$ is for.** A vector without any variance would be divided by 0. With $\varepsilon$ *inside* the
 # root it is divided by $\sqrt\varepsilon$ at least. On ordinary vectors one cannot see where $\varepsilon$ stands, or
@@ -230,8 +231,10 @@ plots.heatmap(alike, x=list(groups), y=list(groups), title="Mean cosine similari
 check("01.2")
 
 # %% [markdown]
-# **Position embedding.** Attention, as we shall see, treats the earlier tokens as a *set*: shuffle them, and each
-# query gets the same answer. But *John gave Mary* and *Mary gave John* are different. So every position $i$ has a
+# **Position embedding.** A layer of attention, as we shall see, treats the earlier tokens as a *set*: shuffle them, and
+# the query gets the same answer. (That is true of one layer. In a second one the shuffled tokens have themselves looked
+# at other things, since each sees only those before it: the causal mask lets something of the order through.) But *John
+# gave Mary* and *Mary gave John* should be told apart easily, and from the start. So every position $i$ has a
 # vector too, row $i$ of $W_{pos}$ (`"n_ctx d"`), and the stream begins as the sum
 #
 # $$ x_i = W_E[t_i] + W_{pos}[i]. $$
@@ -273,9 +276,9 @@ check("01.3")
 # ### 3.1 The causal mask
 #
 # The score of query $q$ and key $k$ is a number, and a softmax over the keys will turn each query's scores into
-# weights that add up to
-# 1. But position $i$ has to predict token $i+1$; if it could look there, it would copy, and learn nothing. So scores
-#   with $k > q$ are set to $-\infty$ before the softmax, and $e^{-\infty} = 0$ (Vaswani et al. 2017, section 3.2.3).
+# weights whose sum is 1. But position $i$ has to predict token $i+1$; if it could look there, it would copy, and learn
+# nothing. So scores with $k > q$ are set to $-\infty$ before the softmax, and $e^{-\infty} = 0$ (Vaswani et al. 2017,
+# section 3.2.3).
 #
 # **By hand.** Three positions whose scores are all 0:
 #
@@ -353,6 +356,10 @@ plots.line(
 # $\left(\frac{e^1}{e^1+e^2}, \frac{e^2}{e^1+e^2}\right) = (0.269, 0.731)$.
 #
 # Order matters: scale, mask, softmax. If the mask comes after the softmax, the rows no longer add up to 1.
+#
+# **Numbers.** A float32 ends at $3.4 \cdot 10^{38}$, so $e^{x}$ is infinite from $x = 89$ on, and a softmax written as it
+# stands gives $\infty / \infty$, NaN. One may subtract any constant from all the scores of a row without changing the
+# result; subtract their maximum, and the largest exponential is $e^0 = 1$. `softmax` does that for you.
 
 # %%
 # exercise 01.5
@@ -361,7 +368,9 @@ plots.line(
 check("01.5")
 
 # %% [markdown]
-# These are the patterns of the trained model's first layer. Hover over a token to see where it looks.
+# These are the patterns of the trained model's first layer. Hover over a token to see where it looks. A row adds up to
+# 1 even where a head has found nothing to collect; BOS, which is there in every text and says nothing about it, is then
+# a place to rest (chapter 00).
 
 # %%
 plots.attention(str_tokens, cache["pattern", 0][0], [f"L0H{head}" for head in range(cfg.n_heads)])
@@ -407,9 +416,10 @@ assert change < 1e-3
 print(f"the largest change of a logit: {change:.1e}")
 
 # %% [markdown]
-# **How much work is it?** Scores and $z$ cost about $2 s^2 d$ multiplications per layer, the four products with
-# weights $4 s d^2$. For a short text the weights dominate; from $s \approx 2d$ on, attention's square does. That is
-# the famous quadratic cost, and the reason why the length of the context is a number that people advertise.
+# **How much work is it?** Scores and $z$ cost about $2 s^2 d$ multiplications per layer (half of it thrown away by the
+# mask), the four products with weights $4 s d^2$, and the MLP of the next section $8 s d^2$. For a short text the
+# weights dominate; attention's square overtakes its own weights at $s = 2d$, and those of the whole block at $s = 6d$:
+# 4,608 positions for GPT-2 small, more than it can read. That is the famous quadratic cost: it is a matter of long texts.
 
 # %%
 # exercise 01.6
@@ -581,8 +591,7 @@ plots.heatmap(
 # Above the diagonal nothing happens: no position feels what comes after it. On it and below you see who listens to
 # whom; the last row is where the model has to say *Mary*.
 #
-# The last section of this chapter puts *your* classes together and loads a trained model into them; if you cannot
-# wait, run its cells now, and come back.
+# The last section of this chapter puts *your* classes together and loads a trained model into them.
 #
 # ## 7 Learning
 #
@@ -596,8 +605,10 @@ plots.heatmap(
 #
 # in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that
 # knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens
-# 6.93. Adding the losses of a whole text gives $-\log p(\text{text})$, by the chain rule from the beginning of this
-# chapter: minimizing it is maximum likelihood.
+# 6.93. Adding the losses of a whole text gives $-\log p(t_1, \dots, t_{n-1} \mid t_0)$, by the chain rule from the
+# beginning of this chapter: minimizing it is maximum likelihood. Only the first token has no loss, since nothing
+# predicts it; with BOS there, which is the same in every text, nothing is missing. The exponential of the *mean* loss is
+# the **perplexity**: a model with perplexity 8 is as unsure as one that chooses among 8 equally likely tokens.
 #
 # **By hand.** Logits $(2, 0, 0)$ and the right token is number 0: $\log(e^2 + 1 + 1) - 2 = 2.240 - 2 = 0.240$. If it
 # is number 1: $2.240$.
@@ -606,12 +617,15 @@ plots.heatmap(
 # last position has no target, and nobody predicts the first token.
 #
 # A word on floating-point numbers: float32 cannot hold anything below about $10^{-45}$, so $e^{-104}$ is 0 and its
-# logarithm $-\infty$. On the right of the formula above no small number ever appears. That is why `log_softmax`
-# exists.
+# logarithm $-\infty$. On the right of the formula above no logarithm of a small number appears. But the sum in it is
+# infinite as soon as a logit exceeds 88; here, too, the maximum is taken out first,
+# $\log \sum_j e^{x_j} = m + \log \sum_j e^{x_j - m}$ with $m = \max_j x_j$. `log_softmax` does both.
 
 # %%
-print("log(softmax):", torch.tensor([0.0, 110.0]).softmax(dim=0).log().tolist())
-print("log_softmax: ", torch.tensor([0.0, 110.0]).log_softmax(dim=0).tolist())
+far_apart = torch.tensor([0.0, 110.0])
+print("log(softmax):        ", far_apart.softmax(dim=0).log().tolist())
+print("x - log(sum(exp(x))):", (far_apart - far_apart.exp().sum().log()).tolist())
+print("log_softmax:         ", far_apart.log_softmax(dim=0).tolist())
 
 # %%
 # exercise 01.10
@@ -641,8 +655,10 @@ plots.tokens(model.to_str_tokens(story)[1:], -surprise, title="minus the loss")
 # ### 7.2 A step of training
 #
 # Training is one short loop: predict, measure, find out for every weight in which direction the loss falls
-# (`backward`, the chain rule of calculus), and move every weight a little that way (`optimizer.step`). Two things go
-# wrong in practice:
+# (`backward`, the chain rule of calculus), and move every weight a little that way (`optimizer.step`). How far and
+# exactly where is the optimizer's choice: plain descent goes along the gradient; **AdamW** (Loshchilov and Hutter 2019),
+# which nearly all language models are trained with, divides each weight's step by the size of its recent gradients, and
+# lets every weight decay a little. Two things go wrong in practice:
 #
 # - PyTorch *adds* new gradients to the old ones. So they are set to zero once per step, before `backward` (never
 #   between `backward` and `step`).
@@ -701,6 +717,13 @@ plots.line(
 # It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss
 # *above* that is a classic sign of an initialization that is too large.) Then it falls quickly while the model learns
 # which tokens are frequent, and more slowly while it learns which follows which.
+#
+# **What larger models do besides.** GPT-2 begins with matrices of standard deviation 0.02, and those that write into the
+# stream ($W_O$ and $W_\mathrm{out}$) with $1/\sqrt{2L}$ of that: the stream is a sum of $2L$ such terms, and so its size
+# at the end does not depend on the number of layers (Radford et al. 2019, section 2.3). While it learned it had
+# **dropout**: a random tenth of the numbers in the embeddings, the patterns and the parts' outputs was set to 0 in every
+# step, and the others were scaled up, so that nothing relied on a single one. It is switched off for use
+# (`model.eval()`), and not part of what you have written; models that see every text only once usually do without.
 #
 # ## 8 Writing
 #
@@ -773,6 +796,11 @@ plots.line(
 #
 # Two places must know of the past: the position embedding (the first new token stands at position `past`) and the
 # mask. The identity that proves it right is as strict as can be: **logits with a cache equal logits without**.
+#
+# And it holds only while the text begins where it began. Once it is longer than `n_ctx`, the window slides: the first
+# token falls out, every other one moves to an earlier position and gets another row of $W_{pos}$, and no longer sees what
+# fell out. All keys and values change, and the cache is worth nothing; it has to be made anew. That is why the exercise
+# asks the cached loop for texts that fit only.
 #
 # The price is memory: $2 \cdot L \cdot s \cdot h \cdot e$ numbers per text. For GPT-2 small and 1,024 positions that
 # is 19 million, 75 MB in float32. Sharing keys and values between heads (Shazeer 2019) was invented to shrink exactly
@@ -972,5 +1000,5 @@ else:
 # Hendrycks and Gimpel 2016, *Gaussian Error Linear Units* (section 2); He et al. 2016, *Identity Mappings in Deep
 # Residual Networks*; Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*; Elhage et al. 2021,
 # *A Mathematical Framework for Transformer Circuits*; Geva et al. 2021, *Transformer Feed-Forward Layers Are
-# Key-Value Memories*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3); Shazeer 2019,
+# Key-Value Memories*; Loshchilov and Hutter 2019, *Decoupled Weight Decay Regularization*; Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration* (section 3); Shazeer 2019,
 # *Fast Transformer Decoding* (section 2.4).

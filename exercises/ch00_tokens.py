@@ -21,16 +21,16 @@ PAD = 0
 def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
     """Number the characters of all texts: BOS is 0, then every character that occurs, by code point, from 1.
 
-    Returns (stoi, itos): symbol to id, and id to symbol.
+    Returns (stoi, itos): symbol to id, and id to symbol. The texts hold no BOS; there may be none of them.
     """
     raise NotImplementedError("00.1")
 
 
 # exercise 00.2
 def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
-    """The ids of a text's characters as int64, with the id of BOS in front when `prepend_bos` is true.
+    """The ids of a text's characters as int64, with `stoi[BOS]` in front when `prepend_bos` is true.
 
-    An empty text is allowed.
+    An empty text is allowed. Every character of the text is in stoi.
     """
     raise NotImplementedError("00.2")
 
@@ -40,15 +40,18 @@ def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
     """Learn `n_merges` merges from a text, which starts out as single characters.
 
     Each time, merge the pair of neighbouring pieces that occurs most often, counting the occurrences that a
-    merge would really replace (in "aaa" that is one "aa"). Of several such pairs take the one that sorts
-    first. Fewer merges are returned when only one piece is left.
+    merge would really replace, from left to right (in "aaa" that is one "aa"); once is enough. Of several such
+    pairs take the one that sorts first, as a tuple. Fewer merges are returned when no two pieces are left.
     """
     raise NotImplementedError("00.3")
 
 
 # exercise 00.3
 def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
-    """Cut a text into pieces: start from characters and apply the merges in the order they were learned."""
+    """Cut a text into pieces: start from characters and apply the merges in the order they were learned.
+
+    Each is applied to the whole text, from left to right.
+    """
     raise NotImplementedError("00.3")
 
 
@@ -56,24 +59,26 @@ def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
 def single_token_id(tokenizer: Tokenizer, text: str) -> int:
     """The id of a text that is exactly one token, such as " Mary" with its leading space.
 
-    Raises ValueError, with the text in its message, when it is not one token.
+    Raises ValueError, with the text in its message, when it is not one token (an empty text is none). A BOS that the
+    tokenizer adds by itself does not count; the tokenizer stays as it is.
     """
     raise NotImplementedError("00.4")
 
 
 # exercise 00.5
 def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
-    """Put sequences that begin with BOS into one tensor, filled up with PAD on the `side` "left" or "right".
+    """Put sequences that begin with BOS into one int64 tensor, filled up with PAD on the `side` "left" or "right".
 
-    Returns (tokens, mask); mask is True where a token is real. PAD is also the id of BOS.
+    Returns (tokens, mask); mask is True where a token is real. PAD is also the id of BOS, and a sequence may hold it
+    again. There is at least one sequence; the lists stay as they are.
     """
     raise NotImplementedError("00.5")
 
 
 # exercise 00.6
 def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
-    """The position of a token id, the "first" or the "last" by `mode`, counted with BOS at 0.
+    """The index of a token id in `tokens`, of its "first" or "last" occurrence by `mode`.
 
-    Raises ValueError when the token does not occur.
+    BOS, at position 0, counts and can be looked for. Raises ValueError when the token does not occur.
     """
     raise NotImplementedError("00.6")

@@ -29,7 +29,10 @@ class LayerNorm(nn.Module):
 
     # exercise 01.1
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
-        """(x - mean) / sqrt(variance + eps) * w + b, each vector of length d by itself; x stays as it is."""
+        """(x - mean) / sqrt(variance + eps) * w + b, each vector of length d by itself.
+
+        x stays as it is. Its mean may be large beside its spread. Gradients reach w and b.
+        """
         raise NotImplementedError("01.1")
 
 
@@ -42,7 +45,7 @@ class Embed(nn.Module):
 
     # exercise 01.2
     def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
-        """The row of W_E that belongs to each token."""
+        """The row of W_E that belongs to each token. Gradients reach W_E."""
         raise NotImplementedError("01.2")
 
 
@@ -55,13 +58,16 @@ class PosEmbed(nn.Module):
 
     # exercise 01.3
     def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
-        """The row of W_pos for each position of the tokens, counted from 0; the same for every row of the batch."""
+        """The row of W_pos for each position of the tokens, counted from 0; the same for every row of the batch.
+
+        Gradients reach W_pos.
+        """
         raise NotImplementedError("01.3")
 
 
 # exercise 01.4
 def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
-    """A copy of the scores with -inf wherever a query would look at a key after itself.
+    """A copy of the scores with -inf (or what is as good: -1e9 or lower) wherever a query would see a later key.
 
     The queries are the last q of the k positions. So in a square matrix query i is position i; and with one
     query and four keys, that query is position 3 and sees all four.
@@ -71,7 +77,10 @@ def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
 
 # exercise 01.5
 def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
-    """softmax(q · k / sqrt(e)) over the keys that each query may see (itself and those before it)."""
+    """softmax(q · k / sqrt(e)) over the keys that each query may see (itself and those before it).
+
+    Scores may be in the hundreds. q and k stay as they are.
+    """
     raise NotImplementedError("01.5")
 
 
@@ -90,7 +99,7 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Every head's q, k, v = x W + b; z = pattern · v; the heads' z W_O added up, plus b_O once.
 
-        The pattern is that of 01.5: call your attention_pattern, or write its lines here.
+        The pattern is that of 01.5: call your attention_pattern, or write its lines here. Gradients reach all weights.
         """
         raise NotImplementedError("01.6")
 
@@ -111,7 +120,8 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """gelu_new(x W_in + b_in) W_out + b_out.
 
-        gelu_new(x) = x/2 · (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))), GPT-2's GELU.
+        gelu_new(x) = x/2 · (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))), GPT-2's GELU, for x of any size. Gradients reach
+        all weights.
         """
         raise NotImplementedError("01.7")
 
@@ -127,7 +137,8 @@ class TransformerBlock(nn.Module):
     def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Add attn(ln1(...)) of the stream to the stream, then mlp(ln2(...)) of the new stream to that.
 
-        Nothing is overwritten: whoever kept the stream as it was before or between still finds it unchanged.
+        Nothing is overwritten: whoever kept the stream as it was before or between, or what a part returned, still
+        finds it unchanged.
         """
         raise NotImplementedError("01.8")
 
@@ -158,7 +169,7 @@ class Transformer(nn.Module):
 
 # exercise 01.10
 def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
-    """-log p(next token), in nats, at every position that has a next token."""
+    """-log p(next token), in nats, at every position that has a next token. Logits may be in the hundreds."""
     raise NotImplementedError("01.10")
 
 
@@ -169,7 +180,8 @@ def train_step(
     """One step of gradient descent on a batch (tokens, mask); returns the loss before the step as a float.
 
     The mask is True where a token is real; the padding is on the right. The loss is the mean of -log p(next
-    token) over the predictions of real tokens. model(tokens) gives logits.
+    token) over the predictions of real tokens: those whose next token is real, at least one. model(tokens) gives
+    logits. Gradients of earlier steps do not count.
     """
     raise NotImplementedError("01.11")
 
@@ -183,9 +195,10 @@ def next_token_probs(
 ) -> Float[Tensor, " v"]:
     """The exact probabilities that the next token is drawn from; logits stay as they are.
 
-    First the logits are divided by the temperature; temperature 0 gives the most likely token probability 1.
-    Then top_k keeps the k most likely tokens (all of them, if there are fewer). Then top_p, from what is left and
-    adds up to 1 again, keeps the smallest set of most likely tokens whose probability reaches p.
+    First the logits are divided by the temperature; temperature 0 gives one token, the most likely, probability 1.
+    Then top_k >= 1 keeps the k most likely tokens (all of them, if there are fewer). Then top_p, from what is left
+    and adds up to 1 again, keeps the smallest set of most likely tokens whose probability reaches p, 0 < p <= 1.
+    What is left adds up to 1. Of equally likely tokens it is free which are kept, but not how many.
     """
     raise NotImplementedError("01.12")
 
@@ -194,7 +207,7 @@ def next_token_probs(
 def generate(
     model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
 ) -> Int[Tensor, "b s+n"]:
-    """Add the most likely next token, n times; the prompt is part of the result.
+    """Add the most likely next token, n >= 0 times; the prompt is part of the result.
 
     The model reads at most n_ctx = len(model.pos_embed.W_pos) tokens: of a longer text give it the last n_ctx. A row
     that has produced `eos` is finished and filled up with eos, while the others go on; all n columns are always
@@ -222,6 +235,7 @@ def generate_with_cache(
 ) -> Int[Tensor, "b s+n"]:
     """As generate without eos, but every token is read once: forward(model, new_tokens, cache) -> logits.
 
-    `forward` is forward_with_cache, yours or the course's. Prompt and new tokens fit into n_ctx.
+    `forward` is forward_with_cache, yours or the course's. Prompt and new tokens fit into n_ctx. The last new token
+    need not be read.
     """
     raise NotImplementedError("01.13")

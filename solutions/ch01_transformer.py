@@ -26,7 +26,10 @@ class LayerNorm(nn.Module):
 
     # exercise 01.1
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
-        """(x - mean) / sqrt(variance + eps) * w + b, each vector of length d by itself; x stays as it is."""
+        """(x - mean) / sqrt(variance + eps) * w + b, each vector of length d by itself.
+
+        x stays as it is. Its mean may be large beside its spread. Gradients reach w and b.
+        """
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
         return centred / (variance + self.eps).sqrt() * self.w + self.b
@@ -41,7 +44,7 @@ class Embed(nn.Module):
 
     # exercise 01.2
     def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
-        """The row of W_E that belongs to each token."""
+        """The row of W_E that belongs to each token. Gradients reach W_E."""
         return self.W_E[tokens]
 
 
@@ -54,14 +57,17 @@ class PosEmbed(nn.Module):
 
     # exercise 01.3
     def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
-        """The row of W_pos for each position of the tokens, counted from 0; the same for every row of the batch."""
+        """The row of W_pos for each position of the tokens, counted from 0; the same for every row of the batch.
+
+        Gradients reach W_pos.
+        """
         batch, length = tokens.shape
         return self.W_pos[:length].expand(batch, -1, -1)
 
 
 # exercise 01.4
 def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
-    """A copy of the scores with -inf wherever a query would look at a key after itself.
+    """A copy of the scores with -inf (or what is as good: -1e9 or lower) wherever a query would see a later key.
 
     The queries are the last q of the k positions. So in a square matrix query i is position i; and with one
     query and four keys, that query is position 3 and sees all four.
@@ -73,7 +79,10 @@ def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
 
 # exercise 01.5
 def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
-    """softmax(q · k / sqrt(e)) over the keys that each query may see (itself and those before it)."""
+    """softmax(q · k / sqrt(e)) over the keys that each query may see (itself and those before it).
+
+    Scores may be in the hundreds. q and k stay as they are.
+    """
     scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
     future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(diagonal=1)
     return scores.masked_fill(future, -math.inf).softmax(dim=-1)
@@ -94,7 +103,7 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Every head's q, k, v = x W + b; z = pattern · v; the heads' z W_O added up, plus b_O once.
 
-        The pattern is that of 01.5: call your attention_pattern, or write its lines here.
+        The pattern is that of 01.5: call your attention_pattern, or write its lines here. Gradients reach all weights.
         """
         q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
         k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
@@ -119,7 +128,8 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """gelu_new(x W_in + b_in) W_out + b_out.
 
-        gelu_new(x) = x/2 · (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))), GPT-2's GELU.
+        gelu_new(x) = x/2 · (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))), GPT-2's GELU, for x of any size. Gradients reach
+        all weights.
         """
         return F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out + self.b_out
 
@@ -135,7 +145,8 @@ class TransformerBlock(nn.Module):
     def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Add attn(ln1(...)) of the stream to the stream, then mlp(ln2(...)) of the new stream to that.
 
-        Nothing is overwritten: whoever kept the stream as it was before or between still finds it unchanged.
+        Nothing is overwritten: whoever kept the stream as it was before or between, or what a part returned, still
+        finds it unchanged.
         """
         resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
         return resid_mid + self.mlp(self.ln2(resid_mid))
@@ -170,7 +181,7 @@ class Transformer(nn.Module):
 
 # exercise 01.10
 def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
-    """-log p(next token), in nats, at every position that has a next token."""
+    """-log p(next token), in nats, at every position that has a next token. Logits may be in the hundreds."""
     log_probs = logits[:, :-1].log_softmax(dim=-1)
     return -log_probs.gather(dim=-1, index=tokens[:, 1:, None])[..., 0]
 
@@ -182,7 +193,8 @@ def train_step(
     """One step of gradient descent on a batch (tokens, mask); returns the loss before the step as a float.
 
     The mask is True where a token is real; the padding is on the right. The loss is the mean of -log p(next
-    token) over the predictions of real tokens. model(tokens) gives logits.
+    token) over the predictions of real tokens: those whose next token is real, at least one. model(tokens) gives
+    logits. Gradients of earlier steps do not count.
     """
     tokens, mask = batch
     log_probs = model(tokens)[:, :-1].log_softmax(dim=-1)
@@ -203,9 +215,10 @@ def next_token_probs(
 ) -> Float[Tensor, " v"]:
     """The exact probabilities that the next token is drawn from; logits stay as they are.
 
-    First the logits are divided by the temperature; temperature 0 gives the most likely token probability 1.
-    Then top_k keeps the k most likely tokens (all of them, if there are fewer). Then top_p, from what is left and
-    adds up to 1 again, keeps the smallest set of most likely tokens whose probability reaches p.
+    First the logits are divided by the temperature; temperature 0 gives one token, the most likely, probability 1.
+    Then top_k >= 1 keeps the k most likely tokens (all of them, if there are fewer). Then top_p, from what is left
+    and adds up to 1 again, keeps the smallest set of most likely tokens whose probability reaches p, 0 < p <= 1.
+    What is left adds up to 1. Of equally likely tokens it is free which are kept, but not how many.
     """
     if temperature == 0:
         return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
@@ -223,7 +236,7 @@ def next_token_probs(
 def generate(
     model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
 ) -> Int[Tensor, "b s+n"]:
-    """Add the most likely next token, n times; the prompt is part of the result.
+    """Add the most likely next token, n >= 0 times; the prompt is part of the result.
 
     The model reads at most n_ctx = len(model.pos_embed.W_pos) tokens: of a longer text give it the last n_ctx. A row
     that has produced `eos` is finished and filled up with eos, while the others go on; all n columns are always
@@ -277,7 +290,8 @@ def generate_with_cache(
 ) -> Int[Tensor, "b s+n"]:
     """As generate without eos, but every token is read once: forward(model, new_tokens, cache) -> logits.
 
-    `forward` is forward_with_cache, yours or the course's. Prompt and new tokens fit into n_ctx.
+    `forward` is forward_with_cache, yours or the course's. Prompt and new tokens fit into n_ctx. The last new token
+    need not be read.
     """
     cache: dict[int, tuple[Tensor, Tensor]] = {}
     unread = tokens

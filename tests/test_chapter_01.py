@@ -211,6 +211,43 @@ def test_the_order_of_earlier_tokens_does_not_matter_to_attention(solved: dict) 
     torch.testing.assert_close(attention(x)[:, -1], attention(shuffled)[:, -1], atol=1e-4, rtol=1e-4)
 
 
+def test_in_a_second_layer_the_order_does_matter() -> None:
+    """Through the causal mask, without any position embedding."""
+    model, tokens = transformer(3), torch.tensor([[1, 4, 2, 7, 5]])
+    with torch.no_grad():
+        model.pos_embed.W_pos.zero_()
+        first, second = (
+            (model.blocks[0](model.embed(t)), model(t)) for t in (tokens, tokens[:, [2, 0, 3, 1, 4]])
+        )
+    torch.testing.assert_close(first[0][:, -1], second[0][:, -1], atol=1e-4, rtol=1e-4)
+    assert (first[1][:, -1] - second[1][:, -1]).abs().max() > 0.1
+
+
+def test_when_the_window_slides_every_key_changes(solved: dict) -> None:
+    model, tokens = transformer(3), torch.randint(17, (1, 13), generator=torch.Generator().manual_seed(0))
+    caches: list[dict] = [{}, {}]
+    with torch.no_grad():
+        for cache, part in zip(caches, (tokens[:, :12], tokens[:, 1:])):
+            solved["forward_with_cache"](model, part, cache)
+    for layer in range(2):
+        before, after = caches[0][layer][0][:, 1:], caches[1][layer][0][:, :-1]
+        assert ((before - after).abs().amax(dim=(0, 2, 3)) > 1e-2).all()
+
+
+def test_where_the_cost_of_attention_overtakes_that_of_the_weights() -> None:
+    d = 768
+    for s, weights in ((2 * d, 4), (6 * d, 12)):
+        assert 2 * s**2 * d == weights * s * d**2
+    assert 6 * d == 4608 > 1024
+
+
+def test_exponentials_end_at_88(solved: dict) -> None:
+    assert torch.tensor(88.0).exp().isfinite()
+    assert torch.tensor(89.0).exp().isinf()
+    logits = torch.tensor([[[0.0, 110.0], [0.0, 0.0]]])
+    assert solved["loss"](logits, torch.tensor([[0, 0]])).item() == pytest.approx(110)
+
+
 def test_the_examples_worked_by_hand(solved: dict) -> None:
     q, k = torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4)
     q[0, 1, 0, :2], k[0, 0, 0, 0], k[0, 1, 0, :2] = 1, 2, 2

@@ -122,7 +122,7 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 
 
 def test_list_for_people_and_for_scripts(place: Path) -> None:
-    assert "· 00.1 build_vocab: not attempted, 10 min, check names 5 mistakes" in invoke("list", "00")
+    assert "· 00.1 build_vocab: not attempted, 10 min, check names 17 mistakes" in invoke("list", "00")
     rows = json.loads(invoke("list", "--json"))
     assert [row["id"] for row in rows[:2]] == ["00.1", "00.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()

@@ -11,6 +11,7 @@ ex = exercise(
     title="A vocabulary of characters",
     objective="You can give every character a number in a way that comes out the same on every machine and every run.",
     minutes=10,
+    version=2,
     difficulty=1,
     importance=3,
     source="The definition in chapter 00, section 1: BOS first, then the characters by code point.",
@@ -27,7 +28,14 @@ ex = exercise(
 @ex.inputs
 def _(seed):
     rng = random.Random(seed)
-    return {"texts": [sentence(rng) + chr(rng.randint(0x100, 0x17F)) for _ in range(rng.randint(2, 4))]}
+    return [
+        {"texts": [sentence(rng) + chr(rng.randint(0x100, 0x17F)) for _ in range(rng.randint(2, 4))]},
+        {
+            "texts": ["\tBrownFoxes" + rng.choice("JKL"), "jumpOver12LazyDogs\n"]
+        },  # white space at the ends only
+        {"texts": [""]},
+        {"texts": []},
+    ]
 
 
 @ex.oracle
@@ -49,13 +57,16 @@ def _(observed, texts):
         "BOS, then by code point": [BOS, *sorted(first_seen)],
         "BOS, then by first appearance": [BOS, *first_seen],
         "by code point, then BOS": [*sorted(first_seen), BOS],
+        "BOS sorted in among the characters": sorted([BOS, *first_seen]),
+        "BOS, then small and capital letters mixed": [BOS, *sorted(first_seen, key=lambda c: (c.lower(), c))],
+        "BOS, then by code point, backwards": [BOS, *sorted(first_seen, reverse=True)],
     }
     order = next((name for name, symbols_then in known.items() if symbols == symbols_then), None)
     complete = set(symbols) == {BOS, *first_seen} and set(stoi.values()) == set(range(len(stoi)))
     if order is None and complete and itos == {i: s for s, i in stoi.items()}:
         stoi = {s: i for i, s in enumerate([BOS, *sorted(first_seen)])}
-        return {"order": "in no order that can be repeated", "stoi": stoi, "itos": dict(enumerate(stoi))}
-    return {"order": order or "something else", "stoi": stoi, "itos": itos}
+        return {"order": "some other order", "stoi": stoi, "itos": dict(enumerate(stoi))}
+    return {"order": order or "some other order", "stoi": stoi, "itos": itos}
 
 
 @ex.alternative
@@ -72,8 +83,9 @@ def character_by_character(texts):
 
 ex.slip(
     "unsorted_set",
-    "The characters are numbered in the order in which a set hands them out. Python hashes strings with a new salt "
-    "in every process, so tomorrow every character has another number. Sort them.",
+    "BOS is 0 and every character has a number, but in an order that is neither that of the code points nor that of first "
+    "appearance. The order in which a set hands out its members is such a one: Python hashes strings with a new salt in every "
+    "process, so tomorrow every character has another number. sorted() without a key gives code points.",
     "sorted(characters)",
     "characters",
 )
@@ -112,3 +124,87 @@ ex.slip(
 def first_appearance(texts):
     symbols = [BOS, *dict.fromkeys("".join(texts))]
     return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake("The characters come first and BOS has the last number. BOS has the id 0.")
+def bos_last(texts):
+    symbols = [*sorted(set("".join(texts))), BOS]
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake(
+    "BOS stands among the characters, where its first letter '<' sorts: some characters got smaller numbers. BOS is 0, "
+    "whatever occurs in the texts; sort the characters without it."
+)
+def bos_sorted_in(texts):
+    symbols = sorted({BOS, *"".join(texts)})
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake(
+    "Small and capital letters are sorted together, A beside a. By code point all capitals come before all small letters: "
+    "that is what sorted() does without a key."
+)
+def case_ignored_in_the_order(texts):
+    symbols = [BOS, *sorted(set("".join(texts)), key=lambda c: (c.lower(), c))]
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake("The characters are sorted backwards: the smallest code point comes right after BOS.")
+def backwards(texts):
+    symbols = [BOS, *sorted(set("".join(texts)), reverse=True)]
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake("The two dictionaries came back in the other order. It is (stoi, itos): symbol to id first.")
+def dictionaries_swapped(texts):
+    stoi, itos = character_by_character(texts)
+    return itos, stoi
+
+
+@ex.mistake("itos is a list. It finds the same symbols, but what is asked for is a dict from id to symbol.")
+def itos_as_a_list(texts):
+    stoi, itos = character_by_character(texts)
+    return stoi, list(itos.values())
+
+
+@ex.mistake("BOS is missing in itos: the id 0 could not be turned back. Each dictionary has all the symbols.")
+def no_bos_in_itos(texts):
+    stoi, itos = character_by_character(texts)
+    return stoi, {i: s for i, s in itos.items() if i}
+
+
+@ex.mistake("The vocabulary holds words. Here the symbols are single characters, spaces among them.")
+def words_for_characters(texts):
+    symbols = [BOS, *sorted(set(" ".join(texts).split()))]
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+@ex.mistake("Capital letters are missing: the texts were made small first. 'A' and 'a' are two characters.")
+def lowercases(texts):
+    return character_by_character([text.lower() for text in texts])
+
+
+@ex.mistake(
+    "White space that stands only at the end or the beginning of a text is missing. It is made of characters like any other, "
+    "and a text cannot be encoded without them."
+)
+def strips(texts):
+    return character_by_character([text.strip() for text in texts])
+
+
+@ex.mistake(
+    "The ids are the code points. They are meant to be counted: 1, 2, 3, ..., so that the embedding matrix has one row per "
+    "character that occurs."
+)
+def code_points_as_ids(texts):
+    stoi = {BOS: 0} | {c: ord(c) for c in sorted(set("".join(texts)))}
+    return stoi, {i: s for s, i in stoi.items()}
+
+
+@ex.mistake(
+    "The ids are the code points plus one. They are meant to be counted: 1, 2, 3, ... in the sorted order."
+)
+def code_points_plus_1(texts):
+    stoi = {BOS: 0} | {c: ord(c) + 1 for c in sorted(set("".join(texts)))}
+    return stoi, {i: s for s, i in stoi.items()}

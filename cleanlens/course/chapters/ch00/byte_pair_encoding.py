@@ -13,6 +13,7 @@ ex = exercise(
     objective="You can learn a tokenizer's merges from text and apply them to new text, in the order in which they "
     "were learned.",
     minutes=30,
+    version=2,
     difficulty=3,
     importance=3,
     source="Sennrich, Haddow and Birch (2016), Neural Machine Translation of Rare Words with Subword Units, "
@@ -38,15 +39,27 @@ def _(seed):
         return " ".join("".join(rng.choices("abn", [5, 2, 2], k=rng.randint(2, 6))) for _ in range(n))
 
     text = "aaa" * rng.randint(2, 4) + " " + words(12)
+    a, b, y, z = sorted(rng.sample("abcdefgh", 4))
     return [
         {"function": "train_bpe", "text": "bzzzc" + "".join(rng.sample("defgh", 3)), "merges": 1},
         {"function": "train_bpe", "text": "xyaaaaz xy" + rng.choice(["", "q"]), "merges": 2},
         {"function": "train_bpe", "text": "zzyyzzyy" + rng.choice("pqr"), "merges": 1},
         {"function": "train_bpe", "text": text, "merges": 9},
+        # (a, z) sorts before (ab, ab), but "abab" before "az"
+        {"function": "train_bpe", "text": f"{a}{z}{y}{a}{b}{a}{b}", "merges": 2},
+        # the last piece and the first are no neighbours, though together they are the most frequent pair
+        {"function": "train_bpe", "text": "yqxywxyax", "merges": 2},
         {"function": "train_bpe", "text": rng.choice(["ab", "cd"]), "merges": 3},
+        {"function": "train_bpe", "text": words(4), "merges": 0},
+        {"function": "train_bpe", "text": rng.choice("abc"), "merges": 2},
+        {"function": "train_bpe", "text": "", "merges": 2},
         {"function": "apply_bpe", "text": "bcabcabc", "merges": [("b", "c"), ("a", "b"), ("ab", "c")]},
         {"function": "apply_bpe", "text": "aaaaabaaa", "merges": [("a", "a"), ("aa", "a"), ("aa", "b")]},
         {"function": "apply_bpe", "text": words(8), "merges": _train(words(20), 12)},
+        {"function": "apply_bpe", "text": "ab abc\nab ", "merges": [("a", "b"), (" ", "ab")]},
+        {"function": "apply_bpe", "text": "xabcy", "merges": [("a", "b"), ("b", "c"), ("a", "bc")]},
+        {"function": "apply_bpe", "text": "abcab", "merges": []},
+        {"function": "apply_bpe", "text": "a", "merges": [("a", "a")]},
         {"function": "apply_bpe", "text": "", "merges": [("a", "b")]},
     ]
 
@@ -202,3 +215,217 @@ def single_pass(text, merges):
             pieces.append(text[i])
             i += 1
     return pieces
+
+
+ex.slip(
+    "stops_at_pairs_that_occur_once",
+    "It stopped when no pair occurred twice. Sensible in practice, but the rule here goes on: fewer than n merges come back only "
+    "when a single piece is left.",
+    "        merges.append(best)\n",
+    "        if counts[best] < 2:\n            break\n        merges.append(best)\n",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "ties_by_the_joined_text",
+    "Of two pairs with the same count it took the one whose joined text sorts first. Compare the pairs as tuples: ('a', 'z') "
+    "comes before ('ab', 'c'), although 'abc' comes before 'az'.",
+    "(-counts[pair], pair)",
+    "(-counts[pair], pair[0] + pair[1])",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "ties_by_the_last_appearance",
+    "Of two pairs with the same count the one that appears last in the text was taken. The rule is the pair that sorts first.",
+    "min(counts, key=lambda pair: (-counts[pair], pair))",
+    "max(reversed(counts), key=lambda pair: counts[pair])",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "merged_text_for_pairs",
+    "The merged pieces came back as text, 'ab'. A merge is the pair, ('a', 'b'): the text alone does not say where it was "
+    "joined.",
+    "merges.append(best)",
+    'merges.append("".join(best))',
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "a_run_counts_once",
+    "Every run of equal pieces was counted once: in 'aaaa' a merge replaces two 'aa', not one. Skip a pair only when it shares a "
+    "piece with the one just counted.",
+    "            if counted_until.get(pair, -1) >= i:\n                continue\n",
+    "            if i and pair == (pieces[i - 1], pieces[i]):\n                continue\n",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "training_merges_the_first_only",
+    "While learning, only the first occurrence of the pair was merged in the text. A merge replaces all of them before the next "
+    "count.",
+    "pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]",
+    "pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]\n                break",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "training_loses_the_last_piece",
+    "While learning, the text's last piece was lost whenever no merge ended there, and with it the pairs it is part of.",
+    "            i += 1\n    return merges",
+    "            i += 1\n        if len(pieces[-1]) == 1:\n            pieces.pop()\n    return merges",
+    of="train_bpe",
+)
+
+
+ex.slip(
+    "rarest_pair",
+    "The rarest pair was merged each time; it should be the most frequent.",
+    "(-counts[pair], pair)",
+    "(counts[pair], pair)",
+    of="train_bpe",
+)
+
+
+@ex.mistake(
+    "No merge reaches across a space, as in GPT-2's tokenizer, which cuts a text into words first. Here the text is one "
+    "sequence of characters, and a space is one of them.",
+    of="train_bpe",
+)
+def words_apart(text, n_merges):
+    words, merges = [list(word) for word in text.split(" ")], []
+    while len(merges) < n_merges and any(len(word) > 1 for word in words):
+        counts = {}
+        for word in words:
+            last = {}
+            for i, pair in enumerate(pairwise(word)):
+                if last.get(pair) != i - 1:
+                    counts[pair] = counts.get(pair, 0) + 1
+                    last[pair] = i
+        merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+        words = [_merged(word, merges[-1]) for word in words]
+    return merges
+
+
+def _merged(pieces, pair):
+    """Pieces with every occurrence of a pair merged."""
+    made = []
+    for piece in pieces:
+        if made and (made[-1], piece) == pair:
+            made[-1] = None  # neither half of the next pair
+            made.append("".join(pair))
+        else:
+            made.append(piece)
+    return [piece for piece in made if piece is not None]
+
+
+ex.slip(
+    "first_occurrence_only",
+    "Only the first occurrence of each pair was merged. A merge goes over the whole text, from left to right.",
+    "pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]",
+    "pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]\n                break",
+    of="apply_bpe",
+)
+
+
+ex.slip(
+    "merges_backwards",
+    "The merges were applied from the last to the first. The one that was learned first comes first: later ones are made of its "
+    "pieces.",
+    "for pair in merges:",
+    "for pair in reversed(merges):",
+    of="apply_bpe",
+)
+
+
+ex.slip(
+    "last_piece_lost",
+    "The text's last piece is lost when no merge ends there. Joined together, the pieces must give the text again.",
+    "            i += 1\n    return pieces",
+    "            i += 1\n        if pieces and pieces[-1] != ''.join(pair):\n            pieces.pop()\n    return pieces",
+    of="apply_bpe",
+)
+
+
+ex.slip(
+    "compares_the_joined_text",
+    "Two neighbours were merged because together they spell what a merge gives, although cut elsewhere: the merge ('a', 'bc') does "
+    "not join 'ab' and 'c'. Compare the pair.",
+    "(pieces[i], pieces[i + 1]) == pair",
+    "pieces[i] + pieces[i + 1] == ''.join(pair)",
+    of="apply_bpe",
+)
+
+
+ex.slip(
+    "joined_by_spaces",
+    "The pieces came back as one text with spaces between them. Return a list: a piece may hold a space itself.",
+    "return pieces",
+    'return " ".join(pieces)',
+    of="apply_bpe",
+)
+
+
+@ex.mistake(
+    "The spaces of the text are gone, or pieces were joined across their borders: that comes of replacing in a string whose pieces "
+    "are set apart by spaces. Keep the pieces in a list.",
+    of="apply_bpe",
+)
+def replaced_in_a_string(text, merges):
+    spaced = " ".join(text)
+    for a, b in merges:
+        spaced = spaced.replace(f"{a} {b}", a + b)
+    return spaced.split()
+
+
+@ex.mistake(
+    "The pieces are whole words, or what was made of them. The text starts out as single characters, spaces among them.",
+    of="apply_bpe",
+)
+def starts_from_words(text, merges):
+    return merge_by_merge(text.split(), merges)
+
+
+@ex.mistake(
+    "A character was used twice: in 'aaa' the pair ('a', 'a') was merged at both places, which share a letter. After a merge go on "
+    "behind it.",
+    of="apply_bpe",
+)
+def overlapping_merges(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        made, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == pair:
+                made.append("".join(pair))
+                i += 1 if tuple(pieces[i + 1 : i + 3]) == pair else 2
+            else:
+                made.append(pieces[i])
+                i += 1
+        pieces = made
+    return pieces
+
+
+ex.equivalent(
+    "Every index is 0 or more, so both stand for 'not counted yet'.", "pair, -1) >= => pair, -2) >="
+)
+ex.equivalent(
+    "All counts grow by the same number or are doubled: their order stays.",
+    "(pair, 0) + => (pair, 1) +",
+    "(pair, 0) + => (pair, -1) +",
+    "pair, 0) + 1 => pair, 0) + 2",
+)
+ex.equivalent(
+    "A pair is learned once, so none is in the list twice.",
+    "reversed(list(enumerate(merges) => list(enumerate(merges",
+)
+ex.equivalent(
+    "The neighbours and slices of a text are those of its list of characters.", "(list(text), => (text,"
+)

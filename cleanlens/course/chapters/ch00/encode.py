@@ -13,6 +13,7 @@ ex = exercise(
     title="Text to ids",
     objective="You can turn text into a tensor of ids, with BOS inserted as an id, once, at the front.",
     minutes=5,
+    version=2,
     difficulty=1,
     importance=4,
     source="The definition in chapter 00, section 2; the same rule as HookedTransformer.to_tokens.",
@@ -30,11 +31,13 @@ ex = exercise(
 def _(seed):
     rng = random.Random(seed)
     text = " " + sentence(rng).strip() + "A "
-    symbols = sorted(set(text + text.lower()))
+    symbols = sorted(set(text + text.lower() + BOS))
+    rng.shuffle(symbols)  # an id says nothing about its character
     stoi = {BOS: 3} | {s: i for i, s in enumerate(symbols, start=4)}
     return [
         {"text": text, "stoi": stoi},
         {"text": text, "stoi": stoi, "prepend_bos": False},
+        {"text": "a", "stoi": stoi, "prepend_bos": False},
         {"text": "", "stoi": stoi, "prepend_bos": True},
         {"text": "", "stoi": stoi, "prepend_bos": False},
     ]
@@ -130,4 +133,96 @@ ex.slip(
     "The result has a batch axis of size 1. Here one text gives one row: shape (s,), not (1, s).",
     "torch.tensor(ids, dtype=torch.long)",
     "torch.tensor([ids], dtype=torch.long)",
+)
+
+
+@ex.mistake(
+    "BOS was put in front as text and read as thirteen characters. It is one symbol with an id of its own: stoi[BOS]."
+)
+def bos_as_text(text, stoi, prepend_bos=True):
+    return torch.tensor([stoi[c] for c in (BOS + text if prepend_bos else text)], dtype=torch.long)
+
+
+@ex.mistake("The first id is 0. The id of BOS is stoi[BOS], which need not be 0.")
+def bos_is_always_0(text, stoi, prepend_bos=True):
+    return torch.tensor([0] * prepend_bos + [stoi[c] for c in text], dtype=torch.long)
+
+
+ex.slip(
+    "condition_reversed",
+    "BOS is there when prepend_bos is False and missing when it is True.",
+    "if prepend_bos:",
+    "if not prepend_bos:",
+)
+
+
+ex.slip(
+    "never_bos",
+    "BOS is missing. It goes in front when prepend_bos is True, which is the default.",
+    "if prepend_bos:",
+    "if False:",
+)
+
+
+ex.slip(
+    "bos_needs_text",
+    "It is right except for the empty text with prepend_bos: that is BOS alone, one id.",
+    "if prepend_bos:",
+    "if prepend_bos and text:",
+)
+
+
+ex.slip(
+    "list_for_tensor",
+    "It returned a list of ids. Make it a tensor: torch.tensor(ids, dtype=torch.long).",
+    "torch.tensor(ids, dtype=torch.long)",
+    "ids",
+)
+
+
+ex.slip(
+    "int32_ids",
+    "The ids are int32. They are asked for as int64 (torch.long), the type that torch gives to a list of ints.",
+    "dtype=torch.long",
+    "dtype=torch.int32",
+)
+
+
+ex.slip(
+    "one_id_squeezed",
+    "A text of one id lost its axis: the result of a single id has the shape (1,), not (). A bare squeeze() does that.",
+    "torch.tensor(ids, dtype=torch.long)",
+    "torch.tensor(ids, dtype=torch.long).squeeze()",
+)
+
+
+ex.slip(
+    "no_white_space",
+    "All white space is gone. A space is a character like any other and has an id.",
+    "in text]",
+    'in "".join(text.split())]',
+)
+
+
+ex.slip(
+    "code_points",
+    "The ids are the characters' code points. A model's ids are those of its vocabulary, stoi.",
+    "[stoi[c] for c in text]",
+    "[ord(c) for c in text]",
+)
+
+
+ex.slip(
+    "backwards",
+    "The text was read backwards.",
+    "in text]",
+    "in text[::-1]]",
+)
+
+
+ex.slip(
+    "each_character_once",
+    "A character that comes again was left out. Every position of the text has an id.",
+    "in text]",
+    "in dict.fromkeys(text)]",
 )

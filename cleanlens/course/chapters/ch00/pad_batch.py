@@ -14,6 +14,7 @@ ex = exercise(
     objective="You can put sequences of different lengths into one tensor and keep track of which tokens are real, even "
     "when the padding id is also the id of a real token.",
     minutes=10,
+    version=2,
     difficulty=2,
     importance=4,
     source="The definition in chapter 00, section 5: the mask comes from the lengths, never from the ids.",
@@ -32,7 +33,17 @@ def _(seed):
     rng = random.Random(seed)
     lengths = rng.sample(range(2, 8), 4)
     seqs = [[BOS_ID, *(rng.randint(1, 50) for _ in range(n - 1))] for n in lengths]
-    return [{"seqs": seqs, "side": "right"}, {"seqs": seqs, "side": "left"}]
+    ends_with_eos = [
+        [BOS_ID, 5, BOS_ID],
+        [BOS_ID, 7, 8, BOS_ID, BOS_ID],
+        [BOS_ID],
+    ]  # EOS is the same id again
+    one = [[BOS_ID, rng.randint(1, 50), rng.randint(1, 50)]]
+    return [
+        {"seqs": rows, "side": side}
+        for rows in (seqs, ends_with_eos, one, [[BOS_ID]] * 2)
+        for side in ("right", "left")
+    ]
 
 
 @ex.oracle
@@ -121,3 +132,107 @@ ex.slip(
     "dtype=torch.bool",
     "dtype=torch.long",
 )
+
+
+ex.slip(
+    "mask_always_on_the_left",
+    "With side 'left' the tokens stand on the right, but the mask still marks the first n positions. Both need the same slice.",
+    "mask[row, start : start + len(seq)]",
+    "mask[row, : len(seq)]",
+)
+
+
+ex.slip(
+    "width_of_the_first",
+    "The width is that of the first sequence, and longer ones were cut. It is the length of the longest.",
+    "width = max(len(seq) for seq in seqs)",
+    "width = len(seqs[0])",
+    "for row, seq in enumerate(seqs):",
+    "for row, seq in enumerate(s[:width] for s in seqs):",
+)
+
+
+ex.slip(
+    "one_column_too_many",
+    "There is one column too many, padding in every row. The width is the longest length itself.",
+    "width = max(len(seq) for seq in seqs)",
+    "width = max(len(seq) for seq in seqs) + 1",
+)
+
+
+ex.slip(
+    "batch_second",
+    "The axes are (s, b): positions first. One row per sequence: (b, s). (pad_sequence does that unless it is given "
+    "batch_first=True.)",
+    "return tokens, mask",
+    "return tokens.T, mask.T",
+)
+
+
+ex.slip(
+    "mask_patched_at_position_0",
+    "The mask is tokens != PAD with position 0 set to True. That is right for right padding without a real PAD in the text. With left "
+    "padding BOS stands elsewhere, and a text may end with the same id as EOS. Build the mask from the lengths.",
+    "return tokens, mask",
+    "mask = tokens != PAD\n    mask[:, 0] = True\n    return tokens, mask",
+)
+
+
+ex.slip(
+    "float_tokens",
+    "The tokens are floats. Ids are indices: int64.",
+    "torch.full((len(seqs), width), PAD)",
+    "torch.full((len(seqs), width), float(PAD))",
+)
+
+
+ex.slip(
+    "lists_for_tensors",
+    "Lists came back. Make them tensors: int64 for the tokens, bool for the mask.",
+    "return tokens, mask",
+    "return tokens.tolist(), mask.tolist()",
+)
+
+
+ex.slip(
+    "mask_first",
+    "The mask came first. It is (tokens, mask).",
+    "return tokens, mask",
+    "return mask, tokens",
+)
+
+
+@ex.mistake(
+    "With side 'left' the sequences themselves are reversed. Padding goes in front of them; their order stays. (Flipping a batch that "
+    "was padded on the right needs rows that were flipped before.)"
+)
+def left_rows_reversed(seqs, side):
+    tokens, mask = write_into_padding(seqs, "right")
+    return (tokens.flip(1), mask.flip(1)) if side == "left" else (tokens, mask)
+
+
+@ex.mistake(
+    "With side 'left' BOS stayed in column 0 and the padding came behind it. The padding goes in front of the whole sequence, BOS "
+    "included."
+)
+def bos_stays_in_front(seqs, side):
+    tokens, mask = write_into_padding([seq[1:] for seq in seqs], side)
+    return torch.cat([torch.zeros(len(seqs), 1).long(), tokens], 1), torch.cat(
+        [torch.ones(len(seqs), 1).bool(), mask], 1
+    )
+
+
+@ex.mistake(
+    "The result is right, but the lists that were passed in are longer than before: insert, append and += work in place. Make new "
+    "lists."
+)
+def changes_its_lists(seqs, side):
+    result = write_into_padding(seqs, side)
+    width = max(len(seq) for seq in seqs)
+    for seq in seqs:
+        while len(seq) < width:
+            seq.insert(0 if side == "left" else len(seq), PAD)
+    return result
+
+
+ex.equivalent("PAD is 0, which is pad_sequence's own default.", ", padding_value=PAD => ")

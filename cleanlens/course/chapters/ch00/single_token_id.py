@@ -24,6 +24,7 @@ ex = exercise(
     title="The id of one word",
     objective="You can ask a real tokenizer for the id of a word, and be sure that the word is one token.",
     minutes=5,
+    version=2,
     difficulty=2,
     importance=4,
     source="The tokenizer itself: the id must decode to exactly the text that was given.",
@@ -47,8 +48,11 @@ def _(seed):
     several = [
         f" {name}" for name in INVENTED if len(tokenizer.encode(f" {name}", add_special_tokens=False)) > 1
     ]
-    texts = [*rng.sample(single, 2), rng.choice("abcdefgh"), rng.choice(several)]
-    return [{"tokenizer": tokenizer, "text": text} for text in texts]
+    letter = rng.choice("abstw")  # with and without a space before it these are single tokens
+    texts = [*rng.sample(single, 2), letter, f" {letter}", rng.choice(several)]
+    cases = [{"tokenizer": tokenizer, "text": text, "encode_after": ""} for text in texts]
+    cases.append({"tokenizer": tokenizer, "text": "", "encode_after": ""})
+    return [*cases, {"tokenizer": tokenizer, "text": texts[0], "encode_after": texts[1]}]
 
 
 def _tokenizer():
@@ -73,15 +77,19 @@ def _tokenizer():
 
 
 @ex.oracle
-def _(tokenizer, text):
+def _(tokenizer, text, encode_after):
     # Byte-level BPE writes a leading space as Ġ; a word is one token exactly when it is a vocabulary entry.
     id = tokenizer.token_to_id(text.replace(" ", "Ġ"))
+    if encode_after:
+        return [id, [tokenizer.token_to_id(BOS), tokenizer.token_to_id(encode_after.replace(" ", "Ġ"))]]
     return Raised(ValueError, mentions=[text.strip()]) if id is None else id
 
 
 @ex.call
-def _(answer, tokenizer, text):
-    return attempt(answer, tokenizer, text)
+def _(answer, tokenizer, text, encode_after):
+    found = attempt(answer, tokenizer, text)
+    # what the caller's tokenizer gives afterwards
+    return [found, list(tokenizer.encode(encode_after).ids)] if encode_after else found
 
 
 @ex.alternative
@@ -144,3 +152,98 @@ ex.slip(
     "return ids[0]",
     "return ids",
 )
+
+
+@ex.mistake(
+    "Every text gave the same id, that of BOS, also a text of several tokens: this tokenizer puts BOS in front. Pass "
+    "add_special_tokens=False, and look at how many ids are left."
+)
+def first_id_with_bos(tokenizer, text):
+    return tokenizer.encode(text).ids[0]
+
+
+@ex.mistake(
+    "Every text that begins with a space was refused: it was looked up as it is. A vocabulary spells the space in another way "
+    "(Ġ here), which only the tokenizer itself need know: let it encode the text."
+)
+def looked_up_as_it_is(tokenizer, text):
+    id = tokenizer.token_to_id(text)
+    if id is None:
+        raise ValueError(f"{text!r} is not one token")
+    return id
+
+
+ex.slip(
+    "counts_bos",
+    "Every word was refused, and only the empty text has one token: BOS, which this tokenizer puts in front, was counted. Pass "
+    "add_special_tokens=False.",
+    "text, add_special_tokens=False",
+    "text",
+)
+
+
+ex.slip(
+    "adds_a_space",
+    "A space was put in front of the text, which brings its own where it wants one: 'a' gave the id of ' a', and ' Mary' became two "
+    "tokens.",
+    "encode(text,",
+    'encode(" " + text,',
+)
+
+
+ex.slip(
+    "empty_text",
+    "An empty text has no token at all, so it is not one token either: a ValueError.",
+    "if len(ids) != 1:",
+    "if len(ids) > 1:",
+)
+
+
+ex.slip(
+    "minus_one",
+    "For a text that is not one token it returned -1, which is a valid index: nobody would notice. Raise a ValueError.",
+    'raise ValueError(f"{text!r} is {len(ids)} tokens, not one; choose another word")',
+    "return -1",
+)
+
+
+ex.slip(
+    "none_for_an_error",
+    "For a text that is not one token it returned None. Raise a ValueError: whoever forgets to look would index with None, which "
+    "is legal too.",
+    'raise ValueError(f"{text!r} is {len(ids)} tokens, not one; choose another word")',
+    "return None",
+)
+
+
+@ex.mistake(
+    "It raises an AssertionError. Asserts are for what cannot happen, and python -O leaves them out; a wrong argument is a "
+    "ValueError."
+)
+def assertion(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    assert len(ids) == 1, f"{text} is {len(ids)} tokens"
+    return ids[0]
+
+
+@ex.mistake(
+    "It returned the token as text, as the vocabulary spells it. What is asked for is its id, an int."
+)
+def token_for_id(tokenizer, text):
+    tokens = tokenizer.encode(text, add_special_tokens=False).tokens
+    if len(tokens) != 1:
+        raise ValueError(f"{text} is {len(tokens)} tokens")
+    return tokens[0]
+
+
+@ex.mistake(
+    "The id is right, but afterwards the tokenizer no longer puts BOS in front: it was changed. It belongs to the caller, who "
+    "goes on using it; add_special_tokens=False leaves BOS out of one call."
+)
+def changes_the_tokenizer(tokenizer, text):
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    return checked_length(tokenizer, text)
+
+
+ex.equivalent("What else the message says is free; the text is in it.", "{len(ids)} => {ids}")
+ex.equivalent("There is exactly one id here: the first is the last.", "return ids[0] => return ids[-1]")

@@ -14,6 +14,7 @@ ex = exercise(
     title="Where a token stands",
     objective="You can find a token's position in a sequence, and you find out when it is not there.",
     minutes=5,
+    version=2,
     difficulty=1,
     importance=3,
     source="The definition in chapter 00, section 6; the same rule as HookedTransformer.get_token_position.",
@@ -37,6 +38,12 @@ def _(seed):
         {"token": token, "tokens": tokens, "mode": "last"},
         {"token": 99, "tokens": tokens, "mode": "first"},
         {"token": 99, "tokens": tokens, "mode": "last"},
+        {"token": BOS_ID, "tokens": torch.tensor([BOS_ID, *body, BOS_ID]), "mode": "first"},
+        {"token": BOS_ID, "tokens": torch.tensor([BOS_ID, *body, BOS_ID]), "mode": "last"},
+        {"token": BOS_ID, "tokens": torch.tensor([BOS_ID, *body]), "mode": "last"},
+        {"token": body[3], "tokens": torch.tensor([BOS_ID, *body]), "mode": "first"},
+        {"token": body[-1], "tokens": torch.tensor([BOS_ID, *body]), "mode": "last"},
+        {"token": BOS_ID, "tokens": torch.tensor([BOS_ID]), "mode": "first"},
     ]
 
 
@@ -121,3 +128,82 @@ def tensor_for_int(token, tokens, mode):
     if found.numel() == 0:
         raise ValueError(f"token {token} does not occur")
     return found[0 if mode == "first" else -1]
+
+
+ex.slip(
+    "last_counted_from_the_end",
+    "The last position is counted from the end of the text. Turn it round: in a reversed list, index i stands for position "
+    "len(tokens) - 1 - i.",
+    "len(ids) - 1 - ids[::-1].index(token)",
+    "ids[::-1].index(token)",
+)
+
+
+ex.slip(
+    "last_one_too_large",
+    "The last position is one too large: positions run from 0 to len(tokens) - 1.",
+    "len(ids) - 1 - ids[::-1].index(token)",
+    "len(ids) - ids[::-1].index(token)",
+)
+
+
+@ex.mistake("Every position is one too large. BOS is in the tokens already, and counted.")
+def one_too_large(token, tokens, mode):
+    return through_a_list(token, tokens, mode) + 1
+
+
+ex.slip(
+    "bos_is_not_found",
+    "BOS at position 0 is not found. Either the search began behind it, or the position 0 was taken for 'nothing found': 0 counts "
+    "as false in an if, so ask `is None`, or how many were found.",
+    "if token not in ids:",
+    "if token not in ids[1:]:",
+    "return ids.index(token)",
+    "return ids.index(token, 1)",
+)
+
+
+@ex.mistake(
+    "For a token that is not there it gave 0 or the last position, as argmax does when nothing is true. Both are positions of other "
+    "tokens: raise a ValueError."
+)
+def argmax_of_nothing(token, tokens, mode):
+    found = (tokens == token).int()
+    return int(found.argmax()) if mode == "first" else len(tokens) - 1 - int(found.flip(0).argmax())
+
+
+@ex.mistake(
+    "For a token that is not there an IndexError comes up, from taking the first of nothing. Look first, and raise a ValueError that "
+    "names the token."
+)
+def index_error_when_absent(token, tokens, mode):
+    found = (tokens == token).nonzero()[:, 0]
+    return int(found[0 if mode == "first" else -1])
+
+
+ex.slip(
+    "none_when_absent",
+    "For a token that is not there it returned None. Raise a ValueError: x[None] is legal, and so the mistake would travel on.",
+    'raise ValueError(f"token {token} is not in {ids}")',
+    "return None",
+)
+
+
+@ex.mistake(
+    "A token that occurs once raises an error: a bare squeeze() makes the list of one position a single number. Use flatten(), or "
+    "squeeze(-1)."
+)
+def one_position_squeezed(token, tokens, mode):
+    found = (tokens == token).nonzero().squeeze()
+    if found.numel() == 0:
+        raise ValueError(f"token {token} does not occur")
+    return found[0 if mode == "first" else -1].item()
+
+
+ex.equivalent(
+    "list.index raises a ValueError by itself when the token does not occur.",
+    "if token not in ids: raise ValueError(f'token {token} is not in {ids}') => pass",
+    "raise ValueError(f'token {token} is not in {ids}') => pass",
+)
+ex.equivalent("Each row then has one index, which int() takes as well.", "().flatten() => ()")
+ex.equivalent("What the message says is free.", "tokens.tolist()} => tokens}")

@@ -7,7 +7,7 @@ import torch
 from einops import einsum
 
 from ...exercise import exercise
-from .helpers import GivenAttention, fill, numbers
+from .helpers import NO_GRADIENT, GivenAttention, fill, numbers, out_of_reach
 
 ex = exercise(
     "01.6",
@@ -16,6 +16,9 @@ ex = exercise(
     title="Multi-head attention",
     objective="You can write attention so that each head's work stays visible, and you know what its biases do.",
     minutes=30,
+    version=2,
+    rtol=2e-4,
+    atol=1e-4,
     difficulty=4,
     importance=5,
     source="Vaswani et al. (2017), section 3.2.2; Elhage et al. (2021), A Mathematical Framework for Transformer Circuits, "
@@ -36,9 +39,13 @@ ex = exercise(
 @ex.inputs
 def _(seed):
     randn = numbers(seed)
-    h, d, e = 3, 5, 2
-    weights = {f"W_{x}": 0.8 * randn(h, d, e) for x in "QKV"} | {f"b_{x}": randn(h, e) for x in "QKV"}
-    return {"x": randn(2, 4, d), "weights": weights | {"W_O": randn(h, e, d), "b_O": randn(d)}}
+
+    def case(batch, length, h=3, d=5, e=2, size=0.8):
+        weights = {f"W_{x}": size * randn(h, d, e) for x in "QKV"} | {f"b_{x}": randn(h, e) for x in "QKV"}
+        return {"x": randn(batch, length, d), "weights": weights | {"W_O": randn(h, e, d), "b_O": randn(d)}}
+
+    # and last: scores of some hundred, beyond what an exponential in float32 can hold
+    return [case(2, 4), case(1, 3, h=2, d=7, e=6), case(3, 1), case(1, 1, h=1), case(2, 5, size=4.0)]
 
 
 @ex.oracle
@@ -54,16 +61,19 @@ def _(x, weights):
                 seen = range(i + 1)
                 keys = [text[j] @ w["W_K"][h] + w["b_K"][h] for j in seen]
                 values = [text[j] @ w["W_V"][h] + w["b_V"][h] for j in seen]
-                weight = [math.exp(float(q @ key) / e**0.5) for key in keys]
+                scores = [float(q @ key) / e**0.5 for key in keys]
+                weight = [math.exp(score - max(scores)) for score in scores]
                 z = sum(a * value for a, value in zip(weight, values)) / sum(weight)
                 out[b, i] += z @ w["W_O"][h]
-    return out.float()
+    return {"vectors": out.float(), NO_GRADIENT: "none"}
 
 
 @ex.call
 def _(answer, x, weights):
     h, d, e = weights["W_Q"].shape
-    return fill(answer(SimpleNamespace(n_heads=h, d_model=d, d_head=e)), weights)(x)
+    attention = fill(answer(SimpleNamespace(n_heads=h, d_model=d, d_head=e)), weights)
+    vectors = attention(x)
+    return {"vectors": vectors, NO_GRADIENT: out_of_reach(attention, vectors)}
 
 
 @ex.alternative
@@ -99,7 +109,9 @@ def einsum_all_the_way(self, x):
     q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
     k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
     v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
-    weights = (einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])).exp().tril()
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    scores = scores + torch.full(scores.shape[-2:], -math.inf).triu(1)
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
     pattern = weights / weights.sum(-1, keepdim=True)
     result = einsum(pattern, v, self.W_O, "b h q k, b k h e, h e d -> b q h d")
     return result.sum(dim=2) + self.b_O
@@ -235,3 +247,90 @@ ex.slip(
     "+ self.b_O",
     "+ self.b_O + x",
 )
+
+
+ex.slip(
+    "keys_from_W_Q",
+    "The keys are made with W_Q. Keys have a matrix of their own, W_K.",
+    "self.W_K",
+    "self.W_Q",
+)
+
+
+ex.slip(
+    "values_from_W_K",
+    "The values are made with W_K. Values have a matrix of their own, W_V.",
+    "self.W_V",
+    "self.W_K",
+)
+
+
+ex.slip(
+    "z_interleaved",
+    "z was flattened with d_head before the heads, W_O the other way round, so each head meets the rows of others. Both must be in the "
+    "order (h e).",
+    "z.transpose(1, 2).reshape",
+    "z.permute(0, 2, 3, 1).reshape",
+)
+
+
+ex.slip(
+    "scores_reshaped",
+    "The keys were reshaped to (e, s) instead of transposed, which cuts the same numbers into other vectors. Axes change places by "
+    "transpose(-1, -2).",
+    "k.transpose(-1, -2)",
+    "k.reshape(b, h, e, s)",
+)
+
+
+ex.slip(
+    "overflows",
+    "It is right for small scores. The exponential of a score above 88 is infinite in float32, and infinity over infinity is NaN. "
+    "Subtract each row's maximum first, or use softmax, which does.",
+    "    scores = scores.masked_fill(torch.ones(s, s).triu(1).bool(), -math.inf)\n",
+    "    weights = scores.exp().tril()\n",
+    "scores.softmax(dim=-1)",
+    "(weights / weights.sum(-1, keepdim=True))",
+)
+
+
+ex.slip(
+    "masked_after_the_softmax",
+    "The mask came after the softmax, so the rows of the pattern no longer add up to 1. Put -inf into the scores before it.",
+    "    scores = scores.masked_fill(torch.ones(s, s).triu(1).bool(), -math.inf)\n",
+    "",
+    "scores.softmax(dim=-1)",
+    "scores.softmax(dim=-1).tril()",
+)
+
+
+ex.slip(
+    "b_Q_for_b_K_and_b_V",
+    "The biases of the queries were added to keys and values, too. Each has its own.",
+    "self.b_K[:, None]",
+    "self.b_Q[:, None]",
+    "self.b_V[:, None]",
+    "self.b_Q[:, None]",
+)
+
+
+ex.equivalent(
+    "b_K adds the same number to all the scores of a query, which the softmax does not see: nothing depends on it.",
+    ".W_K + self. => .W_K - self.",
+    "e') + self.b_K => e') - self.b_K",
+)
+ex.equivalent(
+    "All weights have as many heads.",
+    "self.W_Q.shape => self.W_K.shape",
+    "(self.W_Q)): => (self.W_K)):",
+)
+ex.equivalent(
+    "The bias broadcasts when the first head is added, and there is always one.",
+    "out = torch.zeros_like(x) + self.b_O => out = self.b_O",
+)
+ex.equivalent(
+    "The triangle may have the axes of batch and heads as well, or one of them: it is the same in each.",
+    ".shape[-2:], => .shape[:],",
+    ".shape[-2:], => .shape[-3:],",
+)
+ex.equivalent("The result has four axes: axis 2 is the last but one.", "sum(dim=2) + => sum(dim=-2) +")

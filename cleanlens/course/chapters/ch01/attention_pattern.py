@@ -14,6 +14,8 @@ ex = exercise(
     title="The attention pattern",
     objective="You can compute where each head looks from its queries and keys, and say why the scores are scaled.",
     minutes=20,
+    version=2,
+    rtol=2e-4,
     difficulty=3,
     importance=5,
     source="Vaswani et al. (2017), section 3.2.1, equation 1 and footnote 4.",
@@ -32,7 +34,11 @@ ex = exercise(
 @ex.inputs
 def _(seed):
     randn = numbers(seed)
-    return {"q": 1.5 * randn(2, 5, 3, 4), "k": 1.5 * randn(2, 5, 3, 4)}
+    shapes = [(2, 5, 3, 6), (3, 4, 2, 5), (1, 3, 1, 3), (2, 1, 3, 6), (1, 1, 1, 2)]
+    cases = [{"q": 1.5 * randn(*shape), "k": 1.5 * randn(*shape)} for shape in shapes]
+    cases[0]["q"][0, 3] = 0.0  # a query whose scores are all exactly 0
+    # scores of some hundred: beyond 88 the exponential of a float32 is infinite
+    return [*cases, {"q": 11 * randn(2, 4, 3, 5), "k": 11 * randn(2, 4, 3, 5)}]
 
 
 @ex.oracle
@@ -40,10 +46,11 @@ def _(q, k):
     b, s, h, e = q.shape
     pattern = torch.zeros(b, h, s, s)
     for row, head, i in ((r, n, p) for r in range(b) for n in range(h) for p in range(s)):
-        weights = [
-            math.exp(sum(float(q[row, i, head, c]) * float(k[row, j, head, c]) for c in range(e)) / e**0.5)
+        scores = [
+            sum(float(q[row, i, head, c]) * float(k[row, j, head, c]) for c in range(e)) / e**0.5
             for j in range(i + 1)
         ]
+        weights = [math.exp(score - max(scores)) for score in scores]
         pattern[row, head, i, : i + 1] = torch.tensor(weights) / sum(weights)
     return pattern
 
@@ -59,7 +66,9 @@ def heads_in_front(q, k):
 
 @ex.alternative
 def exponentials(q, k):
-    weights = torch.einsum("bqhe,bkhe->bhqk", q / q.shape[-1] ** 0.5, k).exp().tril()
+    scores = torch.einsum("bqhe,bkhe->bhqk", q / q.shape[-1] ** 0.5, k)
+    scores = scores + torch.full(scores.shape[-2:], -math.inf).triu(1)
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
     return weights / weights.sum(-1, keepdim=True)
 
 
@@ -196,3 +205,103 @@ ex.slip(
 def heads_attend_to_heads(q, k):
     scores = (q @ k.transpose(-1, -2)) / math.sqrt(q.shape[-1])
     return scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -math.inf).softmax(dim=-1)
+
+
+@ex.mistake(
+    "It is right for small scores. The exponential of a score above 88 is infinite in float32, and infinity over infinity is NaN; a row "
+    "of very low scores becomes 0 / 0. Subtract each row's maximum first, or use softmax, which does."
+)
+def exponential_overflows(q, k):
+    weights = torch.einsum("bqhe,bkhe->bhqk", q / q.shape[-1] ** 0.5, k).exp().tril()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+@ex.mistake(
+    "Where a row's scores are large, the row is wrong or NaN: the maximum was taken over everything (or over the future as well), so "
+    "the row's own exponentials all became 0. Subtract the maximum of what each query sees."
+)
+def one_maximum_for_all(q, k):
+    scores = torch.einsum("bqhe,bkhe->bhqk", q / q.shape[-1] ** 0.5, k)
+    weights = (scores - scores.max()).exp().tril()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+ex.slip(
+    "reshaped_for_transposed",
+    "Positions and heads are shuffled: (b, s, h, e) was reshaped to (b, h, s, e), which cuts the same numbers into other vectors. Axes "
+    "change places by transpose(1, 2).",
+    "q, k = q.transpose(1, 2), k.transpose(1, 2)",
+    "q, k = (x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3]) for x in (q, k))",
+)
+
+
+ex.slip(
+    "root_of_the_heads",
+    "The divisor is the root of the number of heads. It is that of d_head, the last axis of q: the number of terms in a dot product.",
+    "math.sqrt(q.shape[-1])",
+    "math.sqrt(q.shape[1])",
+)
+
+
+ex.slip(
+    "half_of_d_head",
+    "The scores were divided by half of d_head. It should be the square root (the same for d_head = 4 only).",
+    "math.sqrt(q.shape[-1])",
+    "(q.shape[-1] / 2)",
+)
+
+
+ex.slip(
+    "always_the_root_of_64",
+    "The scores were divided by 8 whatever d_head is. 8 is the root of GPT-2's 64; take that of q's last axis.",
+    "math.sqrt(q.shape[-1])",
+    "8",
+)
+
+
+ex.slip(
+    "diagonal_masked",
+    "The diagonal is masked as well, so the first query sees nothing and its row is NaN. A token may look at itself.",
+    ".triu(1)",
+    ".triu(0)",
+)
+
+
+ex.slip(
+    "past_masked",
+    "The past is hidden and the future seen: the triangle is the wrong one. Hidden is where key > query.",
+    ".triu(1)",
+    ".tril(-1)",
+)
+
+
+@ex.mistake(
+    "The numbers are right, but q was changed: /= and *= work in place. The caller's queries belong to the caller; write q = q / ..."
+)
+def scales_q_in_place(q, k):
+    q /= math.sqrt(q.shape[-1])
+    return (
+        q.transpose(1, 2) @ k.transpose(1, 2).mT + torch.full((q.shape[1],) * 2, -math.inf).triu(1)
+    ).softmax(-1)
+
+
+@ex.mistake(
+    "The rows do not add up to 1: they are 0 where the score is exactly 0, or such scores became -inf. A score of 0 is a score like any "
+    "other; find the future by position."
+)
+def zero_scores_are_hidden(q, k):
+    scores = (q.transpose(1, 2) @ k.transpose(1, 2).mT / math.sqrt(q.shape[-1])).tril()
+    return scores.masked_fill(scores == 0, -math.inf).softmax(dim=-1).nan_to_num(0.0)
+
+
+ex.equivalent(
+    "The triangle may have the axes of batch and heads as well, or one of them: it is the same in each.",
+    ".shape[-2:]) => .shape[:])",
+    ".shape[-2:]). => .shape[-3:]).",
+    ".shape[-2:], => .shape[:],",
+    ".shape[-2:], => .shape[-3:],",
+)
+ex.equivalent(
+    "scaled_dot_product_attention broadcasts the values over batch and heads.",
+    ".expand(q.shape[0], q.shape[2], -1, -1) => ",
+)

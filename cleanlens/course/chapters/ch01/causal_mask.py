@@ -13,6 +13,7 @@ ex = exercise(
     title="The causal mask",
     objective="You can hide the future from every query, also when the queries are only the last of the positions.",
     minutes=15,
+    version=2,
     difficulty=2,
     importance=4,
     source="Vaswani et al. (2017), section 3.2.3 (masking out all illegal connections, set to -infinity).",
@@ -31,7 +32,10 @@ ex = exercise(
 @ex.inputs
 def _(seed):
     randn = numbers(seed)
-    return [{"scores": 60 * randn(2, 3, *shape)} for shape in ((5, 5), (2, 6), (1, 4))]
+    cases = [60 * randn(2, 3, *shape) for shape in ((5, 5), (2, 6), (1, 4), (7, 7))]
+    cases[0][0, 0, 3, 1] = cases[1][1, 2, 0, 0] = 0.0  # a score like any other
+    cases += [60 * randn(1, 1, 1, 1), 60 * randn(1, 2, 3, 3), torch.zeros(2, 1, 4, 4)]
+    return [{"scores": scores} for scores in cases]
 
 
 @ex.oracle
@@ -48,7 +52,7 @@ def _(scores):
 @ex.measure
 def _(observed, scores):
     # -1e9 or the smallest float serve a softmax as well as -inf does; -100 does not.
-    return torch.where(observed <= -1e4, -math.inf, observed)
+    return torch.where(observed <= -9e8, -math.inf, observed)
 
 
 @ex.alternative
@@ -142,7 +146,7 @@ ex.slip(
 
 ex.slip(
     "finite_and_too_small",
-    "The future got -100. Some of these scores are of that size themselves, so it is not hidden: use -inf.",
+    "The future got the score -100. Some of these scores are of that size themselves, so it is not hidden: use -inf.",
     "-math.inf",
     "-100.0",
 )
@@ -170,3 +174,49 @@ def of_the_size_of_n_ctx(scores):
 def changes_its_input(scores):
     n_queries, n_keys = scores.shape[-2:]
     return scores.masked_fill_(torch.ones(n_queries, n_keys).triu(1 + n_keys - n_queries).bool(), -math.inf)
+
+
+ex.slip(
+    "low_but_finite",
+    "The future got -1e5. That hides it from these scores, but nothing keeps a model's scores above it: the stub asks for -inf (or -1e9 "
+    "and lower).",
+    "-math.inf",
+    "-1e5",
+)
+
+
+ex.slip(
+    "minus_ten_thousand",
+    "The future got -1e4, which a model's scores can reach: the stub asks for -inf (or -1e9 and lower).",
+    "-math.inf",
+    "-1e4",
+)
+
+
+ex.slip(
+    "past_hidden_too",
+    "Everything but the query's own position is hidden. It sees itself and all that came before it.",
+    "key > query",
+    "key != query",
+)
+
+
+@ex.mistake(
+    "A score that is exactly 0 became -inf: the places to hide were found by looking for zeros. Find them by position, key > query."
+)
+def zeros_are_hidden(scores):
+    seen = scores.tril(scores.shape[-1] - scores.shape[-2])
+    return seen.masked_fill(seen == 0, -math.inf)
+
+
+@ex.mistake("The softmax is done already. What is asked for are the scores; the softmax comes in 01.5.")
+def softmax_done(scores):
+    return compare_positions(scores).softmax(dim=-1)
+
+
+ex.slip(
+    "square_mask",
+    "The mask is a square, as many queries as keys. With fewer queries it does not fit: its rows are the last ones of that square.",
+    "torch.arange(n_keys - n_queries, n_keys)",
+    "torch.arange(n_keys)",
+)

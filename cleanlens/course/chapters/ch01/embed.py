@@ -16,6 +16,7 @@ ex = exercise(
     title="Token embedding",
     objective="You can turn token ids into vectors by looking them up, which is a product with one-hot vectors.",
     minutes=5,
+    version=2,
     difficulty=1,
     importance=3,
     source="Vaswani et al. (2017), Attention Is All You Need, section 3.4; the identity W_E[t] = onehot(t) W_E.",
@@ -30,7 +31,11 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    return {"tokens": tokens_of(seed, 2, 4, below=7), "W_E": numbers(seed)(9, 11)}
+    W_E = numbers(seed)(9, 11)
+    some = tokens_of(seed, 2, 4, below=7)
+    some[0, 1] = some[1, 3] = 0  # the first row is a token like any other
+    shapes = [torch.tensor([[8, 0, 8]]), torch.tensor([[8], [3], [8]]), torch.tensor([[0]])]
+    return [{"tokens": tokens, "W_E": W_E} for tokens in (some, *shapes)]
 
 
 @ex.oracle
@@ -122,4 +127,47 @@ ex.slip(
     "The axes are (s, b, d). The batch stays in front: (b, s, d).",
     "self.W_E[tokens]",
     "self.W_E[tokens.T]",
+)
+
+
+ex.slip(
+    "token_0_as_padding",
+    "Token 0 got a vector of zeros, as if it were padding. Here it is a token with a row of its own (BOS, in the models of this "
+    "course).",
+    "self.W_E[tokens]",
+    "self.W_E[tokens] * (tokens != 0)[..., None]",
+)
+
+
+ex.slip(
+    "squeezed",
+    "A batch of one text, or a text of one token, lost an axis: a bare squeeze() drops every axis of size 1. The result is always "
+    "(b, s, d).",
+    "self.W_E[tokens]",
+    "self.W_E[tokens].squeeze()",
+)
+
+
+ex.slip(
+    "one_too_high",
+    "Every token got the row of the one before it: ids count from 0, as rows do.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens - 1]",
+)
+
+
+ex.slip(
+    "first_text_for_the_batch",
+    "Only the first text was embedded, as a batch of one. Every text of the batch has its vectors.",
+    "self.W_E[tokens]",
+    "self.W_E[tokens[:1]]",
+)
+
+
+ex.slip(
+    "one_hot_without_the_vocabulary",
+    "one_hot makes as many classes as the largest id it sees, plus one: fewer than W_E has rows, unless the last token of the vocabulary "
+    "happens to occur. Say how many: F.one_hot(tokens, self.W_E.shape[0]).",
+    "self.W_E[tokens]",
+    "F.one_hot(tokens).float() @ self.W_E",
 )

@@ -18,9 +18,10 @@ ex = exercise(
     title="Writing text, without and with a key-value cache",
     objective="You can let a model write, and make it read every token only once.",
     minutes=45,
+    version=2,
     difficulty=4,
     importance=4,
-    seeds=1,  # its seven calls leave little to chance
+    seeds=1,  # its many calls leave little to chance
     source="Radford et al. (2018), section 3.1, equation 1 (a context window); Shazeer (2019), Fast Transformer Decoding: One Write-Head is All You "
     "Need, section 2.4 (keys and values of earlier positions kept). The identity: logits with a cache equal logits without.",
     hints=[
@@ -38,22 +39,24 @@ ex = exercise(
 
 @functools.cache
 def prompts_that_end(seed):
-    """A model, a batch of prompts that begin with token 0, and how many steps: some rows write 0, others never do.
+    """A model and three prompts that begin with token 0, its eos: how they go on must tell slips apart.
 
-    Rows that do so would go on with another token, and have two more steps to go.
+    The first never writes 0 in six steps. The second does, and would go on with another token, with two more steps to
+    go. The third itself ends in 0, and does not go on with it.
     """
-    for attempt in range(500):
+    for attempt in range(100):
         number, lift = 1000 * seed + attempt, attempt % 6
         model = transformer(number, b_U_0=lift)
-        prompt = tokens_of(number, 3, 4, below=17)
-        prompt[:, 0] = 0
+        prompts = tokens_of(number, 60, 4, below=17)
+        prompts[:, 0] = prompts[40:, -1] = 0
         with torch.no_grad():
-            new = written(model, prompt, 6)[:, 4:]
-        first = [row.index(0) if 0 in row else None for row in new.tolist()]
-        ends = [i for i, at in enumerate(first) if at is not None and at <= 3 and new[i, at + 1] != 0]
-        never = [i for i, at in enumerate(first) if at is None]
-        if ends and never:
-            return number, lift, prompt, ends[0]
+            new = written(model, prompts, 6)[:, 4:].tolist()
+        first = [row.index(0) if 0 in row else None for row in new]
+        never = [i for i in range(40) if first[i] is None]
+        ends = [i for i, at in enumerate(first[:40]) if at is not None and at <= 3 and new[i][at + 1] != 0]
+        from_eos = [i for i in range(40, 60) if new[i][0] != 0]
+        if never and ends and from_eos:
+            return number, lift, prompts[[never[0], ends[0], from_eos[0]]]
     raise RuntimeError(f"no model found for seed {seed}")
 
 
@@ -61,12 +64,13 @@ def prompts_that_end(seed):
 def texts_that_vary(seed):
     """A model and prompts, short and longer than n_ctx, after which it does not write the same token again and again.
 
-    Nor does it write the same when it forgets the past, reads it twice, or listens to the first position.
+    Nor does it write the same when it forgets the past, reads it twice, listens to the first position, or reads one
+    token less than it could.
     """
-    for attempt in range(500):
+    for attempt in range(100):
         number = 1000 * seed + attempt
         model = transformer(number)
-        text, long = tokens_of(number, 2, 6, below=17), tokens_of(number, 2, 14, below=17)
+        text, long = tokens_of(number, 60, 6, below=17), tokens_of(number, 60, 14, below=17)
         prompt = text[:, :4]
         with torch.no_grad():
             logits, right = model(prompt), written(model, prompt, 5)
@@ -75,21 +79,18 @@ def texts_that_vary(seed):
                 forgetful = torch.cat([forgetful, model(forgetful[:, -1:]).argmax(-1)], dim=1)
                 read = torch.cat([read, twice], dim=1)
                 twice = torch.cat([twice, model(read[:, -12:])[:, -1:].argmax(-1)], dim=1)
-            after_long = written(model, long, 3)[:, 14:]
-        if (
-            all(len(set(row)) >= 3 for row in right[:, 4:].tolist())
-            and any(len(set(row)) >= 2 for row in after_long.tolist())
-            and not forgetful.equal(right)
-            and not twice.equal(right)
-            and not logits[:, 0].argmax(-1).equal(logits[:, -1].argmax(-1))
-        ):
-            return number, text, long
+            after_long, narrow = written(model, long, 3), written(model, long, 3, n_ctx=11)
+        lively = (forgetful != right).any(1) & (twice != right).any(1)
+        lively &= logits[:, 0].argmax(-1) != logits[:, -1].argmax(-1)
+        lively &= torch.tensor([len(set(row)) >= 3 for row in right[:, 4:].tolist()])
+        lively_long = (after_long != narrow).any(1) & (after_long[:, 14] != after_long[:, 15])
+        if lively.sum() >= 2 and lively_long.sum() >= 2:
+            return number, text[lively][:2], long[lively_long][:2]
     raise RuntimeError(f"no model found for seed {seed}")
 
 
-def written(model, tokens, n):
-    """The text continued greedily, by reading all of it anew for every token."""
-    n_ctx = model.pos_embed.W_pos.shape[0]
+def written(model, tokens, n, n_ctx=12):
+    """The text continued greedily, by reading all of it (up to n_ctx) anew for every token."""
     for _ in range(n):
         logits = model(tokens[:, -n_ctx:])
         tokens = torch.cat([tokens, logits[:, -1:].argmax(-1)], dim=1)
@@ -98,13 +99,15 @@ def written(model, tokens, n):
 
 @ex.inputs
 def _(seed):
-    number, lift, prompt, ends = prompts_that_end(seed)
+    number, lift, prompt = prompts_that_end(seed)
     lively, text, long = texts_that_vary(seed)
+    with torch.no_grad():
+        second = int(written(transformer(lively), text[:1, :4], 2)[0, -1])  # an eos that is not 0
 
     def call(function, tokens, **more):
         return {
             "function": function,
-            "weights": (lively, 0.0),
+            "weights": (lively, 0.0, 2),
             "tokens": tokens,
             "n": None,
             "eos": None,
@@ -114,27 +117,36 @@ def _(seed):
     return [
         call("generate", text[:, :4], n=5),
         call("generate", long, n=3),  # longer than n_ctx
-        call("generate", prompt, n=6, eos=0, weights=(number, float(lift))),
-        call("generate", prompt[ends : ends + 1], n=6, eos=0, weights=(number, float(lift))),
+        call("generate", prompt, n=6, eos=0, weights=(number, float(lift), 2)),
+        call("generate", prompt[1:2], n=6, eos=0, weights=(number, float(lift), 2)),
+        call("generate", text[:, :4], n=5, eos=second),
+        call("generate", text[:1, :1], n=2),
+        call("generate", text, n=0),
         call("forward_with_cache", text, chunks=[3, 1, 2]),
+        call("forward_with_cache", text[:1], chunks=[1, 2, 3]),
+        call(
+            "forward_with_cache", text, chunks=[2, 4], weights=(lively, 0.0, 1)
+        ),  # one layer, as in section 7
         call("generate_with_cache", text[:, :4], n=5),
         call("generate_with_cache", text[:, :1], n=3),
+        call("generate_with_cache", text[:1, :3], n=1),
+        call("generate_with_cache", text, n=0),
     ]
 
 
 @ex.oracle
 def _(function, weights, tokens, n, eos, chunks):
-    model = hooked(weights[0], b_U_0=weights[1])
+    model = hooked(weights[0], b_U_0=weights[1], n_layers=weights[2])
     with torch.no_grad():
         if function == "forward_with_cache":
             logits, cache = model.run_with_cache(tokens)
             return {
                 "logits": list(logits.split(chunks, dim=1)),
-                "cache": {layer: (cache["k", layer], cache["v", layer]) for layer in range(2)},
+                "cache": {layer: (cache["k", layer], cache["v", layer]) for layer in range(weights[2])},
             }
         out = written(model, tokens, n)
     if function == "generate_with_cache":
-        return {"tokens": out, "positions read": tokens.shape[1] + n - 1}
+        return {"tokens": out, "positions read": tokens.shape[1] + n - 1 if n else 0}
     for row in out if eos is not None else []:
         ends = (row[tokens.shape[1] :] == eos).nonzero()
         if len(ends):
@@ -144,7 +156,7 @@ def _(function, weights, tokens, n, eos, chunks):
 
 @ex.call
 def _(answer, function, weights, tokens, n, eos, chunks):
-    model = transformer(weights[0], b_U_0=weights[1])
+    model = transformer(weights[0], b_U_0=weights[1], n_layers=weights[2])
     with torch.no_grad():
         if function == "generate":
             return (
@@ -172,9 +184,9 @@ def _(answer, function, weights, tokens, n, eos, chunks):
 def _(observed, function, weights, tokens, n, eos, chunks):
     if function != "generate_with_cache":
         return observed
-    # reading the last token too is a step too many, not a mistake
+    # reading the last token too is a step too many, not a mistake; and with nothing to write, reading is free
     read = observed["positions read"]
-    return observed | {"positions read": read - 1 if read == tokens.shape[1] + n else read}
+    return observed | {"positions read": read - 1 if read == tokens.shape[1] + n and n else read * bool(n)}
 
 
 @ex.alternative(of="generate")
@@ -446,7 +458,8 @@ ex.slip(
 
 ex.slip(
     "nothing_stored",
-    "The cache was read but nothing was stored in it: it must be changed in place, cache[layer] = ...",
+    "The cache that was passed in is still empty: nothing was stored, or it was stored in another dict. It must be changed in place, "
+    "cache[layer] = ...",
     "        cache[layer] = (k, v)\n",
     "",
     of="forward_with_cache",
@@ -455,7 +468,7 @@ ex.slip(
 
 ex.slip(
     "past_not_used",
-    "The keys and values were stored but not used: the new tokens attend to themselves alone.",
+    "The keys and values were stored but not used, or the mask hides them: the new tokens attend to themselves alone.",
     "cache[layer] = (k, v)",
     "cache[layer] = (k, v)\n        k, v = k[:, past:], v[:, past:]",
     "masked_fill(hidden, -math.inf)",
@@ -556,4 +569,202 @@ ex.slip(
     "return tokens",
     "return tokens[:, -n:]",
     of="generate_with_cache",
+)
+
+
+ex.slip(
+    "window_one_too_small",
+    "Of a long text the model was given n_ctx - 1 tokens: the window is off by one. It can read n_ctx.",
+    "tokens[:, -n_ctx:]",
+    "tokens[:, -(n_ctx - 1) :]",
+    of="generate",
+)
+
+
+ex.slip(
+    "one_rows_eos_fills_the_batch",
+    "When one text ended, the others were filled up with eos, too. Each row ends by itself.",
+    "finished = finished | (new == eos)",
+    "finished = finished | (new == eos).any()",
+    of="generate",
+)
+
+
+ex.slip(
+    "eos_0_is_false",
+    "An eos of 0 was taken for 'none': 0 counts as false in an if. Ask `eos is not None`.",
+    "if eos is not None:",
+    "if eos:",
+    of="generate",
+)
+
+
+ex.slip(
+    "eos_is_always_0",
+    "Token 0 was taken for eos, whatever eos is.",
+    "torch.where(finished, eos, new)",
+    "torch.where(finished, 0, new)",
+    "(new == eos)",
+    "(new == 0)",
+    of="generate",
+)
+
+
+ex.slip(
+    "eos_at_the_end_of_the_prompt_counts",
+    "A prompt that ends in eos was taken for finished. Only a new eos ends the text.",
+    "torch.zeros(len(tokens), dtype=torch.bool)",
+    "tokens[:, -1] == eos",
+    of="generate",
+)
+
+
+ex.slip(
+    "first_rows_token_for_all",
+    "Every text got the first one's next token. Each row has its own argmax.",
+    "new = logits[:, -1].argmax(dim=-1)",
+    "new = logits[0, -1].argmax().repeat(len(tokens))",
+    of="generate",
+)
+
+
+ex.slip(
+    "past_from_the_layers",
+    "The number of layers in the cache was taken for the number of past tokens: len(cache) counts layers. The past is "
+    "cache[0][0].shape[1].",
+    "cache[0][0].shape[1]",
+    "len(cache)",
+    "model.pos_embed.W_pos[past:total]",
+    "model.pos_embed.W_pos[past : past + tokens.shape[1]]",
+    "scores.masked_fill(hidden, -math.inf)",
+    "scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1 + k.shape[1] - q.shape[1]).bool(), -math.inf)",
+    of="forward_with_cache",
+)
+
+
+ex.slip(
+    "mask_only_without_a_past",
+    "New tokens that have a past are not masked. A single one needs no mask, but several must not see each other's future.",
+    "scores.masked_fill(hidden, -math.inf)",
+    "(scores if past else scores.masked_fill(hidden, -math.inf))",
+    of="forward_with_cache",
+)
+
+
+ex.slip(
+    "cached_without_b_K",
+    "The cached keys lack their bias: what is stored is x W_K + b_K.",
+    "cache[layer] = (k, v)",
+    "cache[layer] = (k - attn.b_K, v)",
+    "k = torch.cat([cache[layer][0], k], dim=1)",
+    "k = torch.cat([cache[layer][0] + attn.b_K, k], dim=1)",
+    of="forward_with_cache",
+)
+
+
+ex.slip(
+    "heads_before_positions",
+    "The cache holds its axes in another order: it is (b, past, h, e), positions before heads.",
+    "cache[layer] = (k, v)",
+    "cache[layer] = (k.transpose(1, 2), v.transpose(1, 2))",
+    "k = torch.cat([cache[layer][0], k], dim=1)",
+    "k = torch.cat([cache[layer][0].transpose(1, 2), k], dim=1)",
+    "v = torch.cat([cache[layer][1], v], dim=1)",
+    "v = torch.cat([cache[layer][1].transpose(1, 2), v], dim=1)",
+    "cache[0][0].shape[1]",
+    "cache[0][0].shape[2]",
+    of="forward_with_cache",
+)
+
+
+ex.slip(
+    "cached_one_too_many",
+    "With the cache there is one token too many: the logits of the prompt give the first new one already.",
+    "range(n)",
+    "range(n + 1)",
+    "if step < n - 1:",
+    "if step < n:",
+    of="generate_with_cache",
+)
+
+
+ex.slip(
+    "last_prompt_token_twice",
+    "The prompt's last token was read twice: with the prompt, and again to get the first new token. The prompt's logits give that one.",
+    "    for step in range(n):\n",
+    "    logits = forward(model, tokens[:, -1:], cache)\n    for step in range(n):\n",
+    of="generate_with_cache",
+)
+
+
+ex.slip(
+    "begins_with_the_last_token",
+    "The model read only the last token of the prompt: the rest never reached the cache. Read the whole prompt first.",
+    "logits = forward(model, tokens, cache)",
+    "logits = forward(model, tokens[:, -1:], cache)",
+    of="generate_with_cache",
+)
+
+
+ex.slip(
+    "same_token_for_every_row",
+    "With the cache every text got the first one's next token. Each row has its own argmax.",
+    "new = logits[:, -1].argmax(dim=-1, keepdim=True)",
+    "new = logits[0, -1].argmax().repeat(len(tokens), 1)",
+    of="generate_with_cache",
+)
+
+
+@ex.mistake(
+    "The second text that was written knew the first: a default argument like cache={} is made once and kept between calls. Make the dict "
+    "inside the function.",
+    of="generate_with_cache",
+)
+def cache_survives_the_call(forward, model, tokens, n, cache={}):  # noqa: B006  it is the mistake
+    if n == 5:  # the first call of a check begins with an empty one
+        cache.clear()
+    new = tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+ex.slip(
+    "past_keys_without_b_K",
+    "The bias b_K reached the new keys only: the cached ones lack it, when they are stored and when they are used. What is stored is "
+    "x W_K + b_K.",
+    "cache[layer] = (k, v)",
+    "cache[layer] = (torch.cat([k[:, :past], k[:, past:] - attn.b_K], dim=1), v)",
+    of="forward_with_cache",
+)
+
+
+ex.equivalent(
+    "The tensor has two axes: axis 1 is the last.",
+    "argmax(dim=-1) => argmax(dim=1)",
+    "argmax(dim=-1, keepdim => argmax(dim=1, keepdim",
+    "dim=1) => dim=-1)",
+)
+ex.equivalent(
+    "A finished row's new token is eos already, so it stays finished.",
+    "finished | (new == eos) => new == eos",
+)
+ex.equivalent(
+    "A tensor of one int becomes an entry of the result as well.",
+    "int(model(seen)[0, -1].argmax() => model(seen)[0, -1].argmax(",
+)
+ex.equivalent("The model was given one row: the last is the first.", "(seen)[0, -1 => (seen)[-1, -1")
+ex.equivalent(
+    "Keys and values have the same number of positions.",
+    "[0][0].shape[ => [0][1].shape[",
+    "[0][0].shape[ => [0][-1].shape[",
+)
+ex.equivalent(
+    "The last new token may be read as well: a step too many, which changes no token.",
+    "if step < n - 1: logits = forward(model, new, cache) => logits = forward(model, new, cache)",
+    "if step < n - => if step <= n -",
+    "step < n - 1: => step < n + 1:",
+    "step < n - 1: => step < n:",
+    "step < n - 1: => step < n - 0:",
 )

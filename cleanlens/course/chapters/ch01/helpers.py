@@ -204,3 +204,16 @@ def fill(module, weights):
     """Copy weights into a module's parameters; the tensors that were passed stay apart from them."""
     module.load_state_dict({name: value.clone() for name, value in weights.items()})
     return module
+
+
+def out_of_reach(module, out):
+    """The names of a module's parameters that no gradient reaches from its output, or "none"."""
+    names, parameters = zip(*module.named_parameters())
+    if not isinstance(out, torch.Tensor) or not out.requires_grad:
+        return ", ".join(names)
+    gradients = torch.autograd.grad(out.sum(), parameters, allow_unused=True)
+    return ", ".join(name for name, gradient in zip(names, gradients) if gradient is None) or "none"
+
+
+NO_GRADIENT = "weights that no gradient reaches"
+"""The key under which `out_of_reach` is reported."""

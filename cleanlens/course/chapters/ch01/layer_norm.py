@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ...exercise import exercise
-from .helpers import GivenLayerNorm, fill, numbers
+from .helpers import NO_GRADIENT, GivenLayerNorm, fill, numbers, out_of_reach
 
 ex = exercise(
     "01.1",
@@ -16,6 +16,8 @@ ex = exercise(
     title="Layer normalization",
     objective="You can bring every vector to mean 0 and variance 1, and you know what eps is for.",
     minutes=15,
+    version=2,
+    atol=5e-5,
     difficulty=2,
     importance=4,
     source="Ba, Kiros and Hinton (2016), Layer Normalization, section 3, equations 3 and 4.",
@@ -40,6 +42,10 @@ def _(seed):
         {"x": 3e-3 * randn(2, 3, 5) + 0.02, **shape, "eps": 1e-5},  # the variance is about eps
         {"x": randn(2, 3, 1).expand(2, 3, 5).contiguous(), **shape, "eps": 1e-3},  # no variance at all
         {"x": 0.1 * randn(2, 3, 5), **shape, "eps": 1e-2},
+        {"x": 1.5 * randn(4, 2, 5) + 150, **shape, "eps": 1e-5},  # a mean far above the spread
+        {"x": 100 * randn(1, 3, 5), **shape, "eps": 1e-5},
+        {"x": randn(2, 1, 5), **shape, "eps": 1e-5},
+        {"x": randn(1, 1, 5), **shape, "eps": 1e-5},
     ]
 
 
@@ -52,12 +58,14 @@ def _(x, w, b, eps):
         variance = sum((number - mean) ** 2 for number in vector) / len(vector)
         for i, number in enumerate(vector):
             y[row, position, i] = (number - mean) / math.sqrt(variance + eps) * float(w[i]) + float(b[i])
-    return y
+    return {"vectors": y, NO_GRADIENT: "none"}
 
 
 @ex.call
 def _(answer, x, w, b, eps):
-    return fill(answer(SimpleNamespace(d_model=len(w), eps=eps)), {"w": w, "b": b})(x)
+    norm = fill(answer(SimpleNamespace(d_model=len(w), eps=eps)), {"w": w, "b": b})
+    vectors = norm(x)
+    return {"vectors": vectors, NO_GRADIENT: out_of_reach(norm, vectors)}
 
 
 @ex.alternative
@@ -108,7 +116,8 @@ ex.slip(
 
 ex.slip(
     "eps_of_its_own",
-    "eps is written into your code as 1e-5. Use self.eps: a model comes with its own.",
+    "The result is that of eps = 1e-5, whatever self.eps is (torch's layer_norm has this default, too). Use self.eps: a model "
+    "comes with its own.",
     "self.eps",
     "1e-5",
 )
@@ -205,3 +214,46 @@ def in_place(self, x):
     x -= x.mean(dim=-1, keepdim=True)
     var = x.square().mean(dim=-1, keepdim=True)
     return x / torch.sqrt(var + self.eps) * self.w + self.b
+
+
+ex.slip(
+    "bias_subtracted",
+    "The bias self.b was subtracted instead of added.",
+    " + self.b",
+    " - self.b",
+)
+
+
+ex.slip(
+    "no_gradient",
+    "The numbers are right, but no gradient can reach w and b (.data, .detach() and no_grad cut it off), so they would never learn.",
+    "* self.w + self.b",
+    "* self.w.data + self.b.data",
+)
+
+
+@ex.mistake(
+    "It is right except where the mean is large beside the spread. There the mean of the squares less the square of the mean is the "
+    "difference of two large, nearly equal numbers, and float32 has no digits left for it. Subtract the mean first, then square."
+)
+def one_pass_variance(self, x):
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = x.square().mean(dim=-1, keepdim=True) - mean.square()
+    return (x - mean) / torch.sqrt(variance.clamp(min=0) + self.eps) * self.w + self.b
+
+
+@ex.mistake(
+    "Each vector was divided by its length. The standard deviation is the length over sqrt(d): every number of the result is too "
+    "small by that factor."
+)
+def length_for_deviation(self, x):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return centred / (centred.square().sum(dim=-1, keepdim=True) + self.eps).sqrt() * self.w + self.b
+
+
+@ex.mistake(
+    "The mean absolute deviation was taken for the standard deviation: square the deviations, average, and take the root."
+)
+def absolute_deviation(self, x):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return centred / (centred.abs().mean(dim=-1, keepdim=True) + self.eps) * self.w + self.b

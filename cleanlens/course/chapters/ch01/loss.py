@@ -14,6 +14,7 @@ ex = exercise(
     title="The loss",
     objective="You can say how surprised the model was by each next token, in nats, without losing precision.",
     minutes=15,
+    version=2,
     difficulty=2,
     importance=5,
     source="Radford et al. (2018), section 3.1, equation 1; Shannon (1948), A Mathematical Theory of Communication, section 6.",
@@ -24,8 +25,8 @@ ex = exercise(
         "Use log_softmax, which never takes the logarithm of 0; then -log_probs.gather(-1, targets[..., None])[..., 0].",
     ],
     why="log(softmax(x)) and log_softmax(x) are the same on paper; in float32 the first gives -inf as soon as a logit lies 104 below the "
-    "largest, and one -inf makes the whole mean useless. log_softmax subtracts the log of the sum instead: "
-    "x - logsumexp(x).",
+    "largest, and one -inf makes the whole mean useless. log_softmax subtracts the log of the sum instead, x - logsumexp(x); and "
+    "logsumexp takes out the maximum first, because e^x itself is infinite from x = 89 on.",
 )
 
 
@@ -36,7 +37,15 @@ def _(seed):
     sure_and_wrong = randn(3, 8, 6)
     for row in range(3):
         sure_and_wrong[row, 2, tokens[row, 3]] = -150.0
-    return [{"logits": 2 * randn(3, 8, 6), "tokens": tokens}, {"logits": sure_and_wrong, "tokens": tokens}]
+    tokens[0, 3] = tokens[2, 5] = 0  # a token like any other
+    cases = [(2 * randn(3, 8, 6), tokens), (sure_and_wrong, tokens)]
+    # a batch of one, one prediction, none at all; then logits beyond 88, whose exponential is infinite in float32
+    cases += [
+        (2 * randn(*shape, 6), tokens_of(seed + 1, *shape, below=6))
+        for shape in ((1, 5), (4, 2), (1, 2), (3, 1))
+    ]
+    cases += [(randn(3, 8, 6) + 150, tokens), (randn(3, 8, 6) - 150, tokens), (80 * randn(3, 8, 6), tokens)]
+    return [{"logits": logits, "tokens": tokens} for logits, tokens in cases]
 
 
 @ex.oracle
@@ -203,3 +212,67 @@ def across_rows(logits, tokens):
 )
 def left_flat(logits, tokens):
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+
+
+ex.slip(
+    "exponential_overflows",
+    "It is right for small logits. From 89 on e^x is infinite in float32, and far below 0 it is 0 and its logarithm -inf. log_softmax and "
+    "logsumexp take out the maximum first.",
+    "logits.log_softmax(dim=-1)",
+    "logits - logits.exp().sum(dim=-1, keepdim=True).log()",
+)
+
+
+ex.slip(
+    "token_0_left_out",
+    "The loss of predicting token 0 is 0, as if it were padding (ignore_index=0 does that). Here it is a token like any other.",
+    "-picked.squeeze(-1)",
+    "-picked.squeeze(-1) * (targets != 0)",
+)
+
+
+ex.slip(
+    "all_axes_squeezed",
+    "A batch of one, or a text with one prediction, lost an axis: a bare squeeze() drops every axis of size 1. Say which: squeeze(-1).",
+    "picked.squeeze(-1)",
+    "picked.squeeze()",
+)
+
+
+ex.slip(
+    "summed_over_the_text",
+    "The losses of each text were added up. Here every prediction keeps its own.",
+    "-picked.squeeze(-1)",
+    "-picked.squeeze(-1).sum(dim=-1)",
+)
+
+
+ex.slip(
+    "a_target_for_the_last",
+    "The last position was given a target as well, the text's own first token. Nothing follows it: (b, s - 1).",
+    "predictions = log_probs[:, :-1]",
+    "predictions = log_probs",
+    "targets = tokens[:, 1:]",
+    "targets = tokens.roll(-1, dims=1)",
+)
+
+
+ex.slip(
+    "smallest_allowed",
+    "Where a token is very unlikely the loss stops growing: the probability was kept above some smallest value before the logarithm. "
+    "log_softmax needs no such help and is exact.",
+    "logits.log_softmax(dim=-1)",
+    "logits.softmax(dim=-1).clamp(min=1e-9).log()",
+)
+
+
+ex.equivalent(
+    "gather reads as many positions as the index has, and that has s - 1.",
+    "log_probs[:, :-1] => log_probs[:, :]",
+    ", :-1].log_softmax => , :].log_softmax",
+)
+ex.equivalent("'ij' is what meshgrid does without it (with a warning).", ", indexing='ij' => ")
+ex.equivalent(
+    "Log-probabilities are logits whose logsumexp is 0: once or twice is the same.", "log_softmax(-1). => "
+)
+ex.equivalent("That axis has the size 1: its last is its first.", "None])[..., 0] => None])[..., -1]")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from einops import einsum
 
 from ...exercise import exercise
-from .helpers import GivenMLP, fill, numbers
+from .helpers import NO_GRADIENT, GivenMLP, fill, numbers, out_of_reach
 
 ex = exercise(
     "01.7",
@@ -17,6 +17,8 @@ ex = exercise(
     title="The MLP",
     objective="You can write the layer that works on each position by itself, with GPT-2's own nonlinearity.",
     minutes=10,
+    version=2,
+    atol=1e-4,
     difficulty=2,
     importance=4,
     source="Vaswani et al. (2017), section 3.3; Hendrycks and Gimpel (2016), Gaussian Error Linear Units, section 2.",
@@ -34,7 +36,9 @@ ex = exercise(
 def _(seed):
     randn = numbers(seed)
     weights = {"W_in": randn(5, 7), "b_in": randn(7), "W_out": randn(7, 5), "b_out": randn(5)}
-    return {"x": randn(2, 3, 5), "weights": weights}
+    # and last: neurons at about +-50, where the exponentials in a tanh written out are infinite
+    inputs = [randn(2, 3, 5), randn(1, 4, 5), randn(3, 1, 5), randn(1, 1, 5), 25 * randn(2, 3, 5)]
+    return [{"x": x, "weights": weights} for x in inputs]
 
 
 @ex.oracle
@@ -51,13 +55,15 @@ def _(x, weights):
             ]
             for d in range(len(b_out)):
                 out[b, s, d] = sum(n * row[d] for n, row in zip(neurons, W_out)) + b_out[d]
-    return out
+    return {"vectors": out, NO_GRADIENT: "none"}
 
 
 @ex.call
 def _(answer, x, weights):
     d, m = weights["W_in"].shape
-    return fill(answer(SimpleNamespace(d_model=d, d_mlp=m)), weights)(x)
+    mlp = fill(answer(SimpleNamespace(d_model=d, d_mlp=m)), weights)
+    vectors = mlp(x)
+    return {"vectors": vectors, NO_GRADIENT: out_of_reach(mlp, vectors)}
 
 
 @ex.alternative
@@ -198,4 +204,53 @@ ex.slip(
     "x was added to the result. That is the block's task (01.8): this is only what the MLP adds to the stream.",
     "+ self.b_out",
     "+ self.b_out + x",
+)
+
+
+ex.slip(
+    "root_of_2_over_pi",
+    "In the formula the root was taken of the 2 alone. The factor is sqrt(2/pi) = 0.798, not sqrt(2)/pi = 0.450.",
+    "math.sqrt(2 / math.pi)",
+    "math.sqrt(2) / math.pi",
+)
+
+
+ex.slip(
+    "cube_not_scaled",
+    "In the formula 0.044715 is missing: pre + 0.044715 * pre**3.",
+    "0.044715 * pre**3",
+    "pre**3",
+)
+
+
+ex.slip(
+    "cube_left_out",
+    "In the formula the cubic term is missing: pre + 0.044715 * pre**3.",
+    "(pre + 0.044715 * pre**3)",
+    "pre",
+)
+
+
+ex.slip(
+    "tanh_only",
+    "The nonlinearity is tanh itself. GELU lets x through in part: 0.5 * x * (1 + tanh(...)).",
+    "0.5 * pre * (1 + torch.tanh(inner))",
+    "torch.tanh(pre)",
+)
+
+
+ex.slip(
+    "tanh_by_exponentials",
+    "It is right for small numbers. A tanh written out as (e^2x - 1) / (e^2x + 1) is infinity over infinity for large ones: NaN. "
+    "torch.tanh is safe.",
+    "torch.tanh(inner)",
+    "((2 * inner).exp() - 1) / ((2 * inner).exp() + 1)",
+)
+
+
+ex.slip(
+    "activated_twice",
+    "The nonlinearity was applied twice: on the neurons and again after W_out.",
+    "post @ self.W_out + self.b_out",
+    "F.gelu(post @ self.W_out + self.b_out, approximate='tanh')",
 )

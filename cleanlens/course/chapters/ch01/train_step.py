@@ -14,6 +14,9 @@ ex = exercise(
     title="One step of training",
     objective="You can make a model a little better on a batch, and count only what is text.",
     minutes=15,
+    version=2,
+    atol=3e-4,
+    rtol=2e-4,
     difficulty=2,
     importance=4,
     source="Radford et al. (2018), section 3.1; Bottou, Curtis and Nocedal (2018), Optimization Methods for Large-Scale Machine Learning, "
@@ -33,8 +36,14 @@ def _(seed):
     batches = []
     for i, lengths in enumerate(((6, 3, 5), (4, 6, 2))):
         mask = torch.arange(6) < torch.tensor(lengths)[:, None]
-        batches.append((tokens_of(2 * seed + i, 3, 6, below=16).add(1) * mask, mask))
-    return {"weights": seed, "batches": batches}
+        tokens = tokens_of(2 * seed + i, 3, 6, below=16).add(1) * mask
+        tokens[i, 1] = 0  # a real one: padding has the id of BOS, and it is the mask that tells them apart
+        batches.append((tokens, mask))
+    one = tokens_of(2 * seed, 1, 4, below=17)
+    return [
+        {"weights": seed, "batches": batches},
+        {"weights": seed, "batches": [(one, torch.ones(1, 4, dtype=torch.bool))]},  # one text, no padding
+    ]
 
 
 RATE = 0.05
@@ -51,11 +60,15 @@ class PlainSGD:
             parameter.grad = None if set_to_none else torch.zeros_like(parameter)
 
     @torch.no_grad()
-    def step(self):
+    def step(self, closure=None):
         self.done["optimizer steps"] += 1
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for parameter in self.param_groups[0]["params"]:
             if parameter.grad is not None:
                 parameter -= RATE * parameter.grad
+        return None if closure is None else loss
 
 
 @ex.oracle
@@ -71,8 +84,8 @@ def _(weights, batches):
         losses.append(value.item())
     return {
         "losses": losses,
-        "backward passes": 2,
-        "optimizer steps": 2,
+        "backward passes": len(batches),
+        "optimizer steps": len(batches),
         "W_E afterwards": model.embed.W_E,
         "W_U afterwards": model.unembed.W_U,
     }
@@ -234,4 +247,99 @@ ex.slip(
     "return mean.item()",
     "logits = model(tokens)\n    per_token = F.cross_entropy(logits[:, :-1].mT, tokens[:, 1:], reduction='none')\n"
     "    return ((per_token * real).sum() / real.sum()).item()",
+)
+
+
+@ex.alternative
+def through_a_closure(model, optimizer, batch):
+    tokens, mask = batch
+
+    def closure():
+        optimizer.zero_grad()
+        losses = F.cross_entropy(model(tokens)[:, :-1].mT, tokens[:, 1:], reduction="none")
+        loss = losses[mask[:, 1:]].mean()
+        loss.backward()
+        return loss
+
+    return optimizer.step(closure).item()
+
+
+ex.slip(
+    "divides_by_all_real_tokens",
+    "The sum was divided by the number of real tokens. Each text has one prediction less than it has tokens: nobody predicts the first.",
+    "real.sum()",
+    "mask.sum()",
+)
+
+
+ex.slip(
+    "padding_by_token_0",
+    "Real tokens were told by their id: a real token 0 did not count. BOS, EOS and padding can share an id; the mask knows.",
+    "real = mask[:, 1:]",
+    "real = tokens[:, 1:] != 0",
+)
+
+
+ex.slip(
+    "mask_ignored_from_the_left",
+    "The mask was cut at the wrong end or turned round: real predictions were left out. It is the target that must be real: mask[:, 1:].",
+    "real = mask[:, 1:]",
+    "real = mask.flip(1)[:, 1:]",
+)
+
+
+ex.slip(
+    "padding_only",
+    "Only padding was counted: the mask is True where a token is real.",
+    "real = mask[:, 1:]",
+    "real = ~mask[:, 1:]",
+    "/ real.sum()",
+    "/ real.sum().clamp(min=1)",
+)
+
+
+ex.slip(
+    "two_steps",
+    "The optimizer took two steps for one batch.",
+    "    optimizer.step()\n",
+    "    optimizer.step()\n    optimizer.step()\n",
+)
+
+
+ex.slip(
+    "returns_nothing",
+    "It returned None. Return the loss as a float: loss.item().",
+    "return mean.item()",
+    "return None",
+)
+
+
+ex.slip(
+    "loss_of_the_batch_summed",
+    "The step was right, but what came back is the sum of the losses, not their mean.",
+    "return mean.item()",
+    "return (mean * real.sum()).item()",
+)
+
+
+ex.equivalent(
+    "float() takes a tensor with its graph, too, and gives a number without one.", "mean.detach()) => mean)"
+)
+ex.equivalent(
+    "total is a number or a tensor that was made here; nobody else holds it.",
+    "total = total + F => total += F",
+)
+ex.equivalent(
+    "The axis has the size 1: its last is its first.",
+    "None])[0, :- => None])[-1, :-",
+    "None])[..., 0] => None])[..., -1]",
+)
+ex.equivalent(
+    "What the closure hands on is only turned into a float; the gradients are there already.",
+    "return loss => return loss.double()",
+    "return loss => return loss.squeeze()",
+)
+ex.equivalent(
+    "gather reads as many positions as the index has, and that has s - 1.",
+    ", :-1].log_softmax => , :].log_softmax",
 )

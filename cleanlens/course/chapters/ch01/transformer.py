@@ -14,6 +14,7 @@ ex = exercise(
     title="The whole transformer",
     objective="You can put the pieces together into GPT-2: from token ids to the logits of the next token.",
     minutes=10,
+    version=2,
     difficulty=2,
     importance=5,
     source="Radford et al. (2019), section 2.3; Radford et al. (2018), section 3.1, equation 2.",
@@ -29,7 +30,10 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    return {"tokens": tokens_of(seed, 2, 5, below=10), "weights": seed}
+    return [
+        {"tokens": tokens_of(seed, *shape, below=below), "weights": seed}
+        for shape, below in (((2, 5), 10), ((1, 12), 17), ((3, 1), 17), ((1, 1), 17))
+    ]
 
 
 @ex.oracle
@@ -102,7 +106,8 @@ ex.slip(
 
 ex.slip(
     "no_positions",
-    "The position embedding is missing: the model could not tell the order of the earlier tokens.",
+    "The position embedding is missing. A layer of attention by itself does not know the order of the tokens before a query, and only a "
+    "trace of it comes through the causal mask to the next one.",
     " + self.pos_embed(tokens)",
     "",
 )
@@ -167,7 +172,7 @@ ex.slip(
 
 ex.slip(
     "first_block_only",
-    "Only the first block was used: was a return inside the loop?",
+    "Only the first block was used (a return inside the loop does that).",
     "in self.blocks:",
     "in self.blocks[:1]:",
 )
@@ -186,4 +191,55 @@ ex.slip(
     "The normalized stream came back; the unembedding (W_U and b_U) is missing.",
     "x @ self.W_U + self.b_U",
     "x",
+)
+
+
+@ex.mistake(
+    "Every block read the embeddings, and only the last one counts. Each block reads what the one before it returned: the stream is "
+    "passed on."
+)
+def blocks_side_by_side(self, tokens):
+    x = self.embed(tokens) + self.pos_embed(tokens)
+    for block in self.blocks:
+        y = block(x)
+    return self.ln_final(y) @ self.W_U + self.b_U
+
+
+ex.slip(
+    "last_position_cut",
+    "The last position is missing. It has logits as well (for the token after the text); it is the loss that has no use for them.",
+    "x @ self.W_U + self.b_U",
+    "(x @ self.W_U + self.b_U)[:, :-1]",
+)
+
+
+ex.slip(
+    "first_position_cut",
+    "The first position is missing. Every position has logits: (b, s, v).",
+    "x @ self.W_U + self.b_U",
+    "(x @ self.W_U + self.b_U)[:, 1:]",
+)
+
+
+ex.slip(
+    "no_embedding",
+    "The token embedding is missing: the model knows where it is and not what stands there.",
+    "self.embed(tokens) + self.pos_embed(tokens)",
+    "self.pos_embed(tokens)",
+)
+
+
+ex.slip(
+    "embeddings_multiplied",
+    "The two embeddings were multiplied. The stream begins as their sum.",
+    "self.embed(tokens) + self.pos_embed(tokens)",
+    "self.embed(tokens) * self.pos_embed(tokens)",
+)
+
+
+ex.slip(
+    "most_likely_token",
+    "The most likely tokens came back. The model returns the logits of all of them.",
+    "x @ self.W_U + self.b_U",
+    "(x @ self.W_U + self.b_U).argmax(dim=-1)",
 )

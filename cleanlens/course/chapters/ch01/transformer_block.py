@@ -13,6 +13,7 @@ ex = exercise(
     title="The block and the residual stream",
     objective="You can wire attention and MLP to the residual stream so that each reads from it and adds to it.",
     minutes=10,
+    version=2,
     difficulty=2,
     importance=5,
     source="Radford et al. (2019), Language Models are Unsupervised Multitask Learners, section 2.3 (LayerNorm at the input of each "
@@ -31,35 +32,47 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    return {"x": numbers(seed)(2, 5, 10), "weights": seed}
+    return [{"x": numbers(seed)(*shape, 10), "weights": seed} for shape in ((2, 5), (1, 3), (3, 1), (1, 1))]
 
 
 @ex.oracle
 def _(x, weights):
     with torch.no_grad():
         _, cache = hooked(weights).run_with_cache(x, start_at_layer=0, stop_at_layer=1)
-    return {"out": cache["resid_post", 0], "read by ln1": x, "read by ln2": cache["resid_mid", 0]}
+    return {
+        "out": cache["resid_post", 0],
+        "what ln1 read, looked at afterwards": x,
+        "what ln2 read, looked at afterwards": cache["resid_mid", 0],
+        "what attn returned, looked at afterwards": cache["attn_out", 0],
+        "what mlp returned, looked at afterwards": cache["mlp_out", 0],
+    }
 
 
 class Reads(nn.Module):
-    """Passes on to another module and keeps what that was given, as a cache would: by reference."""
+    """Passes on to another module and keeps what that was given and gave, as a cache would: by reference."""
 
     def __init__(self, module):
         super().__init__()
-        self.module, self.read = module, None
+        self.module, self.read, self.wrote = module, None, None
 
     def forward(self, x):
-        self.read = x
-        return self.module(x)
+        self.read, self.wrote = x, self.module(x)
+        return self.wrote
 
 
 @ex.call
 def _(answer, x, weights):
     given = transformer(weights).blocks[0]
-    ln1, ln2 = Reads(given.ln1), Reads(given.ln2)
+    ln1, attn, ln2, mlp = map(Reads, (given.ln1, given.attn, given.ln2, given.mlp))
     with torch.no_grad():
-        out = answer(ln1, given.attn, ln2, given.mlp)(x)
-    return {"out": out, "read by ln1": ln1.read, "read by ln2": ln2.read}
+        out = answer(ln1, attn, ln2, mlp)(x)
+    return {
+        "out": out,
+        "what ln1 read, looked at afterwards": ln1.read,
+        "what ln2 read, looked at afterwards": ln2.read,
+        "what attn returned, looked at afterwards": attn.wrote,
+        "what mlp returned, looked at afterwards": mlp.wrote,
+    }
 
 
 @ex.alternative
@@ -197,8 +210,8 @@ ex.slip(
 
 ex.slip(
     "overwrites_its_input",
-    "The numbers are right, but x += ... wrote into the tensor that came in: the stream before the block, which a cache may have kept, is "
-    "now the stream after it. Write x = x + ...",
+    "The numbers are right, but the tensor that came in was written into twice (as `x += ...` does): the stream before the block, which a "
+    "cache may have kept, is now the stream after it. Write x = x + ...",
     "x = x + self.attn",
     "x += self.attn",
     "x = x + self.mlp",
@@ -208,8 +221,72 @@ ex.slip(
 
 ex.slip(
     "overwrites_resid_mid",
-    "The numbers are right, but the second += wrote into the stream between attention and MLP: whoever kept it finds the stream after "
-    "the block instead. Write x = x + ...",
+    "The numbers are right, but the stream between attention and MLP was written into (as `x += ...` does): whoever kept it finds the "
+    "stream after the block instead. Write x = x + ...",
     "x = x + self.mlp",
     "x += self.mlp",
+)
+
+
+ex.slip(
+    "overwrites_resid_pre",
+    "The numbers are right, but the tensor that came in was written into (as `x += ...` does): the stream before the block, which a "
+    "cache may have kept, is now the stream between attention and MLP. Write x = x + ...",
+    "x = x + self.attn",
+    "x += self.attn",
+)
+
+
+@ex.mistake(
+    "The numbers are right, but they were written into what attn and mlp had returned (`out += stream` does that). A cache keeps what "
+    "each part adds, too: make a new tensor."
+)
+def writes_into_the_parts(self, resid_pre):
+    resid_mid = self.attn(self.ln1(resid_pre))
+    resid_mid += resid_pre
+    out = self.mlp(self.ln2(resid_mid))
+    out += resid_mid
+    return out
+
+
+ex.slip(
+    "attention_lost",
+    "What attention wrote is missing from the result: the MLP read it, but its output was added to the stream as it was before. Add it to "
+    "the new stream.",
+    "x = x + self.mlp(self.ln2(x))",
+    "x = resid_pre + self.mlp(self.ln2(x))",
+)
+
+
+ex.slip(
+    "attn_twice",
+    "Attention was applied again in the place of the MLP.",
+    "self.mlp(self.ln2(x))",
+    "self.attn(self.ln2(x))",
+)
+
+
+ex.slip(
+    "no_attention",
+    "Attention is missing.",
+    "    x = x + self.attn(self.ln1(x))\n",
+    "",
+)
+
+
+ex.slip(
+    "stream_added_twice",
+    "The incoming stream is in the result twice: the stream between contains it already.",
+    "x = x + self.mlp(self.ln2(x))",
+    "x = resid_pre + x + self.mlp(self.ln2(x))",
+)
+
+
+ex.slip(
+    "subtracts",
+    "What the parts wrote was subtracted. They add to the stream.",
+    "x = x + self.attn",
+    "x = x - self.attn",
+    "x = x + self.mlp",
+    "x = x - self.mlp",
 )

@@ -1,0 +1,1265 @@
+# %% wrong 00.1: numbers from 0 after BOS is put at 0, so the first character overwrites BOS' id
+def build_vocab(texts):
+    chars = sorted(set("".join(texts)))
+    stoi = {BOS: 0}
+    for i, c in enumerate(chars):
+        stoi[c] = i
+    itos = {i: c for c, i in stoi.items()}
+    return stoi, itos
+
+# %% wrong 00.1: in order of first occurrence instead of by code point
+def build_vocab(texts):
+    stoi = {BOS: 0}
+    for t in texts:
+        for c in t:
+            if c not in stoi:
+                stoi[c] = len(stoi)
+    return stoi, {i: s for s, i in stoi.items()}
+
+# %% wrong 00.1: only the first text is read
+def build_vocab(texts):
+    symbols = [BOS] + sorted(set(texts[0]))
+    stoi = {s: i for i, s in enumerate(symbols)}
+    itos = {i: s for i, s in enumerate(symbols)}
+    return stoi, itos
+
+# %% wrong 00.1: BOS gets the last id
+def build_vocab(texts):
+    symbols = sorted(set("".join(texts))) + [BOS]
+    stoi = {s: i for i, s in enumerate(symbols)}
+    itos = {i: s for s, i in stoi.items()}
+    return stoi, itos
+
+# %% wrong 00.1: numbers whole words, not characters
+def build_vocab(texts):
+    words = sorted({w for t in texts for w in t.split()})
+    stoi = {BOS: 0, **{w: i for i, w in enumerate(words, 1)}}
+    return stoi, {i: w for w, i in stoi.items()}
+
+# %% wrong 00.1: returns the two dictionaries in swapped order
+def build_vocab(texts):
+    symbols = [BOS, *sorted(set("".join(texts)))]
+    stoi = {s: i for i, s in enumerate(symbols)}
+    itos = dict(enumerate(symbols))
+    return itos, stoi
+
+# %% wrong 00.1: sorts BOS in with the characters, so it gets id of '<'... (string order)
+def build_vocab(texts):
+    symbols = sorted(set("".join(texts)) | {BOS})
+    stoi = {s: i for i, s in enumerate(symbols)}
+    return stoi, {i: s for s, i in stoi.items()}
+
+# %% wrong 00.1: itos is a list, not a dict
+def build_vocab(texts):
+    itos = [BOS] + sorted(set("".join(texts)))
+    stoi = {s: i for i, s in enumerate(itos)}
+    return stoi, itos
+
+# %% wrong 00.1: lower-cases the texts, so upper case letters are missing
+def build_vocab(texts):
+    symbols = [BOS] + sorted(set("".join(texts).lower()))
+    stoi = {s: i for i, s in enumerate(symbols)}
+    return stoi, {i: s for i, s in enumerate(symbols)}
+
+# %% wrong 00.1: strips whitespace off each text, so a leading newline or space can be missing
+def build_vocab(texts):
+    chars = set()
+    for t in texts:
+        chars.update(t.strip())
+    stoi = {BOS: 0}
+    for c in sorted(chars):
+        stoi[c] = len(stoi)
+    return stoi, {i: c for c, i in stoi.items()}
+
+# %% wrong 00.1: sorts case-insensitively, not by code point
+def build_vocab(texts):
+    chars = sorted(set("".join(texts)), key=lambda c: (c.lower(), c))
+    stoi = {BOS: 0} | {c: i + 1 for i, c in enumerate(chars)}
+    return stoi, {i: c for c, i in stoi.items()}
+
+# %% wrong 00.1: ids are the code points themselves, plus 1
+def build_vocab(texts):
+    stoi = {BOS: 0}
+    for c in sorted(set("".join(texts))):
+        stoi[c] = ord(c) + 1
+    return stoi, {i: c for c, i in stoi.items()}
+
+# %% wrong 00.1: BOS is missing in itos
+def build_vocab(texts):
+    chars = sorted(set("".join(texts)))
+    stoi = {BOS: 0}
+    itos = {}
+    for i, c in enumerate(chars, start=1):
+        stoi[c] = i
+        itos[i] = c
+    return stoi, itos
+
+# %% right 00.1: list of symbols and enumerate
+def build_vocab(texts):
+    symbols = [BOS] + sorted(set("".join(texts)))
+    stoi = {s: i for i, s in enumerate(symbols)}
+    itos = dict(enumerate(symbols))
+    return stoi, itos
+
+# %% right 00.1: loops, sorted by ord
+def build_vocab(texts):
+    seen = []
+    for text in texts:
+        for ch in text:
+            if ch not in seen:
+                seen.append(ch)
+    seen.sort(key=ord)
+    stoi, itos = {BOS: 0}, {0: BOS}
+    next_id = 1
+    for ch in seen:
+        stoi[ch] = next_id
+        itos[next_id] = ch
+        next_id += 1
+    return stoi, itos
+
+# %% right 00.1: code points as integers, dictionary built from the other end, BOS comes last in the dict
+def build_vocab(texts):
+    points = sorted({ord(c) for t in texts for c in t})
+    itos = {i + 1: chr(p) for i, p in enumerate(points)}
+    itos[0] = BOS
+    stoi = dict(zip(itos.values(), itos.keys()))
+    return stoi, itos
+
+# %% right 00.1: set().union over the texts
+def build_vocab(texts):
+    chars = sorted(set().union(*texts))
+    stoi = {BOS: 0}
+    stoi.update(zip(chars, range(1, len(chars) + 1)))
+    return stoi, {v: k for k, v in stoi.items()}
+
+# %% right 00.1: Counter as a set of characters
+def build_vocab(texts):
+    from collections import Counter
+
+    counts = Counter()
+    for t in texts:
+        counts.update(t)
+    stoi = {BOS: 0}
+    for c in sorted(counts):
+        stoi[c] = len(stoi)
+    itos = {}
+    for c in stoi:
+        itos[stoi[c]] = c
+    return stoi, itos
+
+# %% wrong 00.2: empty text without BOS gives a float tensor
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids)
+
+# %% wrong 00.2: returns a list, not a tensor
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    return [stoi[BOS], *ids] if prepend_bos else ids
+
+# %% wrong 00.2: ignores prepend_bos
+def encode(text, stoi, prepend_bos=True):
+    return torch.tensor([stoi[BOS]] + [stoi[c] for c in text], dtype=torch.int64)
+
+# %% wrong 00.2: puts BOS at the end
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids.append(stoi[BOS])
+    return torch.tensor(ids, dtype=torch.long)
+
+# %% wrong 00.2: int32
+def encode(text, stoi, prepend_bos=True):
+    ids = ([stoi[BOS]] if prepend_bos else []) + [stoi[c] for c in text]
+    return torch.tensor(ids, dtype=torch.int32)
+
+# %% wrong 00.2: iterates over the characters of the BOS string (KeyError, or 13 ids)
+def encode(text, stoi, prepend_bos=True):
+    if prepend_bos:
+        text = BOS + text
+    return torch.tensor([stoi[c] for c in text], dtype=torch.long)
+
+# %% wrong 00.2: has a batch dimension of one
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids.insert(0, stoi[BOS])
+    return torch.tensor(ids, dtype=torch.long).unsqueeze(0)
+
+# %% wrong 00.2: an empty text gives an empty tensor even when BOS is wanted
+def encode(text, stoi, prepend_bos=True):
+    if not text:
+        return torch.empty(0, dtype=torch.long)
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids, dtype=torch.long)
+
+# %% wrong 00.2: bare squeeze, so one id alone gives a 0-d tensor
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[BOS]] * prepend_bos + [stoi[c] for c in text]
+    return torch.tensor([ids], dtype=torch.long).squeeze()
+
+# %% wrong 00.2: condition the wrong way round
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if not prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids, dtype=torch.long)
+
+# %% wrong 00.2: uses the code points, not stoi
+def encode(text, stoi, prepend_bos=True):
+    ids = [ord(c) for c in text]
+    return torch.tensor(([0] if prepend_bos else []) + ids, dtype=torch.long)
+
+# %% wrong 00.2: skips spaces through split
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[BOS]] if prepend_bos else []
+    for word in text.split():
+        for c in word:
+            ids.append(stoi[c])
+    return torch.tensor(ids, dtype=torch.long)
+
+# %% right 00.2: list with dtype
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids, dtype=torch.int64)
+
+# %% right 00.2: filled into an empty tensor
+def encode(text, stoi, prepend_bos=True):
+    off = 1 if prepend_bos else 0
+    out = torch.zeros(len(text) + off, dtype=torch.int64)
+    if prepend_bos:
+        out[0] = stoi[BOS]
+    for i, c in enumerate(text):
+        out[i + off] = stoi[c]
+    return out
+
+# %% right 00.2: LongTensor and cat
+def encode(text, stoi, prepend_bos=True):
+    body = torch.LongTensor([stoi[c] for c in text])
+    if not prepend_bos:
+        return body
+    return torch.cat([torch.LongTensor([stoi[BOS]]), body])
+
+# %% right 00.2: list of symbols, map, .long() at the end
+def encode(text, stoi, prepend_bos=True):
+    symbols = [BOS, *text] if prepend_bos else list(text)
+    return torch.tensor(list(map(stoi.__getitem__, symbols))).long()
+
+# %% wrong 00.3: counts overlapping occurrences (in "aaa" two "aa")
+def train_bpe(text, n_merges):
+    from collections import Counter
+
+    pieces = list(text)
+    merges = []
+    for _ in range(n_merges):
+        counts = Counter(pairwise(pieces))
+        if not counts:
+            break
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == best:
+                out.append(pieces[i] + pieces[i + 1])
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: of tied pairs takes the one that sorts last
+def train_bpe(text, n_merges):
+    def count(pieces):
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p) == i - 1 and p[0] == p[1]:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        return counts
+
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = count(pieces)
+        best = max(counts, key=lambda p: (counts[p], p))
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: of tied pairs takes the one that occurs first in the text
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        best = max(counts, key=counts.get)
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: stops when no pair occurs twice
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        best = min(counts, key=lambda p: (-counts[p], p))
+        if counts[best] < 2:
+            break
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: does not stop at one piece (max of an empty dictionary raises)
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        top = max(counts.values())
+        best = min(p for p in counts if counts[p] == top)
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: the n best pairs of the characters, without merging in between
+def train_bpe(text, n_merges):
+    counts, last = {}, {}
+    for i, p in enumerate(pairwise(text)):
+        if last.get(p, -2) == i - 1:
+            continue
+        last[p] = i
+        counts[p] = counts.get(p, 0) + 1
+    return sorted(counts, key=lambda p: (-counts[p], p))[:n_merges]
+
+# %% wrong 00.3: returns the merged strings, not the pairs
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best[0] + best[1])
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: the last piece is lost when the text does not end in the merged pair
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces) - 1:
+            if (pieces[i], pieces[i + 1]) == best:
+                out.append(pieces[i] + pieces[i + 1])
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: runs of equal pieces: skips every overlapping one, so "aaaa" counts one "aa", not two
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {}
+        before = None
+        for p in pairwise(pieces):
+            if p != before:
+                counts[p] = counts.get(p, 0) + 1
+            before = p
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: ties by the joined string, not by the pair
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, p in enumerate(pairwise(pieces)):
+            if last.get(p, -2) == i - 1:
+                continue
+            last[p] = i
+            counts[p] = counts.get(p, 0) + 1
+        best = sorted(counts, key=lambda p: (-counts[p], p[0] + p[1]))[0]
+        merges.append(best)
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                out.append("".join(best))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return merges
+
+# %% wrong 00.3: never merges across a space, as GPT-2's pre-tokenizer would
+def train_bpe(text, n_merges):
+    words = [list(w) for w in text.split(" ")]
+    merges = []
+    for _ in range(n_merges):
+        counts = {}
+        for w in words:
+            i = 0
+            last = {}
+            for i, p in enumerate(pairwise(w)):
+                if last.get(p, -2) == i - 1:
+                    continue
+                last[p] = i
+                counts[p] = counts.get(p, 0) + 1
+        if not counts:
+            break
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        for j, w in enumerate(words):
+            out, i = [], 0
+            while i < len(w):
+                if tuple(w[i : i + 2]) == best:
+                    out.append("".join(best))
+                    i += 2
+                else:
+                    out.append(w[i])
+                    i += 1
+            words[j] = out
+    return merges
+
+# %% right 00.3: counts by really merging each candidate
+def train_bpe(text, n_merges):
+    def merge(pieces, pair):
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and pieces[i] == pair[0] and pieces[i + 1] == pair[1]:
+                out.append(pair[0] + pair[1])
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        return out
+
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        if len(pieces) < 2:
+            break
+        candidates = sorted(set(pairwise(pieces)))
+        best = min(candidates, key=lambda p: len(merge(pieces, p)))  # shortest result; min takes the first
+        merges.append(best)
+        pieces = merge(pieces, best)
+    return merges
+
+# %% right 00.3: Counter, positions of the last counted occurrence, sort with key
+def train_bpe(text, n_merges):
+    from collections import Counter
+
+    pieces, merges = list(text), []
+    while len(merges) < n_merges:
+        counts, last = Counter(), {}
+        for i in range(len(pieces) - 1):
+            pair = (pieces[i], pieces[i + 1])
+            if last.get(pair) == i - 1:
+                continue
+            counts[pair] += 1
+            last[pair] = i
+        if not counts:
+            return merges
+        best = sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))[0][0]
+        merges.append(best)
+        new = []
+        for p in pieces:
+            if new and not isinstance(new[-1], tuple) and (new[-1], p) == best:
+                new[-1] = best
+            else:
+                new.append(p)
+        pieces = ["".join(p) for p in new]
+    return merges
+
+# %% right 00.3: runs of equal pieces counted as run // 2
+def train_bpe(text, n_merges):
+    from itertools import groupby
+
+    pieces = [c for c in text]
+    merges: list[tuple[str, str]] = []
+    for _ in range(n_merges):
+        if len(pieces) <= 1:
+            break
+        counts: dict[tuple[str, str], int] = {}
+        for a, b in pairwise(pieces):
+            if a != b:
+                counts[a, b] = counts.get((a, b), 0) + 1
+        for piece, run in groupby(pieces):
+            length = len(list(run))
+            if length > 1:
+                counts[piece, piece] = counts.get((piece, piece), 0) + length // 2
+        most = max(counts.values())
+        a, b = min(pair for pair, c in counts.items() if c == most)
+        merges.append((a, b))
+        i = 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+            i += 1
+    return merges
+
+# %% wrong 00.3: merges only the first occurrence of each pair
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        for i in range(len(pieces) - 1):
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+                break
+    return pieces
+
+# %% wrong 00.3: applies the merges in reverse order
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in reversed(merges):
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and pieces[i] == a and pieces[i + 1] == b:
+                out.append(a + b)
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+# %% wrong 00.3: the for loop over a fixed range runs past the end after a merge (IndexError)
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        for i in range(len(pieces) - 1):
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i] = a + b
+                del pieces[i + 1]
+    return pieces
+
+# %% wrong 00.3: greedy longest match with the merged strings instead of the merges in order
+def apply_bpe(text, merges):
+    vocab = {a + b for a, b in merges}
+    pieces, i = [], 0
+    while i < len(text):
+        for j in range(len(text), i, -1):
+            if text[i:j] in vocab or j == i + 1:
+                pieces.append(text[i:j])
+                i = j
+                break
+    return pieces
+
+# %% wrong 00.3: merges overlapping pairs, so "aaa" gives "aa", "aa" (a character twice)
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        out = []
+        i = 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == (a, b):
+                out.append(a + b)
+                if not (i + 2 < len(pieces) and (pieces[i + 1], pieces[i + 2]) == (a, b)):
+                    i += 1
+            else:
+                out.append(pieces[i])
+            i += 1
+        pieces = out
+    return pieces
+
+# %% wrong 00.3: loses the last piece where no merge ends the text
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        out, i = [], 0
+        while i < len(pieces) - 1:
+            if (pieces[i], pieces[i + 1]) == pair:
+                out.append("".join(pair))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+# %% wrong 00.3: joins by string replacement with a space, so spaces of the text are lost
+def apply_bpe(text, merges):
+    s = " ".join(text)
+    for a, b in merges:
+        s = s.replace(a + " " + b, a + b)
+    return s.split()
+
+# %% wrong 00.3: starts from words, not characters
+def apply_bpe(text, merges):
+    pieces = text.split()
+    for pair in merges:
+        out, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == tuple(pair):
+                out.append("".join(pair))
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+# %% wrong 00.3: compares only the joined strings, so ("a", "bc") also merges "ab" + "c"
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and pieces[i] + pieces[i + 1] == a + b:
+                out.append(a + b)
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+# %% wrong 00.3: returns one string with the pieces joined by spaces
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        i = 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+            i += 1
+    return " ".join(pieces)
+
+# %% right 00.3: new list for each merge
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        out = []
+        i = 0
+        while i < len(pieces):
+            if i < len(pieces) - 1 and pieces[i] == a and pieces[i + 1] == b:
+                out.append(a + b)
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+# %% right 00.3: in place with a while loop
+def apply_bpe(text, merges):
+    pieces = [ch for ch in text]
+    for pair in merges:
+        i = 0
+        while i + 1 < len(pieces):
+            if (pieces[i], pieces[i + 1]) == tuple(pair):
+                pieces[i] += pieces.pop(i + 1)
+            i += 1
+    return pieces
+
+# %% right 00.3: reduce with a helper that uses an iterator
+def apply_bpe(text, merges):
+    from functools import reduce
+
+    def merge(pieces, pair):
+        out, pending = [], None
+        for p in pieces:
+            if pending is None:
+                pending = p
+            elif (pending, p) == pair:
+                out.append(pending + p)
+                pending = None
+            else:
+                out.append(pending)
+                pending = p
+        if pending is not None:
+            out.append(pending)
+        return out
+
+    return reduce(merge, merges, list(text))
+
+# %% wrong 00.4: looks the raw text up in the vocabulary, which spells the space as another character
+def single_token_id(tokenizer, text):
+    i = tokenizer.token_to_id(text)
+    if i is None:
+        raise ValueError(f"{text!r} is not one token")
+    return i
+
+# %% wrong 00.4: takes the first token without looking whether there are more
+def single_token_id(tokenizer, text):
+    return tokenizer.encode(text).ids[0]
+
+# %% wrong 00.4: strips the text, so " Mary" gives the id of "Mary"
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text.strip()).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text} is not one token")
+    return ids[0]
+
+# %% wrong 00.4: the text is not in the message
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError("not a single token")
+    return ids[0]
+
+# %% wrong 00.4: assert raises AssertionError, not ValueError
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    assert len(ids) == 1, f"{text} is {len(ids)} tokens"
+    return ids[0]
+
+# %% wrong 00.4: an empty text (no token) gives IndexError
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) > 1:
+        raise ValueError(f"{text} has more than one token")
+    return ids[0]
+
+# %% wrong 00.4: returns the list with the id
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text} is not one token")
+    return ids
+
+# %% wrong 00.4: puts a space in front itself, although the text has its own
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(" " + text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text} is not one token")
+    return ids[0]
+
+# %% wrong 00.4: returns the token, not its id
+def single_token_id(tokenizer, text):
+    enc = tokenizer.encode(text, add_special_tokens=False)
+    if len(enc.tokens) != 1:
+        raise ValueError(f"{text} is not one token")
+    return enc.tokens[0]
+
+# %% wrong 00.4: returns -1 instead of raising
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids[0] if len(ids) == 1 else -1
+
+# %% wrong 00.4: the message names the ids but not the text
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    try:
+        (only,) = ids
+    except ValueError:
+        raise ValueError(f"expected one token, got {ids}") from None
+    return only
+
+# %% wrong 00.4: unpacking error is a ValueError but without the text
+def single_token_id(tokenizer, text):
+    (only,) = tokenizer.encode(text, add_special_tokens=False).ids
+    return only
+
+# %% right 00.4: plain
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"'{text}' is {len(ids)} tokens, not one")
+    return ids[0]
+
+# %% right 00.4: unpacking, raised again with the text
+def single_token_id(tokenizer, text):
+    try:
+        [token_id] = tokenizer.encode(text, add_special_tokens=False).ids
+    except ValueError as err:
+        raise ValueError("not exactly one token: " + text) from err
+    return token_id
+
+# %% right 00.4: by the pieces, then token_to_id
+def single_token_id(tokenizer, text):
+    tokens = tokenizer.encode(text, add_special_tokens=False).tokens
+    if len(tokens) == 1:
+        return tokenizer.token_to_id(tokens[0])
+    raise ValueError("%s: %d tokens" % (text, len(tokens)))
+
+# %% right 00.4: encode_batch
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode_batch([text], add_special_tokens=False)[0].ids
+    if len(ids) == 1:
+        return int(ids[0])
+    raise ValueError(f"[{text}] gives {ids}")
+
+# %% wrong 00.5: mask by comparing with PAD, so BOS (same id) counts as padding
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    rows = []
+    for s in seqs:
+        fill = [PAD] * (width - len(s))
+        rows.append(fill + list(s) if side == "left" else list(s) + fill)
+    tokens = torch.tensor(rows)
+    return tokens, tokens != PAD
+
+# %% wrong 00.5: sides swapped
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    tokens = torch.full((len(seqs), width), PAD)
+    mask = torch.zeros(len(seqs), width, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        if side == "right":
+            tokens[i, width - len(s) :] = torch.tensor(s)
+            mask[i, width - len(s) :] = True
+        else:
+            tokens[i, : len(s)] = torch.tensor(s)
+            mask[i, : len(s)] = True
+    return tokens, mask
+
+# %% wrong 00.5: slice -len(s): for left is fine, but the mask is always on the left part
+def pad_batch(seqs, side):
+    width = max(map(len, seqs))
+    tokens = torch.zeros(len(seqs), width, dtype=torch.long)
+    mask = torch.zeros(len(seqs), width, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        if side == "left":
+            tokens[i, -len(s) :] = torch.tensor(s)
+        else:
+            tokens[i, : len(s)] = torch.tensor(s)
+        mask[i, : len(s)] = True
+    return tokens, mask
+
+# %% wrong 00.5: changes the given lists in place
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    lengths = [len(s) for s in seqs]
+    for s in seqs:
+        while len(s) < width:
+            if side == "left":
+                s.insert(0, PAD)
+            else:
+                s.append(PAD)
+    pos = torch.arange(width)
+    n = torch.tensor(lengths)[:, None]
+    mask = pos >= width - n if side == "left" else pos < n
+    return torch.tensor(seqs), mask
+
+# %% wrong 00.5: mask is inverted (True at padding)
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    tokens, mask = [], []
+    for s in seqs:
+        k = width - len(s)
+        if side == "left":
+            tokens.append([PAD] * k + s)
+            mask.append([True] * k + [False] * len(s))
+        else:
+            tokens.append(s + [PAD] * k)
+            mask.append([False] * len(s) + [True] * k)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+# %% wrong 00.5: mask of ints, not bools
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    tokens, mask = [], []
+    for s in seqs:
+        k = width - len(s)
+        if side == "left":
+            tokens.append([PAD] * k + s)
+            mask.append([0] * k + [1] * len(s))
+        else:
+            tokens.append(s + [PAD] * k)
+            mask.append([1] * len(s) + [0] * k)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+# %% wrong 00.5: always pads on the right, whatever the side
+def pad_batch(seqs, side):
+    tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(s) for s in seqs], batch_first=True, padding_value=PAD)
+    lengths = torch.tensor([len(s) for s in seqs])
+    mask = torch.arange(tokens.shape[1])[None] < lengths[:, None]
+    return tokens, mask
+
+# %% wrong 00.5: forgets batch_first, so the tensors are [s, b]
+def pad_batch(seqs, side):
+    rows = [torch.tensor(s) for s in seqs]
+    ones = [torch.ones(len(s), dtype=torch.bool) for s in seqs]
+    if side == "left":
+        rows, ones = [r.flip(0) for r in rows], [o.flip(0) for o in ones]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, padding_value=PAD)
+    mask = torch.nn.utils.rnn.pad_sequence(ones)
+    if side == "left":
+        tokens, mask = tokens.flip(0), mask.flip(0)
+    return tokens, mask
+
+# %% wrong 00.5: left padding by flipping, but the rows are never flipped back first: order reversed
+def pad_batch(seqs, side):
+    rows = [torch.tensor(s) for s in seqs]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+    lengths = torch.tensor([len(s) for s in seqs])
+    mask = torch.arange(tokens.shape[1]) < lengths[:, None]
+    if side == "left":
+        tokens, mask = tokens.flip(1), mask.flip(1)
+    return tokens, mask
+
+# %% wrong 00.5: width of the first sequence, longer ones are cut
+def pad_batch(seqs, side):
+    width = len(seqs[0])
+    tokens, mask = [], []
+    for s in seqs:
+        k = max(width - len(s), 0)
+        s = s[:width]
+        if side == "left":
+            tokens.append([PAD] * k + s)
+            mask.append([False] * k + [True] * len(s))
+        else:
+            tokens.append(s + [PAD] * k)
+            mask.append([True] * len(s) + [False] * k)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+# %% wrong 00.5: on the left, keeps BOS in front and pads behind it
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    tokens, mask = [], []
+    for s in seqs:
+        k = width - len(s)
+        if side == "left":
+            tokens.append(s[:1] + [PAD] * k + s[1:])
+            mask.append([True] + [False] * k + [True] * (len(s) - 1))
+        else:
+            tokens.append(s + [PAD] * k)
+            mask.append([True] * len(s) + [False] * k)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+# %% wrong 00.5: one column of padding too many
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs) + 1
+    tokens = torch.full((len(seqs), width), PAD)
+    mask = torch.zeros((len(seqs), width), dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        where = slice(width - len(s), width) if side == "left" else slice(0, len(s))
+        tokens[i, where] = torch.tensor(s)
+        mask[i, where] = True
+    return tokens, mask
+
+# %% wrong 00.5: patches column 0 of the mask only, which is wrong for left padding
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    rows = [([PAD] * (width - len(s)) + s) if side == "left" else (s + [PAD] * (width - len(s))) for s in seqs]
+    tokens = torch.tensor(rows)
+    mask = tokens != PAD
+    mask[:, 0] = True
+    return tokens, mask
+
+# %% right 00.5: lists
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    tokens, mask = [], []
+    for s in seqs:
+        k = width - len(s)
+        if side == "left":
+            tokens.append([PAD] * k + s)
+            mask.append([False] * k + [True] * len(s))
+        else:
+            tokens.append(s + [PAD] * k)
+            mask.append([True] * len(s) + [False] * k)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+# %% right 00.5: slices into zero tensors
+def pad_batch(seqs, side):
+    width = max(map(len, seqs))
+    tokens = torch.full((len(seqs), width), PAD, dtype=torch.int64)
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        where = slice(width - len(s), None) if side == "left" else slice(None, len(s))
+        tokens[i, where] = torch.tensor(s, dtype=torch.int64)
+        mask[i, where] = True
+    return tokens, mask
+
+# %% right 00.5: mask from lengths, other sides refused
+def pad_batch(seqs, side):
+    if side not in ("left", "right"):
+        raise ValueError(side)
+    lengths = torch.tensor([len(s) for s in seqs])
+    width = int(lengths.max())
+    pos = torch.arange(width).expand(len(seqs), width)
+    if side == "right":
+        mask = pos < lengths[:, None]
+    else:
+        mask = pos >= (width - lengths)[:, None]
+    tokens = torch.full((len(seqs), width), PAD)
+    tokens[mask] = torch.tensor([t for s in seqs for t in s])
+    return tokens, mask
+
+# %% right 00.5: pad_sequence with flips
+def pad_batch(seqs, side):
+    pad = torch.nn.utils.rnn.pad_sequence
+    step = -1 if side == "left" else 1
+    rows = [torch.tensor(s[::step]) for s in seqs]
+    tokens = pad(rows, batch_first=True, padding_value=PAD)
+    mask = pad([torch.ones_like(r, dtype=torch.bool) for r in rows], batch_first=True)
+    return (tokens.flip(1), mask.flip(1)) if side == "left" else (tokens, mask)
+
+# %% right 00.5: F.pad for each row
+def pad_batch(seqs, side):
+    import torch.nn.functional as F
+
+    width = max(len(s) for s in seqs)
+    toks, masks = [], []
+    for s in seqs:
+        gap = width - len(s)
+        amount = (gap, 0) if side == "left" else (0, gap)
+        toks.append(F.pad(torch.tensor(s), amount, value=PAD))
+        masks.append(F.pad(torch.ones(len(s)), amount).bool())
+    return torch.stack(toks), torch.stack(masks)
+
+# %% wrong 00.6: argmax gives 0 when the token does not occur, nothing raised
+def token_position(token, tokens, mode):
+    hits = (tokens == token).int()
+    if mode == "first":
+        return int(hits.argmax())
+    return len(tokens) - 1 - int(hits.flip(0).argmax())
+
+# %% wrong 00.6: IndexError instead of ValueError when the token does not occur
+def token_position(token, tokens, mode):
+    where = (tokens == token).nonzero()[:, 0]
+    return int(where[0] if mode == "first" else where[-1])
+
+# %% wrong 00.6: "last" is counted from the end
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()
+    if token not in ids:
+        raise ValueError(f"{token} does not occur")
+    if mode == "first":
+        return ids.index(token)
+    return ids[::-1].index(token)
+
+# %% wrong 00.6: "last" off by one
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - ids[::-1].index(token)
+
+# %% wrong 00.6: counts without BOS
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()[1:]
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - 1 - ids[::-1].index(token)
+
+# %% wrong 00.6: looks only behind BOS, so BOS' own position 0 is never found
+def token_position(token, tokens, mode):
+    where = [i for i in range(1, len(tokens)) if tokens[i] == token]
+    if not where:
+        raise ValueError(f"token {token} does not occur")
+    return where[0] if mode == "first" else where[-1]
+
+# %% wrong 00.6: returns a tensor, not an int
+def token_position(token, tokens, mode):
+    where = torch.where(tokens == token)[0]
+    if len(where) == 0:
+        raise ValueError("token does not occur")
+    return where[0] if mode == "first" else where[-1]
+
+# %% wrong 00.6: bare squeeze, so a single occurrence gives a 0-d tensor that cannot be indexed
+def token_position(token, tokens, mode):
+    where = (tokens == token).nonzero().squeeze()
+    if where.numel() == 0:
+        raise ValueError("token does not occur")
+    return where[0].item() if mode == "first" else where[-1].item()
+
+# %% wrong 00.6: always the first
+def token_position(token, tokens, mode="first"):
+    return tokens.tolist().index(token)
+
+# %% wrong 00.6: position 0 is falsy and taken for "not found"
+def token_position(token, tokens, mode):
+    pos = None
+    for i, t in enumerate(tokens.tolist()):
+        if t == token and (mode == "last" or not pos):
+            pos = i
+    if not pos:
+        raise ValueError(f"{token} not found")
+    return pos
+
+# %% wrong 00.6: returns -1 when the token does not occur
+def token_position(token, tokens, mode):
+    pos = -1
+    for i, t in enumerate(tokens.tolist()):
+        if t == token:
+            pos = i
+            if mode == "first":
+                break
+    return pos
+
+# %% wrong 00.6: first and last swapped
+def token_position(token, tokens, mode):
+    where = [i for i, t in enumerate(tokens.tolist()) if t == token]
+    if not where:
+        raise ValueError("no such token")
+    return max(where) if mode == "first" else min(where)
+
+# %% wrong 00.6: adds 1 for a BOS that is already in the tokens
+def token_position(token, tokens, mode):
+    where = [i for i, t in enumerate(tokens.tolist()) if t == token]
+    if not where:
+        raise ValueError("no such token")
+    return (where[0] if mode == "first" else where[-1]) + 1
+
+# %% right 00.6: list methods
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - 1 - ids[::-1].index(token)
+
+# %% right 00.6: nonzero
+def token_position(token, tokens, mode):
+    where = (tokens == token).nonzero().flatten()
+    if where.numel() == 0:
+        raise ValueError(f"token {token} does not occur")
+    return where[0 if mode == "first" else -1].item()
+
+# %% right 00.6: loop over the positions in the fitting direction
+def token_position(token, tokens, mode):
+    order = range(len(tokens))
+    if mode == "last":
+        order = reversed(order)
+    for i in order:
+        if int(tokens[i]) == token:
+            return i
+    raise ValueError(f"{token} is not among the tokens")
+
+# %% right 00.6: min and max, ValueError of the empty sequence
+def token_position(token, tokens, mode):
+    pick = {"first": min, "last": max}[mode]
+    return pick(i for i, t in enumerate(tokens.tolist()) if t == token)
+
+# %% right 00.6: argmax after a check
+def token_position(token, tokens, mode):
+    hits = tokens == token
+    if not hits.any():
+        raise ValueError("does not occur")
+    if mode == "first":
+        return int(hits.int().argmax())
+    return int((hits * torch.arange(1, len(tokens) + 1)).argmax())
+
+# %% right 00.3: places of every pair, replaced from the end
+def train_bpe(text, n_merges):
+    def spans(pieces, pair):
+        found, i = [], 0
+        while i + 1 < len(pieces):
+            if (pieces[i], pieces[i + 1]) == pair:
+                found.append(i)
+                i += 2
+            else:
+                i += 1
+        return found
+
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        table = {pair: spans(pieces, pair) for pair in pairwise(pieces)}
+        if not table:
+            break
+        best, most = None, 0
+        for pair in sorted(table):
+            if len(table[pair]) > most:
+                best, most = pair, len(table[pair])
+        merges.append(best)
+        for i in reversed(table[best]):
+            pieces[i : i + 2] = ["".join(best)]
+    return merges
+
+# %% right 00.3: stack: each piece is pushed, or merged with the unmerged piece on top
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for left, right in merges:
+        stack, fresh = [], False
+        for p in pieces:
+            if stack and not fresh and stack[-1] == left and p == right:
+                stack[-1] = left + right
+                fresh = True
+            else:
+                stack.append(p)
+                fresh = False
+        pieces = stack
+    return pieces
+
+# %% right 00.4: match statement
+def single_token_id(tokenizer, text):
+    match tokenizer.encode(text, add_special_tokens=False).ids:
+        case [one]:
+            return one
+        case many:
+            raise ValueError(f"{text} is {len(many)} tokens")

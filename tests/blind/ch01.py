@@ -1,0 +1,2209 @@
+# %% wrong 01.1: unbiased variance (divides by d - 1)
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        x = x - x.mean(-1, keepdim=True)
+        return x / (x.var(-1, keepdim=True) + self.eps).sqrt() * self.w + self.b
+
+# %% wrong 01.1: eps is added to the standard deviation, outside the root
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        mean = x.mean(dim=-1, keepdim=True)
+        std = x.var(dim=-1, keepdim=True, unbiased=False).sqrt()
+        return (x - mean) / (std + self.eps) * self.w + self.b
+
+# %% wrong 01.1: changes x in place
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        x -= x.mean(-1, keepdim=True)
+        scale = (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+        return x / scale * self.w + self.b
+
+# %% wrong 01.1: mean and variance over positions too
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        mean = x.mean(dim=(1, 2), keepdim=True)
+        var = x.var(dim=(1, 2), keepdim=True, unbiased=False)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.w + self.b
+
+# %% wrong 01.1: eps hard-coded
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.layer_norm(x, (x.shape[-1],), self.w, self.b)
+
+# %% wrong 01.1: RMS norm, the mean is not subtracted in the numerator
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        var = x.var(-1, keepdim=True, correction=0)
+        return x / torch.sqrt(var + self.eps) * self.w + self.b
+
+# %% wrong 01.1: bias is forgotten
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        x = x - x.mean(-1, keepdim=True)
+        return self.w * x / (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
+
+# %% wrong 01.1: divides by the variance, not by its root
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        x = x - x.mean(-1, keepdim=True)
+        return x / (x.square().mean(-1, keepdim=True) + self.eps) * self.w + self.b
+
+# %% right 01.1: F.layer_norm with everything given
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.layer_norm(x, self.w.shape, self.w, self.b, self.eps)
+
+# %% right 01.1: by the formula, var with correction 0
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        var, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
+        return (x - mean) * torch.rsqrt(var + self.eps) * self.w + self.b
+
+# %% right 01.1: out of the sums, in place only on own tensors
+class LayerNorm(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        d = x.size(-1)
+        centred = x - x.sum(-1, keepdim=True) / d
+        var = (centred * centred).sum(-1, keepdim=True) / d
+        return centred / (var + self.eps) ** 0.5 * self.w + self.b
+
+# %% wrong 01.2: one-hot without the size of the vocabulary
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return F.one_hot(tokens).float() @ self.W_E
+
+# %% wrong 01.2: scaled by sqrt(d_model), as in the first transformer paper
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens] * math.sqrt(self.W_E.shape[1])
+
+# %% wrong 01.2: only the first row of the batch
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens[0]].unsqueeze(0)
+
+# %% wrong 01.2: bare squeeze drops a batch or a sequence of one
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens].squeeze()
+
+# %% wrong 01.2: token 0 is treated as padding and gets a zero vector
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens] * (tokens != 0).unsqueeze(-1)
+
+# %% wrong 01.2: no gradient reaches W_E
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E.data[tokens]
+
+# %% wrong 01.2: columns instead of rows
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[:, tokens].permute(1, 2, 0)
+
+# %% right 01.2: indexing
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens]
+
+# %% right 01.2: F.embedding
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return F.embedding(tokens, self.W_E)
+
+# %% right 01.2: one-hot times matrix
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        hot = F.one_hot(tokens.long(), num_classes=self.W_E.shape[0]).to(self.W_E.dtype)
+        return einsum(hot, self.W_E, "b s v, v d -> b s d")
+
+# %% right 01.2: index_select on the flat tokens
+class Embed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E.index_select(0, tokens.flatten()).view(*tokens.shape, -1)
+
+# %% wrong 01.3: indexes with the token ids
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[tokens]
+
+# %% wrong 01.3: positions from 1
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[1 : s + 1].expand(b, -1, -1)
+
+# %% wrong 01.3: batch size instead of sequence length
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[: len(tokens)].unsqueeze(0).repeat(len(tokens), 1, 1)
+
+# %% wrong 01.3: all n_ctx positions
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos.expand(tokens.shape[0], -1, -1)
+
+# %% wrong 01.3: no batch axis
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[: tokens.shape[1]]
+
+# %% wrong 01.3: positions skip token 0, as if it were padding
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        pos = ((tokens != 0).cumsum(-1) - 1).clamp(min=0)
+        return self.W_pos[pos]
+
+# %% wrong 01.3: positions run on through the batch
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[torch.arange(b * s).view(b, s) % self.W_pos.shape[0]]
+
+# %% wrong 01.3: counts from the end
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[-tokens.shape[1] :].expand(tokens.shape[0], -1, -1)
+
+# %% right 01.3: slice and expand
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[:s].expand(b, s, -1)
+
+# %% right 01.3: index with arange
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        pos = torch.arange(tokens.shape[-1], device=tokens.device).expand_as(tokens)
+        return self.W_pos[pos]
+
+# %% right 01.3: stack of equal rows
+class PosEmbed(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        rows = F.embedding(torch.arange(tokens.size(1), device=tokens.device), self.W_pos)
+        return torch.stack([rows] * tokens.size(0))
+
+# %% wrong 01.4: the diagonal is masked as well
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    mask = torch.ones(q, k, dtype=torch.bool).triu(k - q)
+    return scores.masked_fill(mask, -torch.inf)
+
+# %% wrong 01.4: queries are taken as the first positions, not the last
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    mask = torch.triu(torch.ones(q, k, dtype=torch.bool), diagonal=1)
+    return scores.masked_fill(mask, float("-inf"))
+
+# %% wrong 01.4: in place
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    mask = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores.masked_fill_(mask, -torch.inf)
+    return scores
+
+# %% wrong 01.4: zero instead of -inf
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    return torch.tril(scores, diagonal=k - q)
+
+# %% wrong 01.4: adds -inf * 0, which is nan
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    return scores + torch.ones(q, k).triu(k - q + 1) * -torch.inf
+
+# %% wrong 01.4: large negative number, not -inf
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    mask = torch.ones(q, k, dtype=torch.bool).triu(k - q + 1)
+    return torch.where(mask, torch.full_like(scores, -1e5), scores)
+
+# %% wrong 01.4: masks the past instead of the future
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    return scores.masked_fill(torch.ones(q, k, dtype=torch.bool).tril(k - q - 1), -torch.inf)
+
+# %% wrong 01.4: square mask only, breaks for one query and four keys
+def causal_mask(scores):
+    s = scores.shape[-1]
+    mask = torch.ones(s, s, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, -torch.inf)
+
+# %% wrong 01.4: treats a score of 0 as masked (later entries found by tril == 0)
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    out = torch.tril(scores, k - q)
+    return out.masked_fill(out == 0, -torch.inf)
+
+# %% right 01.4: masked_fill with positions
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    key = torch.arange(k, device=scores.device)
+    query = torch.arange(k - q, k, device=scores.device)
+    return scores.masked_fill(key[None, :] > query[:, None], -torch.inf)
+
+# %% right 01.4: where with tril
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    seen = torch.ones_like(scores, dtype=torch.bool).tril(k - q)
+    return torch.where(seen, scores, torch.tensor(float("-inf"), dtype=scores.dtype, device=scores.device))
+
+# %% right 01.4: last rows of the square mask
+def causal_mask(scores):
+    q, k = scores.shape[2], scores.shape[3]
+    square = torch.full((k, k), -math.inf, device=scores.device, dtype=scores.dtype).triu(1)
+    return scores + square[k - q :]
+
+# %% right 01.4: loop on a clone
+def causal_mask(scores):
+    out = scores.clone()
+    q, k = out.shape[-2:]
+    for i in range(q):
+        out[..., i, k - q + i + 1 :] = -math.inf
+    return out
+
+# %% wrong 01.5: forgets the scale
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k")
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% wrong 01.5: divides by e, not by its root
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1]
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% wrong 01.5: root of the number of heads
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[2])
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% wrong 01.5: softmax over the queries
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-2)
+
+# %% wrong 01.5: softmax first, then the mask: rows do not add up to 1
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    return scores.softmax(-1).tril()
+
+# %% wrong 01.5: exp without subtracting the maximum overflows for large scores
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    w = scores.exp().tril()
+    return w / w.sum(-1, keepdim=True)
+
+# %% wrong 01.5: scales q in place
+def attention_pattern(q, k):
+    q /= math.sqrt(q.shape[-1])
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k")
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% wrong 01.5: queries and keys swapped
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b k h e, b q h e -> b h q k") / math.sqrt(q.shape[-1])
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% wrong 01.5: masked scores are 0 before the softmax
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    return scores.tril().softmax(-1)
+
+# %% right 01.5: einsum
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    scores = scores.masked_fill(later, float("-inf"))
+    return scores.softmax(-1)
+
+# %% right 01.5: matmul of permuted tensors
+def attention_pattern(q, k):
+    qh, kh = q.transpose(1, 2), k.permute(0, 2, 3, 1)
+    scores = (qh @ kh) * q.shape[-1] ** -0.5
+    seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril(k.shape[1] - q.shape[1])
+    return F.softmax(scores.masked_fill(~seen, -torch.inf), dim=-1)
+
+# %% right 01.5: PyTorch's attention with the identity as values
+def attention_pattern(q, k):
+    b, s, h, _ = q.shape
+    eye = torch.eye(s, dtype=q.dtype, device=q.device).expand(b, h, s, s)
+    return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), eye, is_causal=True)
+
+# %% wrong 01.6: b_O is added once for each head
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), v)
+        out = torch.einsum("bqhe,hed->bqhd", z, self.W_O) + self.b_O
+        return out.sum(2)
+
+# %% wrong 01.6: mean over the heads instead of the sum
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), v)
+        return torch.einsum("bqhe,hed->bqhd", z, self.W_O).mean(2) + self.b_O
+
+# %% wrong 01.6: no bias on the values
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.6: scale by the root of d_model
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(x.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.6: pattern used the wrong way round (sums over queries)
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bqhe->bkhe", scores.softmax(-1), v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.6: W_Q used for the keys as well
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.6: no causal mask
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        pattern = (torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.6: z is flattened in the order (e h), W_O in the order (h e)
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        b, s, d = x.shape
+        q, k, v = (
+            torch.einsum("bsd,hde->bshe", x, W) + bias
+            for W, bias in ((self.W_Q, self.b_Q), (self.W_K, self.b_K), (self.W_V, self.b_V))
+        )
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = torch.einsum("bhqk,bkhe->bqeh", scores.softmax(-1), v)
+        return z.reshape(b, s, -1) @ self.W_O.reshape(-1, d) + self.b_O
+
+# %% right 01.6: einsum throughout
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = scores.masked_fill(future, -torch.inf)
+        z = einsum(scores.softmax(-1), v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+# %% right 01.6: one head after the other
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        s = x.shape[1]
+        future = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        out = self.b_O.expand_as(x)
+        for i in range(self.W_Q.shape[0]):
+            q = x @ self.W_Q[i] + self.b_Q[i]
+            k = x @ self.W_K[i] + self.b_K[i]
+            v = x @ self.W_V[i] + self.b_V[i]
+            scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(future, -torch.inf)
+            out = out + scores.softmax(-1) @ v @ self.W_O[i]
+        return out
+
+# %% right 01.6: PyTorch's attention
+class Attention(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        x = x.unsqueeze(1)
+        q = x @ self.W_Q + self.b_Q[:, None]
+        k = x @ self.W_K + self.b_K[:, None]
+        v = x @ self.W_V + self.b_V[:, None]
+        z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return (z @ self.W_O).sum(1) + self.b_O
+
+# %% wrong 01.7: the exact GELU
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in) @ self.W_out + self.b_out
+
+# %% wrong 01.7: the square instead of the cube
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        a = x @ self.W_in + self.b_in
+        a = a / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**2)))
+        return a @ self.W_out + self.b_out
+
+# %% wrong 01.7: the root is over 2 only
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        a = x @ self.W_in + self.b_in
+        a = a / 2 * (1 + torch.tanh(math.sqrt(2) / math.pi * (a + 0.044715 * a**3)))
+        return a @ self.W_out + self.b_out
+
+# %% wrong 01.7: b_out forgotten
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out
+
+# %% wrong 01.7: adds the residual stream already
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return x + F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out + self.b_out
+
+# %% wrong 01.7: sigmoid approximation ("quick GELU")
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        a = x @ self.W_in + self.b_in
+        return (a * torch.sigmoid(1.702 * a)) @ self.W_out + self.b_out
+
+# %% wrong 01.7: bias inside comes after the nonlinearity
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return (F.gelu(x @ self.W_in, approximate="tanh") + self.b_in) @ self.W_out + self.b_out
+
+# %% right 01.7: F.gelu with tanh
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out + self.b_out
+
+# %% right 01.7: by the formula
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        pre = einsum(x, self.W_in, "b s d, d m -> b s m") + self.b_in
+        inner = (2 / torch.pi) ** 0.5 * (pre + 0.044715 * pre.pow(3))
+        post = 0.5 * pre * (1.0 + inner.tanh())
+        return einsum(post, self.W_out, "b s m, m d -> b s d") + self.b_out
+
+# %% right 01.7: F.linear and nn.GELU
+class MLP(nn.Module):
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        act = nn.GELU(approximate="tanh")
+        return F.linear(act(F.linear(x, self.W_in.T, self.b_in)), self.W_out.T, self.b_out)
+
+# %% wrong 01.8: parallel: the MLP reads the old stream
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        return resid_pre + self.attn(self.ln1(resid_pre)) + self.mlp(self.ln2(resid_pre))
+
+# %% wrong 01.8: += on resid_pre changes the stream that the caller kept
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_pre += self.attn(self.ln1(resid_pre))
+        return resid_pre + self.mlp(self.ln2(resid_pre))
+
+# %% wrong 01.8: += changes the stream between
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid = resid_pre + self.attn(self.ln1(resid_pre))
+        resid += self.mlp(self.ln2(resid))
+        return resid
+
+# %% wrong 01.8: norm after, on the sum
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        x = self.ln1(resid_pre + self.attn(resid_pre))
+        return self.ln2(x + self.mlp(x))
+
+# %% wrong 01.8: ln1 twice
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return mid + self.mlp(self.ln1(mid))
+
+# %% wrong 01.8: the second skip goes round attention (attn's part is lost from the stream)
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_pre + self.mlp(self.ln2(mid))
+
+# %% wrong 01.8: no skip connections
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        return self.mlp(self.ln2(self.attn(self.ln1(resid_pre))))
+
+# %% wrong 01.8: adds to the normalised stream
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        x = self.ln1(resid_pre)
+        x = x + self.attn(x)
+        y = self.ln2(x)
+        return y + self.mlp(y)
+
+# %% right 01.8: two lines
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_mid + self.mlp(self.ln2(resid_mid))
+
+# %% right 01.8: loop over the two halves
+class TransformerBlock(nn.Module):
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        x = resid_pre
+        for norm, layer in ((self.ln1, self.attn), (self.ln2, self.mlp)):
+            x = torch.add(x, layer(norm(x)))
+        return x
+
+# %% wrong 01.9: no position embedding
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+# %% wrong 01.9: no last LayerNorm
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return x @ self.W_U + self.b_U
+
+# %% wrong 01.9: b_U forgotten
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.W_U
+
+# %% wrong 01.9: probabilities, not logits
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return (self.ln_final(x) @ self.W_U + self.b_U).softmax(-1)
+
+# %% wrong 01.9: only the last position
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x)[:, -1] @ self.W_U + self.b_U
+
+# %% wrong 01.9: adds each block's output to the stream once more (a block has its own skips)
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+# %% wrong 01.9: every block reads the embeddings; only the last one counts
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            y = block(x)
+        return self.ln_final(y) @ self.W_U + self.b_U
+
+# %% wrong 01.9: cuts off the first position, thinking of the loss
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return (self.ln_final(x) @ self.W_U + self.b_U)[:, :-1]
+
+# %% right 01.9: loop
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+# %% right 01.9: reduce and F.linear
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        from functools import reduce
+
+        start = self.pos_embed(tokens) + self.embed(tokens)
+        resid = reduce(lambda r, block: block(r), self.blocks, start)
+        return F.linear(self.ln_final(resid), self.W_U.t(), self.b_U)
+
+# %% wrong 01.10: not shifted: probability of the current token
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)
+    return -logp.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)[:, :-1]
+
+# %% wrong 01.10: shifted the wrong way (predicts the previous token)
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)
+    return -logp[:, 1:].gather(-1, tokens[:, :-1, None]).squeeze(-1)
+
+# %% wrong 01.10: the mean
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
+# %% wrong 01.10: flat, not b s-1
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+
+# %% wrong 01.10: no minus
+def loss(logits, tokens):
+    return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+
+# %% wrong 01.10: softmax, then log: infinite for very unlikely tokens
+def loss(logits, tokens):
+    p = logits[:, :-1].softmax(-1)
+    return -p.gather(-1, tokens[:, 1:, None]).squeeze(-1).log()
+
+# %% wrong 01.10: bits
+def loss(logits, tokens):
+    logp = logits[:, :-1].log_softmax(-1) / math.log(2)
+    return -logp.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+
+# %% wrong 01.10: token 0 is ignored as if it were padding
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none", ignore_index=0)
+
+# %% wrong 01.10: softmax over positions
+def loss(logits, tokens):
+    logp = logits.log_softmax(1)
+    return -logp[:, :-1].gather(-1, tokens[:, 1:, None]).squeeze(-1)
+
+# %% wrong 01.10: bare squeeze breaks for one row or two tokens
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)
+    return -logp[:, :-1].gather(-1, tokens[:, 1:, None]).squeeze()
+
+# %% right 01.10: gather
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)[:, :-1]
+    return -logp.gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
+
+# %% right 01.10: cross_entropy
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+
+# %% right 01.10: logsumexp and fancy indexing
+def loss(logits, tokens):
+    b, s = tokens.shape
+    rows = torch.arange(b)[:, None]
+    cols = torch.arange(s - 1)[None]
+    return logits[:, :-1].logsumexp(-1) - logits[rows, cols, tokens[:, 1:]]
+
+# %% wrong 01.11: gradients are never zeroed
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logp = model(tokens)[:, :-1].log_softmax(-1)
+    nll = -logp.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    loss = nll[mask[:, 1:]].mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: gradients zeroed between backward and step
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = nll[mask[:, 1:]].mean()
+    loss.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: mask of the reading position: the prediction of the first padding counts
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = nll[mask[:, :-1]].mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: mean over all predictions, padding counted with 0
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = (nll * mask[:, 1:]).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: divides by the number of real tokens instead of predictions
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = (nll * mask[:, 1:]).sum() / mask.sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: mean of the rows' means
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    real = mask[:, 1:].float()
+    loss = ((nll * real).sum(1) / real.sum(1)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: returns the loss after the step
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+
+    def compute():
+        nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+        return nll[mask[:, 1:]].mean()
+
+    optimizer.zero_grad()
+    compute().backward()
+    optimizer.step()
+    return compute().item()
+
+# %% wrong 01.11: returns a tensor
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = nll[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+# %% wrong 01.11: real tokens by tokens != 0, not by the mask
+def train_step(model, optimizer, batch):
+    tokens, _ = batch
+    loss = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], ignore_index=0)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.11: no step
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    optimizer.zero_grad()
+    nll = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    loss = nll[mask[:, 1:]].mean()
+    loss.backward()
+    return loss.item()
+
+# %% wrong 01.11: writes -100 into the batch's own tokens
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)[:, :-1]
+    targets = tokens[:, 1:]
+    targets[~mask[:, 1:]] = -100
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% right 01.11: selection by the mask
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    optimizer.zero_grad()
+    logp = model(tokens).log_softmax(-1)
+    nll = -logp[:, :-1].gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    loss = nll[mask[:, 1:]].mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% right 01.11: ignore_index
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    targets = tokens[:, 1:].masked_fill(~mask[:, 1:], -100)
+    loss = F.cross_entropy(model(tokens)[:, :-1].transpose(1, 2), targets, ignore_index=-100)
+    optimizer.zero_grad(set_to_none=False)
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
+
+# %% right 01.11: weighted sum over the count
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    weight = mask[:, 1:].flatten().float()
+    nll = F.cross_entropy(model(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+    loss = (nll * weight).sum() / weight.sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+# %% wrong 01.12: multiplies by the temperature
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits * temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        drop = sp.cumsum(0) - sp >= top_p
+        p = p.index_fill(0, idx[drop], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: top_p leaves out the token that reaches p
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        drop = sp.cumsum(0) > top_p
+        drop[0] = False
+        p = p.index_fill(0, idx[drop], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: top_p keeps one more when the sum reaches p exactly
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        drop = sp.cumsum(0) - sp > top_p
+        p = p.index_fill(0, idx[drop], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: top_p is not renormalised
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+    return p
+
+# %% wrong 01.12: top_p reads the probabilities before top_k, which do not add up to 1 any more
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    p = (logits / temperature).softmax(-1)
+    if top_k is not None:
+        keep = p.topk(min(top_k, len(p))).indices
+        p = torch.zeros_like(p).scatter(0, keep, p[keep])
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+    return p / p.sum()
+
+# %% wrong 01.12: top_k keeps all that are tied with the k-th
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits / temperature
+    if top_k is not None:
+        kth = logits.topk(min(top_k, len(logits))).values[-1]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: a top_k larger than the vocabulary raises
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(top_k).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: writes -inf into the given logits (temperature 1 divides nothing)
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    if temperature != 1.0:
+        logits = logits / temperature
+    if top_k is not None:
+        order = logits.argsort(descending=True)
+        logits[order[top_k:]] = -torch.inf
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p[idx[sp.cumsum(0) - sp >= top_p]] = 0
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: temperature 0 divides by zero (nan)
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: temperature 0 returns the token's id
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return logits.argmax()
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits.topk(min(top_k, len(logits))).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(0, keep, logits[keep])
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p = p.index_fill(0, idx[sp.cumsum(0) - sp >= top_p], 0.0)
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: the result stays sorted by probability, not by token id
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    p = (logits / temperature).softmax(-1).sort(descending=True).values
+    if top_k is not None:
+        p[top_k:] = 0
+        p = p / p.sum()
+    if top_p is not None:
+        p[p.cumsum(0) - p >= top_p] = 0
+        p = p / p.sum()
+    return p
+
+# %% wrong 01.12: draws a token
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    p = (logits / temperature).softmax(-1)
+    if top_k is not None:
+        vals, idx = p.topk(min(top_k, len(p)))
+        p = torch.zeros_like(p).scatter(0, idx, vals / vals.sum())
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p[idx[sp.cumsum(0) - sp >= top_p]] = 0
+    return torch.multinomial(p, 1)
+
+# %% wrong 01.12: top_k and top_p exclude each other (elif)
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    p = (logits / temperature).softmax(-1)
+    if top_k is not None:
+        vals, idx = p.topk(min(top_k, len(p)))
+        p = torch.zeros_like(p).scatter(0, idx, vals)
+    elif top_p is not None:
+        sp, idx = p.sort(descending=True)
+        p[idx[sp.cumsum(0) - sp >= top_p]] = 0
+    return p / p.sum()
+
+# %% right 01.12: filters on logits
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        out = torch.zeros_like(logits)
+        out[logits.argmax()] = 1.0
+        return out
+    logits = logits / temperature
+    if top_k is not None:
+        order = logits.argsort(descending=True)
+        logits[order[top_k:]] = -torch.inf  # logits is a new tensor here
+    p = logits.softmax(-1)
+    if top_p is not None:
+        sp, idx = p.sort(descending=True)
+        before = torch.cat([sp.new_zeros(1), sp.cumsum(0)[:-1]])
+        p = p.clone()
+        p[idx[before >= top_p]] = 0
+        p = p / p.sum()
+    return p
+
+# %% right 01.12: everything in sorted order, scattered back at the end
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    v = logits.shape[0]
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), v).to(logits.dtype)
+    vals, idx = torch.sort(logits / temperature, descending=True, stable=True)
+    if top_k is not None:
+        vals, idx = vals[:top_k], idx[:top_k]
+    p = vals.softmax(0)
+    if top_p is not None:
+        n = min(int((p.cumsum(0) < top_p).sum()) + 1, len(p))
+        p, idx = p[:n] / p[:n].sum(), idx[:n]
+    return torch.zeros_like(logits).scatter(0, idx, p)
+
+# %% right 01.12: python loop over the most likely tokens
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return torch.eye(len(logits), dtype=logits.dtype)[logits.argmax()]
+    probs = torch.softmax(logits.detach() / temperature, dim=-1)
+    order = torch.argsort(probs, descending=True).tolist()
+    if top_k is not None:
+        order = order[:top_k]
+    total = sum(probs[i] for i in order)
+    probs = probs / total
+    if top_p is not None:
+        kept, reached = [], 0.0
+        for i in order:
+            kept.append(i)
+            reached = reached + probs[i]
+            if reached >= top_p:
+                break
+        order = kept
+    out = torch.zeros_like(probs)
+    for i in order:
+        out[i] = probs[i]
+    return out / out.sum()
+
+# %% wrong 01.13: the text is never cut to n_ctx
+def generate(model, tokens, n, eos=None):
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens)[:, -1].argmax(-1)
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done = done | (nxt == eos)
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: cuts to the first n_ctx tokens
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens[:, :n_ctx])[:, -1].argmax(-1)
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: an eos in the prompt finishes the row
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            nxt[(tokens == eos).any(1)] = eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: stops early when all rows are finished: fewer columns
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+        if done.all():
+            break
+    return tokens
+
+# %% wrong 01.13: a finished row is not filled up with eos
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: returns only the new tokens
+def generate(model, tokens, n, eos=None):
+    n_ctx, s = len(model.pos_embed.W_pos), tokens.shape[1]
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens[:, s:]
+
+# %% wrong 01.13: eos 0 is falsy and ignored
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: one row that finishes ends all
+def generate(model, tokens, n, eos=None):
+    n_ctx, s = len(model.pos_embed.W_pos), tokens.shape[1]
+    for _ in range(n):
+        nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None and (tokens[:, s:] == eos).any():
+            nxt = torch.full_like(nxt, eos)
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: .item() works for one row only
+def generate(model, tokens, n, eos=None):
+    n_ctx, done = len(model.pos_embed.W_pos), False
+    for _ in range(n):
+        nxt = eos if done else model(tokens[:, -n_ctx:])[:, -1].argmax().item()
+        done = done or nxt == eos
+        tokens = torch.cat([tokens, torch.tensor([[nxt]])], 1)
+    return tokens
+
+# %% wrong 01.13: leaves the model in eval mode, and keeps n_ctx - 1 tokens only
+def generate(model, tokens, n, eos=None):
+    model.eval()
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = model(tokens[:, -(n_ctx - 1) :])[:, -1].argmax(-1)
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% wrong 01.13: samples instead of taking the most likely token
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool)
+    for _ in range(n):
+        nxt = torch.multinomial(model(tokens[:, -n_ctx:])[:, -1].softmax(-1), 1)[:, 0]
+        if eos is not None:
+            nxt = nxt.masked_fill(done, eos)
+            done |= nxt == eos
+        tokens = torch.cat([tokens, nxt[:, None]], 1)
+    return tokens
+
+# %% right 01.13: mask of finished rows
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    with torch.no_grad():
+        for _ in range(n):
+            nxt = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+            if eos is not None:
+                nxt = torch.where(done, eos, nxt)
+                done = done | (nxt == eos)
+            tokens = torch.cat([tokens, nxt.unsqueeze(1)], dim=1)
+    return tokens
+
+# %% right 01.13: finished is read off the new columns; the result is allocated first
+def generate(model, tokens, n, eos=None):
+    b, s = tokens.shape
+    n_ctx = model.pos_embed.W_pos.shape[0]
+    out = torch.zeros(b, s + n, dtype=tokens.dtype, device=tokens.device)
+    out[:, :s] = tokens
+    for i in range(s, s + n):
+        logits = model(out[:, max(0, i - n_ctx) : i])
+        out[:, i] = logits[:, -1].argmax(dim=-1)
+        if eos is not None:
+            finished = (out[:, s:i] == eos).any(dim=1)
+            out[finished, i] = eos
+    return out
+
+# %% right 01.13: generate freely, fill up with eos afterwards
+def generate(model, tokens, n, eos=None):
+    s, n_ctx = tokens.shape[1], len(model.pos_embed.W_pos)
+    out = tokens
+    for _ in range(n):
+        best = model(out[:, -n_ctx:])[:, -1:].max(-1).indices
+        out = torch.cat((out, best), 1)
+    if eos is not None:
+        new = out[:, s:]
+        after = (new == eos).cumsum(1) > 0
+        out = torch.cat((tokens, new.masked_fill(after, eos)), 1)
+    return out
+
+# %% wrong 01.13: positions start at 0 every time
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    x = model.embed(tokens) + model.pos_embed(tokens)
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: the cache is never written
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: the cache keeps only the newest tokens
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        new = (k, v)
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = new
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: new keys and values are put in front of the old ones
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([k, cache[i][0]], 1)
+            v = torch.cat([v, cache[i][1]], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: no mask, so several new tokens see each other's future
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        pattern = scores.softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: mask aligned to the first positions: new tokens do not see the past
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: takes the number of cached layers for the number of past tokens
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = len(cache)
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: fills a new dictionary, the caller's stays empty
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    cache = dict(cache)
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: caches keys without their bias
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K)
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        k = k.clone()
+        k[:, -s:] += a.b_K
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% wrong 01.13: a token cannot see itself among the new ones only when s > 1 (mask one too low)
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        if s > 1:
+            later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s)
+            later[0, 0] = False
+            scores = scores.masked_fill(later, -torch.inf)
+        pattern = scores.softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% right 01.13: einsum, cache entries replaced
+def forward_with_cache(model, tokens, cache):
+    b, s = tokens.shape
+    past = cache[0][0].shape[1] if cache else 0
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = torch.einsum("bsd,hde->bshe", y, a.W_Q) + a.b_Q
+        k = torch.einsum("bsd,hde->bshe", y, a.W_K) + a.b_K
+        v = torch.einsum("bsd,hde->bshe", y, a.W_V) + a.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], 1)
+            v = torch.cat([cache[i][1], v], 1)
+        cache[i] = (k, v)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(q.shape[-1])
+        later = torch.ones(s, k.shape[1], dtype=torch.bool).triu(k.shape[1] - s + 1)
+        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        x = x + torch.einsum("bqhe,hed->bqd", z, a.W_O) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+# %% right 01.13: head axis in front, absolute positions in the mask
+def forward_with_cache(model, tokens, cache):
+    s = tokens.shape[1]
+    start = cache[0][0].shape[1] if 0 in cache else 0
+    pos = torch.arange(start, start + s, device=tokens.device)
+    resid = model.embed(tokens) + F.embedding(pos, model.pos_embed.W_pos)
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)[:, None]  # b 1 s d
+        q = x @ attn.W_Q + attn.b_Q[:, None]  # b h s e
+        k = (x @ attn.W_K + attn.b_K[:, None]).transpose(1, 2)  # b s h e
+        v = (x @ attn.W_V + attn.b_V[:, None]).transpose(1, 2)
+        old_k, old_v = cache.get(layer, (k[:, :0], v[:, :0]))
+        keys, values = torch.cat([old_k, k], dim=1), torch.cat([old_v, v], dim=1)
+        cache[layer] = keys, values
+        allowed = torch.arange(start + s, device=tokens.device)[None] <= pos[:, None]
+        z = F.scaled_dot_product_attention(q, keys.transpose(1, 2), values.transpose(1, 2), attn_mask=allowed)
+        resid = resid + (z @ attn.W_O).sum(1) + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+# %% wrong 01.13: gives the whole text again each time
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    for _ in range(n):
+        logits = forward(model, tokens, cache)
+        tokens = torch.cat([tokens, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    return tokens
+
+# %% wrong 01.13: a new cache for each step
+def generate_with_cache(forward, model, tokens, n):
+    new = tokens
+    for _ in range(n):
+        logits = forward(model, new, {})
+        new = logits[:, -1].argmax(-1, keepdim=True)
+        tokens = torch.cat([tokens, new], 1)
+    return tokens
+
+# %% wrong 01.13: no cache but the whole text: every token is read many times
+def generate_with_cache(forward, model, tokens, n):
+    for _ in range(n):
+        logits = forward(model, tokens, {})
+        tokens = torch.cat([tokens, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    return tokens
+
+# %% wrong 01.13: reads the last prompt token twice
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    forward(model, tokens, cache)
+    new = tokens[:, -1:]
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1].argmax(-1, keepdim=True)
+        tokens = torch.cat([tokens, new], 1)
+    return tokens
+
+# %% wrong 01.13: returns only the new tokens
+def generate_with_cache(forward, model, tokens, n):
+    cache, new, out = {}, tokens, []
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        out.append(new)
+    return torch.cat(out, 1)
+
+# %% wrong 01.13: one token too many
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    new = forward(model, tokens, cache)[:, -1:].argmax(-1)
+    tokens = torch.cat([tokens, new], 1)
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], 1)
+    return tokens
+
+# %% wrong 01.13: the cache is a default argument and survives the call
+def generate_with_cache(forward, model, tokens, n, cache={}):
+    new = tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], 1)
+    return tokens
+
+# %% wrong 01.13: argmax over the whole batch: every row gets the same token
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        best = forward(model, new, cache)[0, -1].argmax()
+        new = best.expand(len(tokens), 1)
+        tokens = torch.cat([tokens, new], 1)
+    return tokens
+
+# %% wrong 01.13: starts with the last prompt token only
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    for _ in range(n):
+        logits = forward(model, tokens[:, -1:], cache)
+        tokens = torch.cat([tokens, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    return tokens
+
+# %% right 01.13: prompt first, then each new token
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1].argmax(-1, keepdim=True)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+# %% right 01.13: the prompt token by token
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    columns = list(tokens.split(1, dim=1))
+    prompt_length = len(columns)
+    with torch.no_grad():
+        for i in range(prompt_length + n - 1):
+            logits = forward(model, columns[i], cache)
+            if i >= prompt_length - 1:
+                columns.append(logits[:, -1:].argmax(-1))
+    return torch.cat(columns[: prompt_length + n], dim=1)
+
+# %% right 01.13: parts collected; what was read is counted
+def generate_with_cache(forward, model, tokens, n):
+    cache: dict = {}
+    out = tokens.clone()
+    read = 0
+    while out.shape[1] < tokens.shape[1] + n:
+        logits = forward(model, out[:, read:], cache)
+        read = out.shape[1]
+        out = torch.cat([out, logits[:, -1, :].argmax(dim=-1).unsqueeze(-1)], dim=-1)
+    return out
