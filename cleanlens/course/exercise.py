@@ -9,6 +9,7 @@
     @ex.alternative  a right answer in another formulation; the first one is what slips are made from
     @ex.mistake      a wrong answer, with the hint that a learner who makes it should see
     ex.slip          the same in one line: the first alternative with a piece of its text replaced
+    ex.equivalent    changes of a right answer that leave it right, and why (see `course/mutants.py`)
 
 The chapter's index (`course/chapters/ch00/__init__.py`) lists them in order:
 
@@ -94,6 +95,22 @@ class Implementation:
         return made
 
 
+@dataclass(frozen=True)
+class Equivalent:
+    """A change of a right answer that leaves it right: `old => new`, where `...` stands for any text."""
+
+    reason: str
+    change: str
+
+    def explains(self, before: str, after: str) -> bool:
+        """Whether replacing `old` by `new` somewhere in `before` gives `after`."""
+        old, arrow, new = self.change.partition(" => ")
+        if not arrow:
+            raise ValueError(f"a change is written 'old => new'; got {self.change!r}")
+        old, new = (re.escape(" ".join(text.split())).replace(re.escape("..."), ".*") for text in (old, new))
+        return bool(re.fullmatch(rf"(.*){old}(.*)\n\1{new}\2", f"{before}\n{after}"))
+
+
 @dataclass(kw_only=True)
 class Exercise:
     """One exercise: what it teaches, how an answer is called and judged, and the mistakes it can name.
@@ -130,6 +147,7 @@ class Exercise:
     run_measure: Function | None = None
     alternatives: list[Implementation] = field(default_factory=list)
     mistakes: list[Implementation] = field(default_factory=list)
+    equivalents: list["Equivalent"] = field(default_factory=list)
 
     # ---- written by the exercise's file -------------------------------------------------------------------
 
@@ -181,6 +199,15 @@ class Exercise:
         pairs = list(zip(changes[::2], changes[1::2]))
         self._add_mistake(Implementation(slug, self._name(of), hint, edit=(base, pairs)))
 
+    def equivalent(self, reason: str, *changes: str) -> None:
+        """Changes of right answers that no check should reject, each as `old => new`, and the reason for all of them.
+
+        `python -m cleanlens.course.mutants` prints a change in this form for every mutant that survives.
+        """
+        if not reason.strip() or not changes:
+            raise ValueError(f"{self.id}: an equivalent needs a reason and at least one change 'old => new'")
+        self.equivalents += [Equivalent(reason, change) for change in changes]
+
     def _add_mistake(self, mistake: Implementation) -> None:
         if any(known.slug == mistake.slug for known in self.mistakes):
             raise ValueError(
@@ -212,7 +239,9 @@ class Exercise:
 
     def asked(self) -> "Exercise":
         """The half of the exercise that a learner's process needs: no oracle, no right or wrong answers."""
-        return replace(self, make_expected=None, run_measure=None, alternatives=[], mistakes=[])
+        return replace(
+            self, make_expected=None, run_measure=None, alternatives=[], mistakes=[], equivalents=[]
+        )
 
     def expected(self, case: Case) -> Any:
         if self.make_expected is None:

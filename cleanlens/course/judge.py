@@ -110,28 +110,41 @@ class Judge:
             got = self.outcomes(blob)
         except ValueError as error:
             return Result.error(self.ex, "crash", f"your code left nothing that can be judged ({error}).")
+        failure = self._first_failure(got)
+        if failure is None:
+            return Result(self.ex.id, Status.RIGHT, message=self.ex.objective)
+        index, stage, text = failure
+        if stage == "not attempted":
+            so_far = " What is written so far is right." if index else ""
+            return Result(self.ex.id, Status.NOT_ATTEMPTED, message=f"A part is still to be written.{so_far}")
+        if stage == "missing":
+            return Result.error(self.ex, "crash", text)
+        mistake = self.diagnose(got, index)
+        return Result(
+            self.ex.id,
+            Status.ERROR if stage == "crash" else Status.WRONG,
+            stage=stage,
+            message=text,
+            on="" if stage == "crash" and not mistake else _show_case(self.case(index)),
+            mistake=mistake,
+            hint=self._hint(mistake),
+        )
+
+    def passes(self, blob: bytes) -> bool:
+        """Whether an answer is right, without a word about why not: for judging many of them."""
+        try:
+            return self._first_failure(self.outcomes(blob)) is None
+        except ValueError:
+            return False
+
+    def _first_failure(self, got: list[Outcome]) -> tuple[int, str, str] | None:
+        """The first call that went wrong, at which stage, and what to say of it."""
         for index, (want, have) in enumerate(zip(self.expected(), got)):
-            if (found := self._difference(want, have)) is None:
-                continue
-            stage, text = found
-            if stage == "not attempted":
-                so_far = " What is written so far is right." if index else ""
-                return Result(
-                    self.ex.id, Status.NOT_ATTEMPTED, message=f"A part is still to be written.{so_far}"
-                )
-            mistake = self.diagnose(got, index)
-            return Result(
-                self.ex.id,
-                Status.ERROR if stage == "crash" else Status.WRONG,
-                stage=stage,
-                message=text,
-                on="" if stage == "crash" and not mistake else _show_case(self.case(index)),
-                mistake=mistake,
-                hint=self._hint(mistake),
-            )
+            if (found := self._difference(want, have)) is not None:
+                return index, *found
         if len(got) != len(self.expected()):
-            return Result.error(self.ex, "crash", "your code did not answer every call.")
-        return Result(self.ex.id, Status.RIGHT, message=self.ex.objective)
+            return len(got), "missing", "your code did not answer every call."
+        return None
 
     def judge_runs(self, runs: list[bytes]) -> Result:
         """The verdict on an answer that may have been run twice: as it is, and with the other methods supplied."""
