@@ -349,5 +349,7 @@ def layers_in_text_order(cache, layer):
     order = ["embed", "pos_embed"]
     for i in sorted(range(layer), key=str):
         order += [f"{i}_attn_out"] if cache.model.cfg.attn_only else [f"{i}_attn_out", f"{i}_mlp_out"]
-    keys = [n if "_" not in n or n == "pos_embed" else (n.split("_", 1)[1], int(n.split("_")[0])) for n in order]
+    keys = [
+        n if "_" not in n or n == "pos_embed" else (n.split("_", 1)[1], int(n.split("_")[0])) for n in order
+    ]
     return torch.stack([cache[key] for key in keys]), order

@@ -403,7 +403,17 @@ ex.slip(
     "copy of all of it."
 )
 def only_what_changed(state):
-    readers = ("attn.W", "attn.b_Q", "attn.b_K", "attn.b_V", "mlp.W_in", "mlp.b_in", "unembed", ".ln", "ln_final")
+    readers = (
+        "attn.W",
+        "attn.b_Q",
+        "attn.b_K",
+        "attn.b_V",
+        "mlp.W_in",
+        "mlp.b_in",
+        "unembed",
+        ".ln",
+        "ln_final",
+    )
     return {name: x.clone() for name, x in state.items() if any(part in name for part in readers)}
 
 

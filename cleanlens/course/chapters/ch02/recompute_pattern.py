@@ -39,7 +39,9 @@ def _q_or_k(name):
 @ex.inputs
 def _(seed):
     made = [{"cache": tiny_cache(seed, _q_or_k), "layer": layer} for layer in (1, 0, 2)]
-    far = tiny_cache(seed, _q_or_k)  # scores far beyond what exp can take, and a position whose scores are all 0
+    far = tiny_cache(
+        seed, _q_or_k
+    )  # scores far beyond what exp can take, and a position whose scores are all 0
     far.cache_dict["blocks.1.attn.hook_q"] *= 60
     far.cache_dict["blocks.1.attn.hook_q"][0, 2] = 0
     made.append({"cache": far, "layer": 1})

@@ -131,7 +131,13 @@ def _frequencies(drawn, d_vocab, bos):
     if d_vocab <= 30 and (counts == 0).any():
         never = int((counts == 0).nonzero()[0])
         return f"{never + (never >= bos)} never comes"
-    return "some come more often than others" if _uneven(counts) else "all equally often"
+    if not _uneven(counts):
+        return "all equally often"
+    far = ((counts - counts.mean()) / counts.mean().sqrt()).tolist()
+    ids = {rank + (rank >= bos): z for rank, z in enumerate(far) if abs(z) > 6}
+    if d_vocab > 30 or len(ids) > 3:
+        return "some come more often than others"
+    return ", ".join(f"{i} comes too {'often' if z > 0 else 'seldom'}" for i, z in ids.items()) or "uneven"
 
 
 def _independence(drawn, d_vocab, bos):
@@ -140,7 +146,9 @@ def _independence(drawn, d_vocab, bos):
     chance = 1 / (d_vocab - 1)
     pairs = {
         "two neighbours in a row": drawn[:, 1:] == drawn[:, :-1],
-        "two places in a row": torch.stack([drawn[:, i] == drawn[:, j] for i in range(drawn.shape[1]) for j in range(i)]),
+        "two places in a row": torch.stack(
+            [drawn[:, i] == drawn[:, j] for i in range(drawn.shape[1]) for j in range(i)]
+        ),
         "the same place in two rows": drawn[1:] == drawn[:-1],
     }
     for name, equal in pairs.items():

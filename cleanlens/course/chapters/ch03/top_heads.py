@@ -29,7 +29,14 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     cases = []
-    for (n_layers, n_heads), k in (((3, 5), 4), ((6, 2), 5), ((2, 7), 14), ((12, 3), 7), ((4, 1), 2), ((1, 3), 1)):
+    for (n_layers, n_heads), k in (
+        ((3, 5), 4),
+        ((6, 2), 5),
+        ((2, 7), 14),
+        ((12, 3), 7),
+        ((4, 1), 2),
+        ((1, 3), 1),
+    ):
         # distinct numbers on both sides of zero; the most negative one is the largest in size
         order = torch.randperm(n_layers * n_heads, generator=generator) - 0.6 * n_layers * n_heads
         cases.append({"scores": order.reshape(n_layers, n_heads) / 10, "k": k})
@@ -55,7 +62,9 @@ def _(observed, scores, k):
     # Of heads with equal scores any may come first, so only what they score is compared.
     best = scores.flatten().sort(descending=True).values[:k].tolist()
     pairs = observed if isinstance(observed, list) else []
-    proper = all(isinstance(p, tuple) and len(p) == 2 and all(type(i) is int and i >= 0 for i in p) for p in pairs)
+    proper = all(
+        isinstance(p, tuple) and len(p) == 2 and all(type(i) is int and i >= 0 for i in p) for p in pairs
+    )
     if proper and len(set(pairs)) == len(pairs) == k:
         inside = all(layer < scores.shape[0] and head < scores.shape[1] for layer, head in pairs)
         if inside and [float(scores[pair]) for pair in pairs] == best:
