@@ -524,6 +524,8 @@ ex.slip(
     "wins, now the other. Let layer 1 write into a place that only W_U reads, or write more strongly than the embedding does.",
     "W_O[1, :d_vocab] = answer\n    W_U = 20 * answer.T",
     "W_O[1, :d_vocab] = token\n    W_U = 20 * token.T",
+    "token.T * sharp",
+    "token.T * sharp * 2",
 )
 
 
