@@ -879,7 +879,7 @@ plots.patching_map(
 #   earlier would say.
 
 # %%
-with_final_scale = ioi_cache.accumulated_resid(apply_ln=True)[:, :, -1] @ direction.T
+with_final_scale = ioi_cache.accumulated_resid(apply_ln=True)[:, :, -1] @ direction
 with_final_scale = with_final_scale.diagonal(dim1=1, dim2=2).mean(-1) + biases
 ours = torch.stack([logit_difference(state, right, wrong).mean() for state in lens])
 assert abs(with_final_scale[-1] - ours[-1]) < 1e-2

@@ -108,7 +108,8 @@ class Equivalent:
         if not arrow:
             raise ValueError(f"a change is written 'old => new'; got {self.change!r}")
         old, new = (re.escape(" ".join(text.split())).replace(re.escape("..."), ".*") for text in (old, new))
-        return bool(re.fullmatch(rf"(.*){old}(.*)\n\1{new}\2", f"{before}\n{after}"))
+        pattern = rf"(?P<head>.*){old}(?P<tail>.*)\n(?P=head){new}(?P=tail)"
+        return bool(re.fullmatch(pattern, f"{before}\n{after}"))
 
 
 @dataclass(kw_only=True)

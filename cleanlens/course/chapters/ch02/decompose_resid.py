@@ -228,7 +228,7 @@ ex.slip(
 
 @ex.mistake(
     "The biases are missing: the heads' results were summed, but attn_out also holds b_O (and mlp_out holds b_out). "
-    "Your components do not add up to the stream."
+    "The components then do not add up to the stream."
 )
 def omits_the_biases(cache, layer):
     stack, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]

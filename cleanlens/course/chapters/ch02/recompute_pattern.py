@@ -305,3 +305,24 @@ ex.slip(
     " / d_head**0.5\n    future",
     "\n    future",
 )
+
+
+ex.equivalent(
+    "A mask over batch and head as well holds the same for each of them.",
+    ".shape[-2:], => .shape[:],",
+    ".shape[-2:], => .shape[-3:],",
+    "(scores[0, 0 => (scores[-1, 0",
+    "[0, 0], dtype => [0, -1], dtype",
+)
+
+ex.equivalent(
+    "The pattern is square: as many queries as keys.",
+    "scores.shape[-1] => scores.shape[-2]",
+)
+
+ex.equivalent(
+    "Any number far below every score will do, and torch.where takes it as a number or a tensor.",
+    "torch.tensor(-1000000000.0) => -1000000000.0",
+    "-1000000000. => -1000000001.",
+    "-1000000000. => -999999999.",
+)

@@ -103,6 +103,7 @@ def _(seed):
     made = [
         (Toy(table), tokens, _all, []),
         (Toy(table), tokens, "hook_q", []),
+        (Toy(table), tokens[:1, :1], _all, []),
         (Toy(table), tokens, "inner.hook_q", edits),
         (Toy(table), tokens[:1, :1], _none, []),
         (Toy(table), tokens, _all, edits),
@@ -446,3 +447,9 @@ def late_binding_of_the_loop(model, tokens, names_filter):
 )
 def calls_the_library(model, tokens, names_filter):
     return model.run_with_cache(tokens, names_filter=names_filter)
+
+
+ex.equivalent(
+    "The stub lets a copy keep its graph of gradients.",
+    ".detach().clone => .clone",
+)
