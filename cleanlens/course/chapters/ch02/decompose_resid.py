@@ -353,3 +353,10 @@ def layers_in_text_order(cache, layer):
         n if "_" not in n or n == "pos_embed" else (n.split("_", 1)[1], int(n.split("_")[0])) for n in order
     ]
     return torch.stack([cache[key] for key in keys]), order
+
+
+ex.equivalent(
+    "The first and the last name of a cache are no output of a layer.",
+    "in cache if => in list(cache)[1:] if",
+    "in cache if => in list(cache)[:-1] if",
+)

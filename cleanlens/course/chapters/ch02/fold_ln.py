@@ -452,3 +452,35 @@ ex.slip(
 )
 def drops_the_layer_norms(state):
     return {name: x.clone() for name, x in state.items() if ".ln" not in "." + name}
+
+
+ex.equivalent(
+    "Nothing is changed in place afterwards, and the stub lets tensors that stay the same be shared.",
+    "tensor.clone() => tensor",
+)
+
+ex.equivalent(
+    "A table of names, which nobody changes, may be made once for all calls.", "{'ln1': ... => globals()..."
+)
+
+ex.equivalent(
+    "The first entry of a state (W_E) and the last (b_U) are neither a LayerNorm's nor a weight that reads one.",
+    "name in state)) => name in list(state)[1:]))",
+    "name in state)) => name in list(state)[:-1]))",
+    "name in state: => name in list(state)[1:]:",
+    "name in state: => name in list(state)[:-1]:",
+    "in state if => in list(state)[1:] if",
+    "in state if => in list(state)[:-1] if",
+)
+
+ex.equivalent(
+    "A layer that the state does not have is passed over: its names are looked for first.",
+    "range(n_layers): => range(n_layers + 1):",
+)
+
+ex.equivalent(
+    "What is read has mean 0 over d_model, so a constant on that axis of a reader, whatever it is, is never read.",
+    "folded - folded => folded + folded",
+    "new[name] = folded - folded.mean(dim=-2, keepdim=True) => new[name] = folded",
+    "folded.mean(dim => folded.sum(dim",
+)

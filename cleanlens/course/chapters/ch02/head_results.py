@@ -223,3 +223,10 @@ ex.slip(
     "return results",
     "return results.sum(2) + attn.b_O",
 )
+
+
+ex.equivalent("The result has four axes: axis 2 and axis -2 are the same.", "2])], dim=2) => 2])], dim=-2)")
+
+ex.equivalent(
+    "That axis has one entry: the row that was put in for the product.", ")[..., 0, :] => )[..., -1, :]"
+)

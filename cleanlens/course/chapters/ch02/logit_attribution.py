@@ -239,3 +239,11 @@ ex.slip(
     'return torch.einsum("csd,sd->sc", read, directions)',
     'return torch.einsum("csd,sd->sc", read, directions).squeeze()',
 )
+
+
+ex.equivalent(
+    "The index has one entry less, and gather reads no further than the index goes.",
+    "[:, :-1] @ W_U => [:, :] @ W_U",
+)
+
+ex.equivalent("That axis has one entry: the token that was picked.", "index)[..., 0].T => index)[..., -1].T")

@@ -34,8 +34,13 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
+    short = tiny_cache(seed, shape=(2, 3))  # so short a stream that the LayerNorm's epsilon counts
+    for name, x in short.items():
+        if "resid" in name or name.endswith(("embed", "_out")):
+            x *= 1e-3
     return [
         {"cache": tiny_cache(seed)},
+        {"cache": short},
         {"cache": tiny_cache(seed, attn_only=True, n_layers=2)},
         {"cache": tiny_cache(seed, shape=(1, 2), n_layers=1)},
         {"cache": tiny_cache(seed, shape=(2, 1), n_layers=12, n_heads=1)},
@@ -317,4 +322,13 @@ ex.slip(
     "With one sequence or one position an axis is missing: a squeeze() without an axis drops every axis of size 1.",
     "return normed @ model.W_U + model.b_U",
     "return (normed @ model.W_U + model.b_U).squeeze()",
+)
+
+
+ex.slip(
+    "no_epsilon",
+    "LayerNorm's epsilon is missing. It is added to the variance before the root is taken, and counts where a stream is short: "
+    "model.ln_final does it.",
+    "model.ln_final(stack)",
+    "(stack - stack.mean(-1, keepdim=True)) / stack.std(-1, keepdim=True, unbiased=False) * model.ln_final.w + model.ln_final.b",
 )
