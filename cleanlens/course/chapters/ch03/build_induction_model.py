@@ -627,3 +627,85 @@ ex.slip(
     "W_U = 20 * answer.T",
     "W_U = 20 * answer",
 )
+
+
+ex.equivalent(
+    "Any orthonormal basis will do.",
+    ".manual_seed(3) => ",
+    "manual_seed(3) => manual_seed(4)",
+    "manual_seed(3) => manual_seed(2)",
+    ", generator=generator => ",
+)
+
+
+ex.equivalent(
+    "The dtype of the weights is free, and float32 is exact enough for such leads.",
+    "basis, _ = torch.linalg.qr(torch.randn(d_model, d_model, dtype=torch.float64, generator=generator)) => basis, _ = torch.linalg.qr(torch.randn(d_model, d_model, generator=generator))",
+    "torch.float64, => torch.float32,",
+    ", dtype=torch.float64 => ",
+    "torch.float64) => torch.float32)",
+)
+
+
+ex.equivalent(
+    "What stands in directions that nobody else writes or reads, or the same in all of them, moves no score and no order of the logits.",
+    "torch.zeros(3 => torch.ones(3",
+    "torch.zeros(2 => torch.ones(2",
+    "torch.zeros(n_ctx => torch.ones(n_ctx",
+)
+
+
+ex.equivalent(
+    "How far a match or a logit leads is free, as long as it is far enough.",
+    "sharp = 30 * math => sharp = 31 * math",
+    "sharp = 30 * math => sharp = 29 * math",
+    "math.sqrt(d_head) => d_head",
+    "W_U = 20 * answer => W_U = 21 * answer",
+    "W_U = 20 * answer => W_U = 19 * answer",
+    "= (40 * pos => = (41 * pos",
+    "= (40 * pos => = (39 * pos",
+    ".T, 20 * pos => .T, 21 * pos",
+    ".T, 20 * pos => .T, 19 * pos",
+    "(2 * token. => (token.",
+    "= (2 * token => = (3 * token",
+    "= (2 * token => = (1 * token",
+    "= (30 * token => = (31 * token",
+    "= (30 * token => = (29 * token",
+    ".T, 20 * before => .T, 21 * before",
+    ".T, 20 * before => .T, 19 * before",
+    ", 3 * answer) => , answer)",
+    ".T, 3 * answer => .T, 4 * answer",
+    ".T, 3 * answer => .T, 2 * answer",
+    "W_U = 10 * answer => W_U = 11 * answer",
+    "W_U = 10 * answer => W_U = 9 * answer",
+    "= 400000.0 => = 400001.0",
+    "= 400000.0 => = 399999.0",
+    "= (300 * token => = (301 * token",
+    "= (300 * token => = (299 * token",
+    ".T, 3 * token => .T, 4 * token",
+    ".T, 3 * token => .T, 2 * token",
+    "W_U': 10 * token => W_U': 11 * token",
+    "W_U': 10 * token => W_U': 9 * token",
+)
+
+
+ex.equivalent(
+    "For a small angle the sine is the angle: the nearest position still leads by far.",
+    "-turn.sin()]) => -turn])",
+    "[turn.sin(), => [turn,",
+)
+
+
+ex.equivalent("Nothing is added.", "token.T + 0 => token.T - 0", "token.T + 0 => token.T")
+
+ex.equivalent(
+    "The same number in every entry of W_V adds the same to the logit of every token, and the softmax does not see it.",
+    "token.T + 0 => token.T + 1",
+    "token.T + 0 => token.T + -1",
+)
+
+ex.equivalent(
+    "Layer 1 may write to the token's place as well, or not: its vote in the answer's place wins.",
+    "answer.T + token.T => answer.T - token.T",
+    ".T + token.T => .T",
+)

@@ -281,3 +281,6 @@ ex.slip(
     "pattern.diagonal(-(n - 1), dim1=-2, dim2=-1)[..., 2:]",
     "pattern.diagonal(-min(n - 1, len(pattern) - 1))",
 )
+
+
+ex.equivalent("The pattern is square: as many queries as keys.", "pattern.shape[-1] => pattern.shape[-2]")

@@ -226,3 +226,19 @@ ex.slip(
     "return first.mean(dim=1), second.mean(dim=1)",
     "return torch.stack([first.mean(dim=1), second.mean(dim=1)])",
 )
+
+
+ex.equivalent(
+    "There are two axes: 1 and -1 are the same.",
+    "mean(dim=1), => mean(dim=-1),",
+    "mean(dim=1)) => mean(dim=-1))",
+    "loss], dim=1) => loss], dim=-1)",
+)
+
+ex.equivalent("The column that was put in for BOS is not read.", "torch.zeros(len => torch.ones(len")
+
+ex.equivalent(
+    "The column that was put in for BOS holds 0, and a sum does not see it.",
+    "by_token[:, 1:n + => by_token[:, :n +",
+    "by_token[:, 1:n + => by_token[:, 0:n +",
+)

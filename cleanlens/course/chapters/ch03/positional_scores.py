@@ -324,3 +324,16 @@ def zeroes_query_0(pattern):
         "current": current.sum(-1).mean(0) / (s - 1),
         "first": pattern[..., 0].sum(-1).mean(0) / (s - 1),
     }
+
+
+ex.equivalent(
+    "The pattern is square: as many queries as keys.",
+    "pattern.shape[-1]) => pattern.shape[-2])",
+    "pattern.shape[-1] => pattern.shape[-2]",
+)
+
+ex.equivalent(
+    "A number does where the same number, once for each query or as an int, would.",
+    "first': q * 0} => first': 0}",
+    "int(mask.sum() => mask.sum(",
+)

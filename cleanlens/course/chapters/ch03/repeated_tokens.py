@@ -371,3 +371,6 @@ ex.slip(
     "dim=1)",
     "dim=1).squeeze()",
 )
+
+
+ex.equivalent("There are two axes: 1 and -1 are the same.", "half], dim=1) => half], dim=-1)")

@@ -261,3 +261,10 @@ def overwrites_the_scores(scores, k):
         found.append((layer, head))
         scores[layer, head] = -torch.inf
     return found
+
+
+ex.equivalent(
+    "Rows of a tensor have lengths, and its entries are compared, like those of a list.",
+    "scores.tolist()) => scores)",
+    "pair].item(), => pair],",
+)
