@@ -129,7 +129,10 @@ _, small_cache = yours("run_with_cache")(model, tokens, queries)
 print({name: list(x.shape) for name, x in small_cache.items()})
 
 # %% [markdown]
-# The library's `model.run_with_cache` is the same thing with more options. What it returns is a dictionary that
+# The library's `model.run_with_cache` is the same thing with more options and one economy: while no hook but a cache's own is
+# attached, nothing in the model overwrites an activation, so it keeps the tensors themselves instead of copies. (`resid_post` of one
+# layer and `resid_pre` of the next are then one tensor, held once.) As soon as there is a hook that may edit, it copies, like
+# yours. Either way: do not edit in place what you find in a cache. What it returns is a dictionary that
 # understands short names too: `cache["q", 1]` is `blocks.1.attn.hook_q`, `cache["resid_post", -1]` counts layers from the
 # end, `cache["scale"]` is the final LayerNorm's. `cache.model` is the model that it came from.
 #
@@ -449,6 +452,34 @@ for i in torch.linspace(1, len(story_str) - 2, 8).long().tolist():
     print(
         f"{story_str[i]!r:>10} → {story_str[i + 1]!r:10} {labels[strongest[i]]:>10} {attribution[i].max():+6.2f}"
         f" of {wanted[i]:+6.2f}"
+    )
+
+# %% [markdown]
+# ### The direct path
+#
+# The row of `embed` is a special one. Nothing has been looked at yet: what the token's embedding says about the next token goes
+# straight through the unembedding, and it says the same wherever the token stands, but for the scale. It is an entry of one large
+# table over pairs of tokens,
+#
+# $$
+# \underbrace{\left(W_E - \overline{W_E}\right) \operatorname{diag}(\gamma)\, W_U}_{\text{current token} \times \text{next token}},
+# $$
+#
+# divided by $\sigma$: the **direct path** (Elhage et al. 2021, "Zero-Layer Transformers"). A model without any layers would consist of
+# nothing else, and the best that such a table can learn are bigrams, how often one token follows another. In a model with layers it
+# need not look like that, since later layers can correct it.
+
+# %%
+W_E = model.W_E - model.W_E.mean(dim=-1, keepdim=True)
+direct_path = W_E * model.ln_final.w @ W_U  # [current token, next token]
+now, then = story_tokens[0, :-1], story_tokens[0, 1:]
+by_table = direct_path[now, then] / story_cache["scale"][0, :-1, 0]
+assert torch.allclose(by_table, attribution[:, labels.index("embed")], atol=1e-3)
+
+favourites = direct_path.topk(3).indices
+for i in dict.fromkeys(now.tolist()):
+    print(
+        f"{model.to_string(i)!r:>12} →", ", ".join(repr(model.to_string(j)) for j in favourites[i].tolist())
     )
 
 # %% [markdown]
@@ -843,7 +874,24 @@ plots.patching_map(
 #   (2023, "Eliciting Latent Predictions from Transformers with the Tuned Lens", sections 1-2) train a small translator per layer
 #   for this reason.
 # * The differences between consecutive rows of the lens are not the layers' attributions: every row has a scale of its own.
-#
+#   There is another lens in use that divides every state by the *final* layer's scale (`cache.accumulated_resid(apply_ln=True)` gives its
+#   states). Its rows do differ by the layers' attributions, and it agrees with ours in the last row; but it is not what a model that ended
+#   earlier would say.
+
+# %%
+with_final_scale = ioi_cache.accumulated_resid(apply_ln=True)[:, :, -1] @ direction
+with_final_scale = with_final_scale.diagonal(dim1=1, dim2=2).mean(-1) + biases
+ours = torch.stack([logit_difference(state, right, wrong).mean() for state in lens])
+assert abs(with_final_scale[-1] - ours[-1]) < 1e-2
+plots.line(
+    {"each state's own scale": ours, "the final scale for all": with_final_scale},
+    x=states,
+    title="Two lenses: right name minus wrong name",
+    x_label="state of the stream",
+    y_label="logit difference",
+)
+
+# %% [markdown]
 # ## 6 Folding LayerNorm
 #
 # So far, "the direction of token $t$" was $\gamma \odot W_U[:, t]$, and a bias $\beta$ was always left over. Both can be
@@ -890,7 +938,7 @@ assert error < 1e-9
 #
 # | option | what it does | why nothing changes |
 # |---|---|---|
-# | `fold_ln` | gain and bias of every LayerNorm into its readers | the identity above |
+# | `fold_ln` | gain and bias of every LayerNorm into its readers; then removes each reader's mean over d_model | the identity above; and what was centred has no part along $(1, \dots, 1)$, so that mean is never read |
 # | `center_writing_weights` | removes the mean over d_model from all that is written to the stream | every reader centres first |
 # | `center_unembed` | removes the mean over the vocabulary from $W_U$ and $b_U$ | shifts all logits of a position alike |
 # | `fold_value_biases` | moves every head's $b_V$ through $W_O$ into $b_O$ | attention rows sum to 1, so $b_V$ always arrives whole |
@@ -905,6 +953,8 @@ _, by_part_folded, _, by_head_folded = attribute(folded, prompts, right, wrong)
 print(f"largest change of a layer's attribution: {(by_part - by_part_folded).abs().max():.1e}")
 print(f"largest change of a head's attribution:  {(by_head - by_head_folded).abs().max():.1e}")
 assert (by_part - by_part_folded).abs().max() < 1e-2
+readers = [*folded.W_Q, *folded.W_K, *folded.W_V, *folded.W_in, folded.W_U]
+assert all(W.mean(dim=-2).abs().max() < 1e-5 for W in readers), "no reader has a mean over d_model left"
 
 constants = torch.stack(
     [

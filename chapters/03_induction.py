@@ -86,10 +86,12 @@ plots.attention(story_tokens, story_patterns, head_names)
 #
 # $$\texttt{BOS}\;\; x_1\, x_2 \cdots x_n\;\; x_1\, x_2 \cdots x_n \qquad\text{positions } 0,\; 1..n,\; n{+}1..2n .$$
 #
-# In the first half, nothing a model has learned about text is of any use: the best possible loss is that of a guess,
-# $\log d_\text{vocab}$ nats per token. In the second half everything can be known, by looking back and *only* by looking
-# back. So what a head does there shows what it is for. And since the tokens are random, no training text looked like this:
-# what works here is a method, not a memory. (Olsson et al. 2022 measure their heads in the same way.)
+# In the first half, nothing a model has learned about text is of any use: the best possible loss is that of a guess among all
+# tokens but BOS, $\log (d_\text{vocab} - 1)$ nats per token. In the second half everything can be known, by looking back and *only* by looking
+# back. So what a head does there shows what it is for. And since the tokens are random, these very prompts have never
+# been seen before: what works here is a method, not a memory. (The small models of this course have met other random repeats in
+# training; that is how they learned to copy within minutes. GPT-2 read pages of the web, and has such heads all the same:
+# section 9. Olsson et al. 2022 measure their heads in the same way.)
 #
 # Two details matter more than it seems. BOS must be there, once, in front: these models have never seen a text without it.
 # And BOS must not turn up among the random tokens, where it would say "a new text begins".
@@ -111,9 +113,9 @@ make_tokens = yours("repeated_tokens")
 n = 30
 tokens = make_tokens(d_vocab, n, 32, BOS)
 loss = model(tokens, return_type="loss", loss_per_token=True)  # [batch, 2n]
-guess = math.log(d_vocab)
+guess = math.log(d_vocab - 1)  # any token but BOS
 plots.line(
-    {"loss": loss.mean(0), "a guess, log d_vocab": [guess] * (2 * n)},
+    {"loss": loss.mean(0), "a guess, log(d_vocab - 1)": [guess] * (2 * n)},
     x=list(range(1, 2 * n + 1)),
     title=f"Loss by position: {n} random tokens, then the same again",
     x_label="position of the predicted token",
@@ -352,8 +354,11 @@ def induction_table(model, n, batch=16):
 periods = [5, 10, 20, 30, 45, 60]
 by_period = torch.stack([induction_table(model, n)[best] for n in periods])
 at_birth = torch.stack([induction_table(newborn, n).max() for n in periods])
+for period, score, none in zip(periods, by_period.tolist(), at_birth.tolist()):
+    print(f"n = {period:2}: {score:.3f}; the best head before training {none:.3f}")
 assert by_period[1:].min() > 0.7
 assert at_birth[1:].max() < 0.2
+assert by_period[0] > 2 * at_birth[0]
 plots.line(
     {f"L{best[0]}H{best[1]}": by_period, "the best head before training": at_birth},
     x=periods,
@@ -363,6 +368,10 @@ plots.line(
 )
 
 # %% [markdown]
+# Read the left end with care. In a prompt of 11 tokens there are few places to look at: a head without any preference scores 0.11 at
+# $n = 5$ (and 0.02 at $n = 30$), so a short period is a weak test, and the claim that the head does the same at every length is made
+# from $n = 10$ on.
+#
 # ### Looking is not yet doing
 #
 # A pattern says where a head reads, not what it writes. An induction head is defined by two properties (Olsson et al. 2022,
@@ -429,7 +438,7 @@ plots.bar(
 #
 # What *can* one layer do on these prompts? It can look fixed distances back (useless when $n$ varies). It can learn that after
 # A often comes B, from training, but not that it did so in *this* text. And it can note which tokens have occurred at all, and
-# raise those: then it picks among $n$ tokens instead of $d_\text{vocab}$, a loss of about $\log n$.
+# raise those: then it picks among $n$ tokens instead of $d_\text{vocab} - 1$, a loss of about $\log n$.
 
 # %%
 display(
@@ -629,8 +638,11 @@ plots.line(
 # %% [markdown]
 # ## 9 A model with everything
 #
-# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, four layers with MLPs, and it tells stories.
-# Are there induction heads in it? Nothing changes but the name.
+# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, with MLPs, and it tells stories.
+# Are there induction heads in it? Nothing changes but the name. (One thing to know before you are impressed: it was not trained from
+# nothing but *grown* out of our two-layer model, whose layers it began with, as chapter 07 tells. That it has induction heads is no
+# independent evidence; that they survived the stories, and where they sit now, is what this section can show. GPT-2 small,
+# below, is independent.)
 
 
 # %%
@@ -671,8 +683,8 @@ plots.head_map(demo_scores["previous-token"], title="gpt2-demo: previous-token s
 plots.head_map(demo_scores["duplicate-token"], title="gpt2-demo: duplicate-token score")
 
 # %% [markdown]
-# The order is the same as before, and it has to be: the previous-token head sits in an *earlier* layer than the induction heads
-# that read it.
+# The order is the same as before. For a model that was grown this was laid down at the start, but it also has to be so: the
+# previous-token head sits in an *earlier* layer than the induction heads that read it.
 #
 # Back to where we began, an invented name in a story. Here is what each token costs this model. The pieces of "Zubiro" are
 # expensive the first time; the second and the third time only its first piece still is (who will be mentioned next?), and

@@ -1,7 +1,7 @@
 """Chapter 02, Caching and logit attribution: what one run leaves behind, and how to read the residual stream.
 
 A cache is what `model.run_with_cache` returns: `cache["q", 1]`, `cache["resid_post", 0]`, `cache["embed"]`, and
-`cache.model`, the model it comes from.
+`cache.model`, the model it comes from. No answer changes a cache, its model, or another argument.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,13 @@ def run_with_cache(
 ) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
     """Run the model; return its logits and a dictionary of activations by the names of their hook points.
 
-    Every value is a copy of what its hook point passed on. Afterwards, also when the run raises, the model has
-    the hooks that it had before and no others.
+    Every value is a copy of what its hook point passed on, after the hooks that were there already; it may keep its
+    graph of gradients or not. Afterwards, also when the run raises or is interrupted, the model has the hooks that it
+    had before and no others; the exception reaches the caller.
 
     `names_filter` is one whole name, or a function that says of each name whether it is wanted.
     Use `model.hook_dict` (names to hook points), `point.add_hook(fn)` and `point.discard(...)` of what it returns.
+    A hook is called `fn(activation, hook=point)`; it returns None, and `point.name` is its name.
     """
     wanted = names_filter.__eq__ if isinstance(names_filter, str) else names_filter
     cache: dict[str, Tensor] = {}
@@ -47,7 +49,8 @@ def run_with_cache(
 def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
     """The causal attention pattern of every head of a layer, from the cached queries and keys alone.
 
-    `cache["q", layer]` and `cache["k", layer]` are `[b s h e]`; their model divides scores by the root of d_head.
+    `cache["q", layer]` and `cache["k", layer]` are `[b s h e]`; their model divides scores by the root of d_head (e).
+    Scores may be large: hundreds, of either sign.
     """
     q, k = cache["q", layer], cache["k", layer]
     scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
@@ -68,8 +71,9 @@ def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]
 def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
     """Everything that was written to the residual stream before `layer` reads it, and a label for each component.
 
-    In the order of writing: "embed", "pos_embed", "0_attn_out", "0_mlp_out", "1_attn_out", ... up to layer - 1.
-    With layer = n_layers, all of it. An attention-only model (`cache.model.cfg.attn_only`) has no MLPs.
+    In the order of writing: "embed", "pos_embed", "0_attn_out", "0_mlp_out", "1_attn_out", ... up to layer - 1, as in
+    `cache["embed"]`, `cache["attn_out", 0]`, `cache["mlp_out", 0]`. With layer = n_layers, all of it. An attention-only
+    model (`cache.model.cfg.attn_only`) has no MLPs.
     """
     stack, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
     for i in range(layer):
@@ -85,8 +89,8 @@ def apply_final_ln(
 ) -> Float[Tensor, "c b s d"]:
     """Pass each component through LayerNorm's linear part: centred, divided by the given scale, times the gain.
 
-    The scale is the standard deviation that the whole stream had, `cache["scale"]`; `ln.w` is the gain. The
-    components sum to the LayerNorm's output on the whole stream, less its bias `ln.b`.
+    The scale is the standard deviation that the whole stream had, epsilon included (`cache["scale"]`); `ln.w` is the
+    gain. The components sum to the LayerNorm's output on the whole stream, less its bias `ln.b`. `stack` is not changed.
     """
     return (stack - stack.mean(dim=-1, keepdim=True)) / scale * ln.w
 
@@ -98,7 +102,7 @@ def logit_attribution(
     """What each component adds to the logit of the next token, at each position that has one.
 
     `stack` holds the components of one sequence behind the final LayerNorm (as `apply_final_ln` gives them).
-    Entry [i, c] is component c's part, at position i, of the logit of the token at position i + 1.
+    Entry [i, c] is component c's part, at position i, of the logit of the token at position i + 1 (b_U is no component's).
     """
     directions = W_U[:, tokens[1:]]
     return einsum(stack[:, :-1], directions, "c s d, d s -> s c")
@@ -122,7 +126,8 @@ def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     ln1 (`blocks.0.ln1.w`, `blocks.0.ln1.b`) is read by `blocks.0.attn.W_Q`, `W_K`, `W_V` (`[h d e]`, with biases
     `b_Q`, `b_K`, `b_V`, `[h e]`); ln2 by `blocks.0.mlp.W_in` (`[d m]`) and `b_in`; ln_final by `unembed.W_U` (`[d v]`)
-    and `b_U`. Attention-only models have no ln2. The given state is not changed.
+    and `b_U`. Attention-only models have no ln2. All other entries stay, under their names. The given state and its
+    tensors are not changed; tensors that stay the same may be shared.
     """
     new = dict(state)
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 # exercise 03.1
 def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
-    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` different rows (int64).
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
 
-    Each random token is drawn independently, with equal chances, from all ids 0..d_vocab-1 except `bos`.
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
     """
     half = torch.randint(0, d_vocab - 1, (batch, n))
     half += half >= bos  # the ids from bos on move up by one, so that bos itself is never drawn
@@ -26,7 +27,7 @@ def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b
     """Each row's mean loss on the first half and on the second half of BOS + half + half.
 
     loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
-    counts in neither.
+    counts in neither. n is at least 2.
     """
     return loss[:, :n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
 
@@ -35,7 +36,8 @@ def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b
 def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
     """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
 
-    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look.
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
     """
     prev = pattern.diagonal(-1, dim1=-2, dim2=-1)
     current = pattern.diagonal(0, dim1=-2, dim2=-1)[..., 1:]
@@ -64,7 +66,10 @@ def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, 
 
 # exercise 03.6
 def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
-    """The `k` heads with the highest scores as (layer, head), the highest first."""
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
     n_heads = scores.shape[1]
     return [divmod(i, n_heads) for i in scores.flatten().topk(k).indices.tolist()]
 
@@ -75,10 +80,13 @@ def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
 
     Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
     first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
-    length that fits into `n_ctx` positions, wherever they begin, with a loss below 0.1 and each head's attention at
-    its place above 0.9. Token 0 is BOS and comes first; the tokens of a half are all different.
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
 
-    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself.
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
 
     Returns:
         W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];

@@ -120,3 +120,26 @@ def test_the_lens_ends_at_the_models_answer_and_begins_without_it(notebook) -> N
     assert lens[-1].item() == pytest.approx(space["difference"], abs=1e-2)
     assert lens[0].abs() < 0.25 * lens[-1]
     assert space["probability"][-1].mean() > space["probability"][0].mean()
+
+
+def test_the_library_keeps_tensors_themselves_until_a_hook_may_edit(notebook) -> None:
+    space, _ = notebook
+    model, tokens = space["model"], space["tokens"]
+
+    def shared(cache) -> bool:
+        return cache["resid_post", 0].data_ptr() == cache["resid_pre", 1].data_ptr()
+
+    assert shared(model.run_with_cache(tokens)[1])
+    with model.hooks(fwd_hooks=[("hook_embed", lambda x, hook: None)]):
+        assert not shared(model.run_with_cache(tokens)[1])
+
+
+def test_the_two_lenses_agree_at_the_end_only(notebook) -> None:
+    space, _ = notebook
+    ours, other = space["ours"], space["with_final_scale"]
+    assert other[-1].item() == pytest.approx(ours[-1].item(), abs=1e-2)
+    assert (ours - other)[:-1].abs().max() > 1e-3
+    steps = other.diff()  # with one scale for all, the steps are the layers' attributions
+    parts = dict(zip(space["part_labels"], space["by_part"].tolist()))
+    for layer, step in enumerate(steps.tolist()):
+        assert step == pytest.approx(parts[f"{layer}_attn_out"] + parts[f"{layer}_mlp_out"], abs=1e-2)

@@ -17,6 +17,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=5,
+    version=2,
     source="Ba, Kiros and Hinton (2016), Layer Normalization, section 3. Identity: the components sum to the output of "
     "the LayerNorm on their sum, less its bias.",
     hints=[
@@ -45,12 +46,17 @@ def _layer_norm(seed, width):
 @ex.inputs
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
-    shape = (4, BATCH, POS, 7)  # component, batch, position, d_model
-    stack = torch.randn(shape, generator=generator) * 2 + torch.randn(4, 1, 1, 1, generator=generator) * 3
-    ln = _layer_norm(seed, shape[-1])
-    total = stack.sum(0)
-    total = total - total.mean(-1, keepdim=True)
-    return {"stack": stack, "scale": (total.square().mean(-1, keepdim=True) + ln.eps).sqrt(), "ln": ln}
+
+    def case(*shape):  # component, batch, position, d_model
+        stack = torch.randn(shape, generator=generator) * 2
+        stack += torch.randn(shape[0], 1, 1, 1, generator=generator) * 3
+        ln = _layer_norm(seed, shape[-1])
+        total = stack.sum(0)
+        total = total - total.mean(-1, keepdim=True)
+        return {"stack": stack, "scale": (total.square().mean(-1, keepdim=True) + ln.eps).sqrt(), "ln": ln}
+
+    # As many components as positions or numbers: only so does a sum over the wrong axis give numbers at all.
+    return [case(4, BATCH, POS, 7), case(5, 1, 5, 8), case(1, 2, 1, 6), case(6, 3, 2, 6)]
 
 
 @ex.oracle
@@ -60,9 +66,9 @@ def _(stack, scale, ln):
         rows = [
             [
                 (x[b, s] - sum(x[b, s].tolist()) / x.shape[-1]) / scale[b, s, 0].item() * ln.w
-                for s in range(POS)
+                for s in range(x.shape[1])
             ]
-            for b in range(BATCH)
+            for b in range(x.shape[0])
         ]
         return torch.stack([torch.stack(row) for row in rows])
 
@@ -143,7 +149,7 @@ ex.slip(
 
 ex.slip(
     "no_centring",
-    "The mean was not subtracted. LayerNorm reads only what differs from the mean over d_model; a component that adds "
+    "No mean was subtracted. LayerNorm reads only what differs from the mean over d_model; a component that adds "
     "the same number everywhere adds nothing at all.",
     "(stack - mean)",
     "stack",
@@ -209,7 +215,85 @@ ex.slip(
 )
 
 
-@ex.mistake("It came out right, but your code centred the stack itself, in place. The caller still needs it.")
+@ex.mistake(
+    "It came out right, but the stack itself was centred, in place, and the caller still needs it. stack - mean makes a new "
+    "tensor; stack -= mean writes into the old one."
+)
 def centres_in_place(stack, scale, ln):
     stack -= stack.mean(-1, keepdim=True)
     return stack / scale * ln.w
+
+
+ex.slip(
+    "mean_over_positions",
+    "The mean was taken over the positions. LayerNorm looks at one position at a time: its mean is over d_model, the last "
+    "axis.",
+    "stack.mean(dim=-1, keepdim=True)",
+    "stack.mean(dim=-2, keepdim=True)",
+)
+
+
+ex.slip(
+    "mean_over_the_batch",
+    "The mean was taken over the batch (axis 1 of the stack). LayerNorm's mean is over d_model, the last axis.",
+    "stack.mean(dim=-1, keepdim=True)",
+    "stack.mean(dim=1, keepdim=True)",
+)
+
+
+ex.slip(
+    "one_mean_for_all",
+    "One mean was taken over everything. Each component has its own at each position: over d_model, with keepdim=True.",
+    "stack.mean(dim=-1, keepdim=True)",
+    "stack.mean()",
+)
+
+
+ex.slip(
+    "gain_before_centring",
+    "The gain was applied before the mean was taken, so what is subtracted is the mean of the scaled numbers. LayerNorm centres "
+    "first, then divides, then multiplies by the gain.",
+    "    return (stack - mean) / scale * ln.w",
+    "    stack = stack * ln.w\n    return (stack - stack.mean(dim=-1, keepdim=True)) / scale",
+)
+
+
+ex.slip(
+    "divides_by_the_gain",
+    "The components were divided by the gain. LayerNorm multiplies by it.",
+    "* ln.w",
+    "/ ln.w",
+)
+
+
+ex.slip(
+    "bias_for_gain",
+    "The components were multiplied by the bias ln.b. The gain is ln.w.",
+    "* ln.w",
+    "* ln.b",
+)
+
+
+ex.slip(
+    "scale_squared",
+    "The scale was squared. It is a standard deviation, and that is what one divides by.",
+    "/ scale",
+    "/ scale.square()",
+)
+
+
+ex.slip(
+    "returns_the_sum",
+    "The components were summed. Keep them apart: the result has the shape of the stack.",
+    "    return (stack - mean) / scale * ln.w",
+    "    return ((stack - mean) / scale * ln.w).sum(0)",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one component, one sequence or one position the axes no longer fit: a squeeze() without an axis drops every axis of "
+    "size 1.",
+    "    return (stack - mean) / scale * ln.w",
+    "    return ((stack - mean) / scale * ln.w).squeeze()",
+)

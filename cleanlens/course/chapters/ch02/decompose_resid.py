@@ -15,6 +15,7 @@ ex = exercise(
     importance=5,
     source="Elhage et al. (2021), A Mathematical Framework for Transformer Circuits, 'Virtual Weights and the Residual "
     "Stream as a Communication Channel'. Identity: the components sum to the stream that enters the layer.",
+    version=2,
     atol=1e-4,  # the stream of a model with weights of order 1 is long
     hints=[
         "Who writes to the stream before layer L reads it? The token embedding, the position embedding, and the attention "
@@ -38,6 +39,8 @@ def _(seed):
         {"cache": full(), "layer": 3},
         {"cache": attention(), "layer": 1},
         {"cache": attention(), "layer": 2},
+        {"cache": tiny_cache(seed, shape=(1, 3)), "layer": 1},
+        {"cache": tiny_cache(seed, shape=(1, 1), n_layers=12, n_heads=1), "layer": 12},
     ]
 
 
@@ -56,12 +59,12 @@ def _(cache, layer):
         if not model.cfg.attn_only:
             terms[f"{i}_mlp_out"] = post - mid
     stack = torch.stack(list(terms.values()))
-    return {"result": (stack, list(terms)), "changed in the cache": []}
+    return {"what it returns": (stack, list(terms)), "the cache afterwards": "as it was"}
 
 
 @ex.call
 def _(answer, cache, layer):
-    return watched("result", answer, cache, layer)
+    return watched("what it returns", answer, cache, layer)
 
 
 @ex.alternative
@@ -225,7 +228,7 @@ ex.slip(
 
 @ex.mistake(
     "The biases are missing: the heads' results were summed, but attn_out also holds b_O (and mlp_out holds b_out). "
-    "Your components do not add up to the stream."
+    "The components then do not add up to the stream."
 )
 def omits_the_biases(cache, layer):
     stack, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
@@ -258,4 +261,102 @@ ex.slip(
     "It looks for MLPs in a model that has none. Ask cache.model.cfg.attn_only, or look whether the name is in the cache.",
     "if not cache.model.cfg.attn_only:",
     "if True:",
+)
+
+
+@ex.mistake(
+    "These are running sums: each entry holds everything up to it. The stream is their last one; its parts are what each "
+    "added."
+)
+def running_sums(cache, layer):
+    names = [("embed", "embed"), ("pos_embed", "pos_embed")]
+    for i in range(layer):
+        names.append((f"{i}_attn_out", ("attn_out", i)))
+        if not cache.model.cfg.attn_only:
+            names.append((f"{i}_mlp_out", ("mlp_out", i)))
+    return torch.stack([cache[key] for _, key in names]).cumsum(0), [label for label, _ in names]
+
+
+@ex.mistake(
+    "There is one entry per layer, the state of the stream after it (resid_post). Asked for is what each part added to the "
+    "stream: attn_out and mlp_out, one by one."
+)
+def a_state_for_each_layer(cache, layer):
+    states = [cache["resid_post", i] for i in range(layer)]
+    labels = ["embed", "pos_embed", *(f"{i}_resid_post" for i in range(layer))]
+    return torch.stack([cache["embed"], cache["pos_embed"], *states]), labels
+
+
+ex.slip(
+    "components_on_axis_1",
+    "The components are on axis 1, behind the batch. They come first: component, batch, position, d_model.",
+    "for _, key in names])",
+    "for _, key in names], dim=1)",
+)
+
+
+ex.slip(
+    "part_before_layer_in_the_labels",
+    "The tensors are right, but the labels read 'attn_out_0'. The layer comes first: '0_attn_out'.",
+    'f"{i}_attn_out"',
+    'f"attn_out_{i}"',
+    'f"{i}_mlp_out"',
+    'f"mlp_out_{i}"',
+)
+
+
+ex.slip(
+    "hook_names_for_labels",
+    "The tensors are right, but the labels are the full names of the hook points. Asked for are '0_attn_out', '0_mlp_out', ...",
+    'f"{i}_attn_out"',
+    'f"blocks.{i}.hook_attn_out"',
+    'f"{i}_mlp_out"',
+    'f"blocks.{i}.hook_mlp_out"',
+)
+
+
+ex.slip(
+    "layers_counted_from_one",
+    "The tensors are right, but the labels count the layers from 1. The first layer is layer 0.",
+    'f"{i}_attn_out"',
+    'f"{i + 1}_attn_out"',
+    'f"{i}_mlp_out"',
+    'f"{i + 1}_mlp_out"',
+)
+
+
+ex.slip(
+    "one_layer_too_many",
+    "What layer `layer` writes was asked for too, and with layer = n_layers there is no such layer: range(layer) ends before "
+    "it.",
+    "range(layer)",
+    "range(layer + 1)",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one sequence or one position the axes no longer fit: a squeeze() without an axis drops every axis of size 1.",
+    "return stack, labels",
+    "return stack.squeeze(), labels",
+)
+
+
+@ex.mistake(
+    "With more than ten layers their order is that of text, '10' before '2'. Count the layers as numbers: range(layer)."
+)
+def layers_in_text_order(cache, layer):
+    order = ["embed", "pos_embed"]
+    for i in sorted(range(layer), key=str):
+        order += [f"{i}_attn_out"] if cache.model.cfg.attn_only else [f"{i}_attn_out", f"{i}_mlp_out"]
+    keys = [
+        n if "_" not in n or n == "pos_embed" else (n.split("_", 1)[1], int(n.split("_")[0])) for n in order
+    ]
+    return torch.stack([cache[key] for key in keys]), order
+
+
+ex.equivalent(
+    "The first and the last name of a cache are no output of a layer.",
+    "in cache if => in list(cache)[1:] if",
+    "in cache if => in list(cache)[:-1] if",
 )

@@ -16,6 +16,7 @@ ex = exercise(
     minutes=25,
     difficulty=4,
     importance=4,
+    version=2,
     source="Identity: (n w + b_ln) W + b = n (w[:, None] W) + (b_ln W + b); the logits are compared in float64.",
     atol=1e-8,
     rtol=1e-9,
@@ -39,7 +40,8 @@ ex = exercise(
 def _(seed):
     # Square at first: only so does a gain on the wrong axis give numbers at all.
     square = dict(n_layers=1, n_heads=2, d_head=7, d_model=7, d_mlp=7, d_vocab=7)
-    changes = [square, dict(n_layers=2), dict(n_layers=1, attn_only=True)]
+    many = dict(n_layers=12, n_heads=1, d_head=2, d_model=4, d_mlp=3)  # and text order is not that of numbers
+    changes = [square, dict(n_layers=2), dict(n_layers=1, attn_only=True), many]
     states = [_state(seed, tuple(c.items())) for c in changes]
     return [{"state": {name: x.clone() for name, x in state.items()}} for state in states]
 
@@ -71,21 +73,35 @@ def _gains(name):
     return ".ln" in f".{name}" and name.endswith((".w", ".b"))
 
 
+ENTRIES, NORMS, LOGITS = "the entries", "the LayerNorms", "the logits of the model with these weights"
+
+
 @ex.oracle
 def _(state):
     logits = _model_of(state)(random_tokens(3, d_vocab=7))
     reset = {name: torch.full_like(x, float(name.endswith("w"))) for name, x in state.items() if _gains(name)}
-    return {"missing": [], "LayerNorms": reset, "logits": logits}
+    return {ENTRIES: "all there", NORMS: reset, LOGITS: logits}
 
 
 @ex.measure
 def _(observed, state):
     # Folding has several right forms (the mean of a reader over d_model is never read), so compare the logits.
-    missing = [name for name in state if name not in observed]
+    if not isinstance(observed, dict):
+        raise ValueError("it should be a dictionary")
+    if missing := [name for name in state if name not in observed]:
+        return {ENTRIES: f"without {missing[0]}", NORMS: None, LOGITS: None}
+    if new := [name for name in observed if name not in state]:
+        return {ENTRIES: f"with {new[0]!r}, which the model does not have", NORMS: None, LOGITS: None}
+    for name, x in state.items():
+        if not torch.is_tensor(observed[name]) or observed[name].shape != x.shape:
+            got = list(observed[name].shape) if torch.is_tensor(observed[name]) else "no tensor"
+            return {ENTRIES: f"{name} is {got}, it was {list(x.shape)}", NORMS: None, LOGITS: None}
     norms = {name: x for name, x in observed.items() if _gains(name)}
-    if missing:
-        return {"missing": missing}
-    return {"missing": [], "LayerNorms": norms, "logits": _model_of(observed)(random_tokens(3, d_vocab=7))}
+    return {
+        ENTRIES: "all there",
+        NORMS: norms,
+        LOGITS: _model_of(observed)(random_tokens(3, d_vocab=7)),
+    }
 
 
 @ex.alternative
@@ -251,9 +267,160 @@ ex.slip(
 
 
 ex.slip(
+    "keys_not_folded",
+    "ln1 was folded into queries and values. The keys read it as well.",
+    '("attn.W_K", "attn.b_K"), ',
+    "",
+)
+
+
+ex.slip(
+    "queries_not_folded",
+    "ln1 was folded into keys and values. The queries read it as well.",
+    '("attn.W_Q", "attn.b_Q"), ',
+    "",
+)
+
+
+ex.slip(
+    "attention_not_folded",
+    "ln1 and the attention were left as they were. W_Q, W_K and W_V read ln1's output: fold it into all three.",
+    '            if block + ln + ".w" in state:',
+    '            if block + ln + ".w" in state and ln == "ln2":',
+)
+
+
+ex.slip(
+    "attention_bias_not_folded",
+    "ln1's bias is lost: it was set to 0, but b_Q, b_K and b_V did not get it. (Those of the MLP and the unembedding did.) Each "
+    "gets b_ln @ W on top of its own.",
+    "        new[b_name] = new[b_name] + b @ W",
+    '        new[b_name] = new[b_name] + (0 if "attn" in W_name else b @ W)',
+)
+
+
+ex.slip(
+    "mlp_bias_not_folded",
+    "ln2's bias is lost: it was set to 0, but b_in did not get it. (The attention and the unembedding did.) b_in gets "
+    "b_ln @ W_in on top of its own.",
+    "        new[b_name] = new[b_name] + b @ W",
+    '        new[b_name] = new[b_name] + (0 if "mlp" in W_name else b @ W)',
+)
+
+
+ex.slip(
+    "unembedding_bias_not_folded",
+    "ln_final's bias is lost: it was set to 0, but b_U did not get it. b_U gets b_ln @ W_U on top of its own.",
+    "        new[b_name] = new[b_name] + b @ W",
+    '        new[b_name] = new[b_name] + (0 if "unembed" in W_name else b @ W)',
+)
+
+
+ex.slip(
+    "attention_bias_replaced",
+    "b_Q, b_K and b_V are lost: b_ln @ W is added to each, it does not replace it. (b_in and b_U are right.)",
+    "        new[b_name] = new[b_name] + b @ W",
+    '        new[b_name] = (0 if "attn" in W_name else new[b_name]) + b @ W',
+)
+
+
+ex.slip(
+    "attention_bias_through_the_scaled_weight",
+    "ln1's bias went through W_Q, W_K and W_V that already had the gain in them. (The MLP and the unembedding are right.) The "
+    "bias is added after the gain, so it passes through the old weights: compute the new biases first.",
+    "b @ W",
+    'b @ (w[:, None] * W if "attn" in W_name else W)',
+)
+
+
+ex.slip(
+    "mlp_gain_on_the_wrong_axis",
+    "ln2's gain is on the wrong axis of W_in, the neurons'. It belongs to the axis that W_in reads, d_model: w[:, None] * W.",
+    "w[:, None] * W",
+    '(w * W if "mlp" in W_name and len(w) == W.shape[1] else w[:, None] * W)',
+)
+
+
+ex.slip(
+    "gain_added",
+    "The gain was added to the weights. It is a factor.",
+    "w[:, None] * W",
+    "w[:, None] + W",
+)
+
+
+ex.slip(
+    "gain_not_folded",
+    "The gain is lost: it was set to 1 without being carried on. Every reader's weight is multiplied by it.",
+    "w[:, None] * W",
+    "W",
+)
+
+
+ex.slip(
+    "gain_kept_bias_reset",
+    "The gain is in the readers, but the LayerNorm still has it as well, so it counts twice. Set its w to 1.",
+    '        new[f"{ln}.w"] = torch.ones_like(new[f"{ln}.w"])\n',
+    "",
+)
+
+
+ex.slip(
+    "final_not_reset",
+    "ln_final was folded, and then not reset: its gain and bias count twice. Set its w to 1 and its b to 0, too.",
+    '    reset("ln_final")\n',
+    "",
+)
+
+
+ex.slip(
+    "last_layer_not_folded",
+    "The last layer was left as it was. Every block has LayerNorms of its own.",
+    "range(n_layers)",
+    "range(max(1, n_layers - 1))",
+)
+
+
+ex.slip(
+    "one_digit_of_the_layer",
+    "With more than ten layers some are left as they were: only one digit of the layer's number was read (name[7]). "
+    "name.split('.')[1] is the whole number.",
+    "range(n_layers)",
+    "range(min(n_layers, 10))",
+)
+
+
+ex.slip(
+    "expects_ln2_everywhere",
+    "It looks for ln2 in a model that has none: attention-only models have no MLP. Ask whether the name is in the state.",
+    '            if block + ln + ".w" in state:',
+    "            if True:",
+)
+
+
+@ex.mistake(
+    "Only the entries that changed came back. The whole state of the model is asked for, so that it can be loaded: start from a "
+    "copy of all of it."
+)
+def only_what_changed(state):
+    readers = (
+        "attn.W",
+        "attn.b_Q",
+        "attn.b_K",
+        "attn.b_V",
+        "mlp.W_in",
+        "mlp.b_in",
+        "unembed",
+        ".ln",
+        "ln_final",
+    )
+    return {name: x.clone() for name, x in state.items() if any(part in name for part in readers)}
+
+
+ex.slip(
     "changes_the_original",
-    "The result is right, but the state that you were given was changed too, and the model it came from is now another "
-    "one. Work on a copy of the dictionary.",
+    "The result is right, but the state that was given has changed too, and with it the model it came from. Work on a copy of "
+    "the dictionary.",
     "{name: tensor.clone() for name, tensor in state.items()}",
     "state",
 )
@@ -285,3 +452,35 @@ ex.slip(
 )
 def drops_the_layer_norms(state):
     return {name: x.clone() for name, x in state.items() if ".ln" not in "." + name}
+
+
+ex.equivalent(
+    "Nothing is changed in place afterwards, and the stub lets tensors that stay the same be shared.",
+    "tensor.clone() => tensor",
+)
+
+ex.equivalent(
+    "A table of names, which nobody changes, may be made once for all calls.", "{'ln1': ... => globals()..."
+)
+
+ex.equivalent(
+    "The first entry of a state (W_E) and the last (b_U) are neither a LayerNorm's nor a weight that reads one.",
+    "name in state)) => name in list(state)[1:]))",
+    "name in state)) => name in list(state)[:-1]))",
+    "name in state: => name in list(state)[1:]:",
+    "name in state: => name in list(state)[:-1]:",
+    "in state if => in list(state)[1:] if",
+    "in state if => in list(state)[:-1] if",
+)
+
+ex.equivalent(
+    "A layer that the state does not have is passed over: its names are looked for first.",
+    "range(n_layers): => range(n_layers + 1):",
+)
+
+ex.equivalent(
+    "What is read has mean 0 over d_model, so a constant on that axis of a reader, whatever it is, is never read.",
+    "folded - folded => folded + folded",
+    "new[name] = folded - folded.mean(dim=-2, keepdim=True) => new[name] = folded",
+    "folded.mean(dim => folded.sum(dim",
+)

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=4,
+    version=2,
     source="Elhage et al. (2021), A Mathematical Framework for Transformer Circuits, 'Attention Heads are Independent "
     "and Additive'. Identity: the sum over heads plus b_O is attn_out.",
     hints=[
@@ -33,7 +34,10 @@ def _attention(name):
 
 @ex.inputs
 def _(seed):
-    return [{"cache": tiny_cache(seed, _attention), "layer": layer} for layer in (2, 0)]
+    made = [{"cache": tiny_cache(seed, _attention), "layer": layer} for layer in (2, 0, 1)]
+    made.append({"cache": tiny_cache(seed, _attention, shape=(1, 3)), "layer": 1})
+    made.append({"cache": tiny_cache(seed, _attention, shape=(3, 1), n_heads=1), "layer": 2})
+    return made
 
 
 @ex.oracle
@@ -45,12 +49,12 @@ def _(cache, layer):
         for s in range(length):
             for h in range(n_heads):
                 result[b, s, h] = sum(z[b, s, h, e] * attn.W_O[h, e] for e in range(z.shape[-1]))
-    return {"results": result, "changed in the cache": []}
+    return {"the results": result, "the cache afterwards": "as it was"}
 
 
 @ex.call
 def _(answer, cache, layer):
-    return watched("results", answer, cache, layer)
+    return watched("the results", answer, cache, layer)
 
 
 @ex.alternative
@@ -82,7 +86,7 @@ ex.slip(
 
 
 ex.slip(
-    "sums_over_d_model_too_early",
+    "sum_for_every_head",
     "The axis of heads is there but every head has the sum of all heads. Head must be summed nowhere: it stands in both "
     "inputs and in the output.",
     "    return results",
@@ -154,8 +158,75 @@ ex.slip(
 
 
 ex.slip(
-    "last_layer_weights",
-    "z is of the right layer but W_O is the last layer's.",
+    "weights_of_another_layer",
+    "z is of the layer that was asked for, but W_O is always the last layer's.",
     "cache.model.blocks[layer]",
-    "cache.model.blocks[0 if layer else -1]",
+    "cache.model.blocks[-1]",
+)
+
+
+ex.slip(
+    "weights_of_the_first_layer",
+    "z is of the layer that was asked for, but W_O is always layer 0's.",
+    "cache.model.blocks[layer]",
+    "cache.model.blocks[0]",
+)
+
+
+ex.slip(
+    "z_of_the_first_layer",
+    "W_O is of the layer that was asked for, but z is always layer 0's.",
+    'cache["z", layer]',
+    'cache["z", 0]',
+)
+
+
+ex.slip(
+    "first_heads_weights_for_all",
+    "Every head was sent through head 0's W_O. Each head has a W_O of its own: W_O[h].",
+    "z, W_O)",
+    "z, W_O[:1].expand_as(W_O))",
+)
+
+
+ex.slip(
+    "every_z_through_every_head",
+    "The axis of heads is there, but each head's W_O was applied to the sum of all heads' z. Head must be summed nowhere: one "
+    "letter for it, in both inputs and in the output.",
+    '"bshe,hed->bshd", z, W_O)',
+    '"bsge,hed->bshd", z, W_O)',
+)
+
+
+@ex.mistake(
+    "The shape is right but heads and positions are mixed: z was reshaped from batch, position, head to batch, head, position. "
+    "reshape keeps the order of the numbers and only cuts them anew; to swap axes use transpose, permute or einsum."
+)
+def z_reshaped(cache, layer):
+    z = cache["z", layer]
+    b, s, h, e = z.shape
+    return (z.reshape(b, h, s, e) @ cache.model.W_O[layer]).reshape(b, s, h, -1)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one sequence, one position or one head the axes no longer fit: a squeeze() without an axis drops every axis of size "
+    "1. Say which: squeeze(-2), or index it away.",
+    "return results",
+    "return results.squeeze()",
+)
+
+
+ex.slip(
+    "summed_and_biased",
+    "That is attn_out itself, heads summed and bias added. Keep the axis of heads, and leave the bias out.",
+    "return results",
+    "return results.sum(2) + attn.b_O",
+)
+
+
+ex.equivalent("The result has four axes: axis 2 and axis -2 are the same.", "2])], dim=2) => 2])], dim=-2)")
+
+ex.equivalent(
+    "That axis has one entry: the row that was put in for the product.", ")[..., 0, :] => )[..., -1, :]"
 )

@@ -31,31 +31,52 @@ def tiny_model(seed, dtype=torch.float32, attn_only=False, **changes):
     return model.requires_grad_(False)
 
 
-def random_tokens(seed, d_vocab=SIZES["d_vocab"]):
+def random_tokens(seed, d_vocab=SIZES["d_vocab"], shape=(BATCH, POS)):
     generator = torch.Generator().manual_seed(1000 + seed)
-    return torch.randint(0, d_vocab, (BATCH, POS), generator=generator)
+    return torch.randint(0, d_vocab, shape, generator=generator)
 
 
 @functools.cache
-def _run(seed, changes):
+def _run(seed, shape, changes):
     """A tiny model, its weights as they were made, and what one run of it left."""
     model = tiny_model(seed, **dict(changes))
-    _, cache = model.run_with_cache(random_tokens(seed))
-    return model, {name: x.clone() for name, x in model.state_dict().items()}, dict(cache.items())
+    _, cache = model.run_with_cache(random_tokens(seed, shape=shape))
+    return model, _weights(model), dict(cache.items())
 
 
-def tiny_cache(seed, keep=lambda name: True, **changes):
-    """The activations of one run of a tiny model: copies, so that nobody can spoil the next one's."""
-    model, weights, activations = _run(seed, tuple(changes.items()))
-    if model.list_hooks() or not all(torch.equal(x, weights[n]) for n, x in model.state_dict().items()):
+def _weights(model):
+    return {name: x.clone() for name, x in model.state_dict().items()}
+
+
+def tiny_cache(seed, keep=lambda name: True, shape=(BATCH, POS), **changes):
+    """The activations of one run of a tiny model: copies, so that nobody can spoil the next one's.
+
+    `shape` is batch and position of its tokens.
+    """
+    model, weights, activations = _run(seed, shape, tuple(changes.items()))
+    if model.list_hooks() or _differ(weights, model.state_dict()):
         _run.cache_clear()  # an answer has changed the model
-        return tiny_cache(seed, keep, **changes)
+        return tiny_cache(seed, keep, shape, **changes)
     return ActivationCache({name: x.clone() for name, x in activations.items() if keep(name)}, model)
 
 
-def watched(key, answer, cache, *args):
-    """What an answer makes of a cache, under `key`, and the entries that it changed on the way."""
-    before = {name: x.clone() for name, x in cache.items()}
+def _differ(before, after):
+    """The first name whose tensor is missing or not the same any more."""
+    return next((n for n, x in before.items() if n not in after or not torch.equal(x, after[n])), None)
+
+
+def watched(what, answer, cache, *args):
+    """What an answer makes of a cache, under the name `what`, and how it left the cache and its model."""
+    activations = {name: x.clone() for name, x in cache.items()}
+    weights, n_hooks = _weights(cache.model), len(cache.model.list_hooks())
     result = answer(cache, *args)
-    changed = [name for name, x in before.items() if not torch.equal(x, cache.cache_dict.get(name, x[:0]))]
-    return {key: result, "changed in the cache": changed}
+    left = "as it was"
+    if name := _differ(activations, cache.cache_dict):
+        left = f"with another {name}"
+    elif new := [name for name in cache if name not in activations]:
+        left = f"with a new entry {new[0]}"
+    elif name := _differ(weights, cache.model.state_dict()):
+        left = f"with another {name} in its model"
+    elif len(cache.model.list_hooks()) != n_hooks:
+        left = "with hooks on its model"
+    return {what: result, "the cache afterwards": left}

@@ -12,6 +12,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=5,
+    version=2,
     source="Wang et al. (2022), Interpretability in the Wild, section 3.1 (direct effects on the logits, by projection). "
     "Identity: the attributions sum to the logit itself, b_U aside.",
     hints=[
@@ -39,7 +40,9 @@ def _(seed):
         }
 
     # As many dimensions as tokens: only so do rows of W_U taken for columns give numbers at all.
-    return [case(4, 6, 9, 9), case(3, 5, 8, 13), case(5, 2, 4, 11)]
+    made = [case(4, 6, 9, 9), case(3, 5, 8, 13), case(5, 2, 4, 11), case(1, 4, 6, 7), case(1, 2, 3, 5)]
+    made[1]["tokens"] = torch.tensor([3, 0, 3, 3, 0])  # tokens come again, and 0 is one like the others
+    return made
 
 
 @ex.oracle
@@ -91,7 +94,7 @@ ex.slip(
 
 ex.slip(
     "rows_of_W_U",
-    "Rows of W_U were taken for columns. W_U is d_model by d_vocab: token t's direction is the column W_U[:, t].",
+    "The directions are rows of W_U instead of columns. W_U is d_model by d_vocab: token t's direction is the column W_U[:, t].",
     "W_U[:, targets].T",
     "W_U[targets]",
 )
@@ -166,3 +169,81 @@ ex.slip(
     "directions = W_U[:, targets].T",
     "directions = W_U[:, targets].T / W_U[:, targets].T.norm(dim=-1, keepdim=True)",
 )
+
+
+ex.slip(
+    "back_instead_of_ahead",
+    "The stream at each position was asked for the token before it: stack[:, 1:] with tokens[:-1]. The shift goes the other "
+    "way: position i predicts token i + 1, so stack[:, :-1] with tokens[1:].",
+    "stack[:, :-1], tokens[1:]",
+    "stack[:, 1:], tokens[:-1]",
+)
+
+
+ex.slip(
+    "last_token_everywhere",
+    "Every position was asked for the last token. Each position has a next token of its own: tokens[1:], one per row.",
+    "tokens[1:]",
+    "tokens[-1:].expand(len(tokens) - 1)",
+)
+
+
+ex.slip(
+    "all_pairs_summed",
+    "Each row holds the sum over all next tokens: positions and tokens were multiplied each with each. Position i belongs to "
+    "token i + 1 alone: one letter for both in the einsum.",
+    '"csd,sd->sc"',
+    '"csd,td->sc"',
+)
+
+
+ex.slip(
+    "all_tokens",
+    "These are the logits of all tokens of the vocabulary. Asked for is one of them, the next token's, at each position.",
+    'return torch.einsum("csd,sd->sc", read, directions)',
+    "return (read @ W_U).transpose(0, 1)",
+)
+
+
+ex.slip(
+    "shares_of_the_whole",
+    "These are shares: each row was divided by its sum. A share says nothing when parts of both signs nearly cancel; asked for "
+    "is the part itself, in logits.",
+    'return torch.einsum("csd,sd->sc", read, directions)',
+    'parts = torch.einsum("csd,sd->sc", read, directions)\n    return parts / parts.sum(-1, keepdim=True)',
+)
+
+
+ex.slip(
+    "positions_looked_up_by_token",
+    "Where a token occurs more than once, the first place that it has stands for all of them: positions were looked up by the "
+    "token (tokens.index, ==). Count positions instead.",
+    "read, targets = stack[:, :-1], tokens[1:]",
+    "first = [tokens.tolist().index(t) for t in tokens.tolist()[:-1]]\n"
+    "    read, targets = stack[:, first], tokens[1:]",
+)
+
+
+ex.slip(
+    "probabilities",
+    "These are probabilities of each component by itself. The softmax is not linear and belongs to no component; attribute the "
+    "logit.",
+    'return torch.einsum("csd,sd->sc", read, directions)',
+    "shares = (read @ W_U).softmax(-1)\n    return shares[:, torch.arange(len(targets)), targets].T",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one component or one prediction an axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    'return torch.einsum("csd,sd->sc", read, directions)',
+    'return torch.einsum("csd,sd->sc", read, directions).squeeze()',
+)
+
+
+ex.equivalent(
+    "The index has one entry less, and gather reads no further than the index goes.",
+    "[:, :-1] @ W_U => [:, :] @ W_U",
+)
+
+ex.equivalent("That axis has one entry: the token that was picked.", "index)[..., 0].T => index)[..., -1].T")

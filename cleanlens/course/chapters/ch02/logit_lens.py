@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 
 from ...exercise import exercise
-from .helpers import BATCH, POS, tiny_cache, watched
+from .helpers import tiny_cache, watched
 
 ex = exercise(
     "02.7",
@@ -16,6 +16,8 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=4,
+    atol=1e-4,
+    version=2,
     source="nostalgebraist (2020), interpreting GPT: the logit lens. Identity: the last entry is the model's logits.",
     hints=[
         "There are n_layers + 1 states of the stream: what enters each layer, and what leaves the last.",
@@ -30,20 +32,18 @@ ex = exercise(
 )
 
 
-def _stream(name):
-    return name.rpartition(".")[2] in (
-        "hook_resid_pre",
-        "hook_resid_mid",
-        "hook_resid_post",
-        "hook_scale",
-    ) or (name.startswith("ln_final"))
-
-
 @ex.inputs
 def _(seed):
+    short = tiny_cache(seed, shape=(2, 3))  # so short a stream that the LayerNorm's epsilon counts
+    for name, x in short.items():
+        if "resid" in name or name.endswith(("embed", "_out")):
+            x *= 1e-3
     return [
-        {"cache": tiny_cache(seed, _stream)},
-        {"cache": tiny_cache(seed, _stream, attn_only=True, n_layers=2)},
+        {"cache": tiny_cache(seed)},
+        {"cache": short},
+        {"cache": tiny_cache(seed, attn_only=True, n_layers=2)},
+        {"cache": tiny_cache(seed, shape=(1, 2), n_layers=1)},
+        {"cache": tiny_cache(seed, shape=(2, 1), n_layers=12, n_heads=1)},
     ]
 
 
@@ -53,21 +53,22 @@ def _(cache):
     ln, W_U, b_U = model.ln_final, model.unembed.W_U.double(), model.unembed.b_U.double()
     states = [stream[f"blocks.{i}.hook_resid_pre"] for i in range(model.cfg.n_layers)]
     states.append(stream[f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"])
-    logits = torch.zeros(len(states), BATCH, POS, W_U.shape[1])
+    batch, length, _ = states[0].shape
+    logits = torch.zeros(len(states), batch, length, W_U.shape[1])
     for i, state in enumerate(states):
-        for b in range(BATCH):
-            for s in range(POS):
+        for b in range(batch):
+            for s in range(length):
                 row = state[b, s].double()
                 mean = sum(row.tolist()) / len(row)
                 variance = sum((value - mean) ** 2 for value in row.tolist()) / len(row)
                 normed = (row - mean) / math.sqrt(variance + ln.eps) * ln.w + ln.b
                 logits[i, b, s] = sum(normed[d] * W_U[d] for d in range(len(row))) + b_U
-    return {"logits": logits, "changed in the cache": []}
+    return {"the logits": logits, "the cache afterwards": "as it was"}
 
 
 @ex.call
 def _(answer, cache):
-    return watched("logits", answer, cache)
+    return watched("the logits", answer, cache)
 
 
 @ex.alternative
@@ -96,6 +97,19 @@ def by_hand(cache):
         normed = centred / (centred.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
         logits.append((normed * model.ln_final.w + model.ln_final.b) @ model.W_U + model.b_U)
     return torch.stack(logits)
+
+
+@ex.alternative
+def streams_added_up(cache):
+    model = cache.model
+    stream = cache["embed"] + cache["pos_embed"]
+    states = [stream]
+    for i in range(model.cfg.n_layers):
+        stream = stream + cache["attn_out", i]
+        if not model.cfg.attn_only:
+            stream = stream + cache["mlp_out", i]
+        states.append(stream)
+    return torch.stack([model.unembed(model.ln_final(state)) for state in states])
 
 
 ex.slip(
@@ -185,7 +199,7 @@ ex.slip(
 
 ex.slip(
     "probabilities",
-    "These are probabilities; asked for are logits.",
+    "These are probabilities (softmax). Asked for are logits.",
     "normed @ model.W_U + model.b_U",
     "(normed @ model.W_U + model.b_U).softmax(-1)",
 )
@@ -208,7 +222,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "You read what each part wrote, not the state of the stream: the lens looks at the sum of everything so far "
+    "What was read is what each layer wrote, not the state of the stream: the lens looks at the sum of everything so far "
     "(resid_pre and resid_post)."
 )
 def reads_the_writings(cache):
@@ -216,3 +230,105 @@ def reads_the_writings(cache):
     states = [cache["resid_pre", i] for i in range(n_layers)] + [cache["resid_post", n_layers - 1]]
     written = states[:1] + [b - a for a, b in pairwise(states)]
     return torch.stack([model.unembed(model.ln_final(x)) for x in written])
+
+
+ex.slip(
+    "log_probabilities",
+    "These are log-probabilities (log_softmax). Asked for are logits.",
+    "normed @ model.W_U + model.b_U",
+    "(normed @ model.W_U + model.b_U).log_softmax(-1)",
+)
+
+
+ex.slip(
+    "no_positions_in_the_first_state",
+    "The first state is the token embedding alone. What enters layer 0 is embed + pos_embed: cache['resid_pre', 0].",
+    "states = [",
+    "states = [cache['embed']] + [",
+    "for i in range(n_layers)]",
+    "for i in range(1, n_layers)]",
+)
+
+
+@ex.mistake(
+    "Each state went through the LayerNorm of the layer that reads it next (ln1 of that block). The lens asks what the model would "
+    "say if it ended here, and it ends with ln_final."
+)
+def next_layers_layer_norm(cache):
+    model = cache.model
+    logits = [model.unembed(block.ln1(cache["resid_pre", i])) for i, block in enumerate(model.blocks)]
+    logits.append(model.unembed(model.ln_final(cache["resid_post", model.cfg.n_layers - 1])))
+    return torch.stack(logits)
+
+
+ex.slip(
+    "last_position_only",
+    "Only the last position is there. The lens reads every position.",
+    "return normed @ model.W_U + model.b_U",
+    "return (normed @ model.W_U + model.b_U)[:, :, -1]",
+)
+
+
+ex.slip(
+    "layers_on_axis_1",
+    "The layers are on axis 1, behind the batch. The order is layer, batch, position, vocabulary.",
+    "torch.stack(states)",
+    "torch.stack(states, dim=1)",
+)
+
+
+@ex.mistake(
+    "There is a state in the middle of every layer as well (resid_mid). Asked for are n_layers + 1: what enters each layer, and "
+    "what leaves the last."
+)
+def states_in_the_middle(cache):
+    model, states = cache.model, []
+    for i in range(model.cfg.n_layers):
+        states.append(cache["resid_pre", i])
+        if not model.cfg.attn_only:
+            states.append(cache["resid_mid", i])
+    states.append(cache["resid_post", model.cfg.n_layers - 1])
+    return torch.stack([model.unembed(model.ln_final(state)) for state in states])
+
+
+ex.slip(
+    "middle_of_the_layers",
+    "The states were taken in the middle of the layers, after attention and before the MLP (resid_mid). Asked for is what enters "
+    "each layer, and what leaves the last.",
+    'cache["resid_pre", i]',
+    'cache["resid_pre" if i == 0 or model.cfg.attn_only else "resid_mid", i]',
+)
+
+
+ex.slip(
+    "variance_for_scale",
+    "The states were divided by their variance. LayerNorm divides by its root, the standard deviation.",
+    "model.ln_final(stack)",
+    "(stack - stack.mean(-1, keepdim=True)) / stack.var(-1, keepdim=True, unbiased=False) * model.ln_final.w + model.ln_final.b",
+)
+
+
+ex.slip(
+    "unbiased_deviation",
+    "The standard deviation was taken with d_model - 1 in the denominator, as torch's std and var do unless told otherwise. "
+    "LayerNorm divides by d_model (unbiased=False).",
+    "model.ln_final(stack)",
+    "(stack - stack.mean(-1, keepdim=True)) / stack.std(-1, keepdim=True) * model.ln_final.w + model.ln_final.b",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one sequence or one position an axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    "return normed @ model.W_U + model.b_U",
+    "return (normed @ model.W_U + model.b_U).squeeze()",
+)
+
+
+ex.slip(
+    "no_epsilon",
+    "LayerNorm's epsilon is missing. It is added to the variance before the root is taken, and counts where a stream is short: "
+    "model.ln_final does it.",
+    "model.ln_final(stack)",
+    "(stack - stack.mean(-1, keepdim=True)) / stack.std(-1, keepdim=True, unbiased=False) * model.ln_final.w + model.ln_final.b",
+)

@@ -7,7 +7,7 @@ from cleanlens import HookedTransformer
 from cleanlens.hook_points import HookedRootModule, HookPoint
 
 from ...exercise import exercise
-from ...plain import Raised, attempt
+from ...plain import Raised, attempt, raised
 from .helpers import random_tokens, tiny_model
 
 ex = exercise(
@@ -19,6 +19,7 @@ ex = exercise(
     difficulty=3,
     importance=4,
     source="The definition in chapter 02, section 1: the cache holds what each hook point passed on, as it was then.",
+    version=2,
     hints=[
         "First decide which names are wanted; then attach one function to each of these hook points, run the model, "
         "and take exactly these functions away again. What happens when the run raises?",
@@ -46,19 +47,23 @@ class Inner(nn.Module):
 
 
 class Toy(HookedRootModule):
-    """A model of five hook points, of which two see the same tensor."""
+    """A model of six hook points, of which two see the same tensor; a token of 99 stops its run as Ctrl-C does."""
 
     def __init__(self, table):
         super().__init__()
         self.table = table
         self.hook_q = HookPoint()
+        self.hook_query = HookPoint()
         self.inner = Inner()
         self.hook_pre = HookPoint()
         self.hook_post = HookPoint()
         self.setup()
 
     def forward(self, tokens):
-        x = self.hook_q(self.table[tokens])
+        if (tokens == 99).any():
+            self.hook_q(self.table)
+            raise KeyboardInterrupt
+        x = self.hook_query(self.hook_q(self.table[tokens]) / 2) * 2
         x = self.hook_pre(self.inner(x) - 2)
         x = self.hook_post(x)
         return x * 2
@@ -71,6 +76,10 @@ def _halve(x, hook):
     x.mul_(-0.5)
 
 
+def _raise(x, hook):
+    return x + 3
+
+
 def _any_q(name):
     return name.endswith("hook_q")
 
@@ -79,40 +88,56 @@ def _all(name):
     return True
 
 
+def _none(name):
+    return False
+
+
 @ex.inputs
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(7, 3, generator=generator)
     tokens = torch.randint(0, 7, (2, 4), generator=generator)
-    too_large = tokens.clone()
-    too_large[1, 2] = 50
+    too_large, stopped = tokens.clone(), tokens.clone()
+    too_large[1, 2], stopped[0, 1] = 50, 99
+    edits = [("hook_post", _halve), ("hook_post", _raise)]  # somebody's own hooks, whose order matters
     made = [
-        (Toy(table), tokens, _all, None),
-        (Toy(table), tokens, "hook_q", None),
-        (Toy(table), tokens, _all, "hook_post"),  # somebody's own hook edits this one in place
-        (Toy(table), too_large, _all, "hook_pre"),  # the run fails
-        (tiny_model(seed, attn_only=True, n_layers=2), random_tokens(seed), _any_q, None),
+        (Toy(table), tokens, _all, []),
+        (Toy(table), tokens, "hook_q", []),
+        (Toy(table), tokens[:1, :1], _all, []),
+        (Toy(table), tokens, "inner.hook_q", edits),
+        (Toy(table), tokens[:1, :1], _none, []),
+        (Toy(table), tokens, _all, edits),
+        (Toy(table), too_large, _all, [("hook_pre", _halve)]),  # the run fails
+        (Toy(table), stopped, _all, [("hook_pre", _halve)]),  # the run is interrupted
+        (tiny_model(seed, attn_only=True, n_layers=2), random_tokens(seed), _any_q, []),
     ]
-    return [dict(zip(("model", "tokens", "names_filter", "edited"), case)) for case in made]
+    return [dict(zip(("model", "tokens", "names_filter", "hooks"), case)) for case in made]
+
+
+RETURNED, AGAIN, LEFT = "what it returns", "what a second call returns", "the hooks of the model afterwards"
 
 
 @ex.oracle
-def _(model, tokens, names_filter, edited):
-    left = {edited: 1} if edited else {}
+def _(model, tokens, names_filter, hooks):
+    first, second = (_expected(model, t, names_filter, hooks) for t in (tokens, tokens.flip(0)))
+    return {LEFT: "as before", RETURNED: first, AGAIN: second}
+
+
+def _expected(model, tokens, names_filter, hooks):
     if isinstance(model, HookedTransformer):
-        normed = _plain_queries(model, tokens)
-        return {"result": (model(tokens), normed), "hooks afterwards": left}
+        return model(tokens), _plain_queries(model, tokens)
     if tokens.max() >= len(model.table):
-        return {"result": Raised(IndexError), "hooks afterwards": left}
+        return Raised(KeyboardInterrupt if 99 in tokens else IndexError)
     seen = {}
     seen["hook_q"] = torch.stack([torch.stack([model.table[t] for t in row]) for row in tokens.tolist()])
+    seen["hook_query"] = seen["hook_q"] / 2
     seen["inner.hook_q_input"] = 3 * seen["hook_q"]
     seen["inner.hook_q"] = 3 * seen["hook_q"] + 1
     seen["hook_pre"] = 3 * seen["hook_q"] - 1
-    seen["hook_post"] = seen["hook_pre"] * (-0.5 if edited == "hook_post" else 1)
+    seen["hook_post"] = -0.5 * seen["hook_pre"] + 3 if hooks else seen["hook_pre"]
     output = 2 * seen["hook_post"]
     wanted = {name: x for name, x in seen.items() if names_filter == name or names_filter is _all}
-    return {"result": (output, wanted), "hooks afterwards": left}
+    return output, wanted
 
 
 def _plain_queries(model, tokens):
@@ -128,12 +153,32 @@ def _plain_queries(model, tokens):
 
 
 @ex.call
-def _(answer, model, tokens, names_filter, edited):
-    if edited:
-        model.add_hook(edited, _halve)
-    result = attempt(answer, model, tokens, names_filter)
-    left = {name: len(hooks) for name, hooks in model.list_hooks().items()}
-    return {"result": result, "hooks afterwards": left}
+def _(answer, model, tokens, names_filter, hooks):
+    for name, function in hooks:
+        model.add_hook(name, function)
+    before = model.list_hooks()
+    first, second = (_outcome(answer, model, t, names_filter) for t in (tokens, tokens.flip(0)))
+    left = _hooks_afterwards(before, model.list_hooks())
+    return {LEFT: left, RETURNED: first, AGAIN: second}
+
+
+def _outcome(answer, *args):
+    try:
+        return attempt(answer, *args)
+    except KeyboardInterrupt as stop:
+        return raised(stop)
+
+
+def _hooks_afterwards(before, after):
+    for name in [*before, *after]:
+        old, new = ([id(hook) for hook in hooks.get(name, [])] for hooks in (before, after))
+        if missing := len(set(old) - set(new)):
+            return f"{missing} less on {name}"
+        if more := len(set(new) - set(old)):
+            return f"{more} more on {name}"
+        if old != new:
+            return f"in another order on {name}"
+    return "as before"
 
 
 @ex.alternative
@@ -184,8 +229,8 @@ def through_run_with_hooks(model, tokens, names_filter):
 ex.slip(
     "stores_references",
     "What was stored is the tensor itself, and a later edit in place changed it: the entry before the edit now holds "
-    "the value after it. Two hook points often hand on one and the same tensor. Store a copy (detach().clone(); "
-    "detach alone still shares the memory).",
+    "the value after it. Two hook points often hand on one and the same tensor. Store a copy: detach().clone(). "
+    "(detach alone still shares the memory.)",
     "activation.detach().clone()",
     "activation.detach()",
 )
@@ -193,8 +238,8 @@ ex.slip(
 
 ex.slip(
     "stores_before_the_edit",
-    "Your hook ran before the hook that was already there, so the cache holds a value that the rest of the model never "
-    "saw. Attach it after the others: the cache shows what was passed on.",
+    "The cache holds what came in before somebody's hook edited it: a value that the rest of the model never saw. A hook "
+    "that is attached after the others (not with prepend=True) sees what is passed on.",
     "point.add_hook(save)",
     "point.add_hook(save, prepend=True)",
 )
@@ -202,8 +247,8 @@ ex.slip(
 
 ex.slip(
     "hooks_stay_after_an_exception",
-    "The run failed, and your hooks stayed on the model: its next run will fill a cache that nobody holds. Remove them "
-    "in a finally block.",
+    "The run failed, and the new hooks stayed on the model: its next run will fill a cache that nobody holds. A finally "
+    "block is run in either case.",
     "    try:\n",
     "    if True:\n",
     "    finally:\n",
@@ -211,17 +256,52 @@ ex.slip(
 )
 
 
+@ex.mistake(
+    "The hooks are taken off when the run raises an Exception, but they stay when it is stopped by Ctrl-C: "
+    "KeyboardInterrupt is no Exception. A finally block is run whatever happens."
+)
+def cleans_up_after_exceptions_only(model, tokens, names_filter):
+    cache, added = {}, []
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+
+    def remove():
+        for point, hook in added:
+            point.discard(hook)
+
+    for name, point in model.hook_dict.items():
+        if name == names_filter if isinstance(names_filter, str) else names_filter(name):
+            added.append((point, point.add_hook(save)))
+    try:
+        logits = model(tokens)
+    except Exception:
+        remove()
+        raise
+    remove()
+    return logits, cache
+
+
 ex.slip(
     "hooks_stay",
-    "Your hooks are still on the model after a run that went well. Every later run would go on writing to this cache.",
+    "The new hooks are still on the model after a run that went well. Every later run goes on writing to this cache.",
     "            point.discard(hook)",
     "            pass",
 )
 
 
 ex.slip(
+    "only_the_last_hook_removed",
+    "One hook was taken off, the last; the others are still on the model. Keep every (point, handle) in a list and "
+    "discard them all.",
+    "            point.discard(hook)",
+    "            pass\n        if added:\n            point.discard(hook)",
+)
+
+
+ex.slip(
     "removes_others_hooks",
-    "Hooks that were on the model before the call are gone. They are somebody's experiment: remove only what you added, "
+    "Hooks that were on the model before the call are gone. They are somebody's experiment: take off only what was added, "
     "not everything (reset_hooks does that).",
     "        for point, hook in added:\n            point.discard(hook)",
     "        model.reset_hooks()",
@@ -229,11 +309,38 @@ ex.slip(
 
 
 ex.slip(
+    "clears_its_hook_points",
+    "On the wanted hook points all hooks are gone, also those that were there before the call. point.remove_hooks() takes "
+    "everything off; point.discard(handle) takes off the one that point.add_hook returned.",
+    "            point.discard(hook)",
+    "            point.remove_hooks()",
+)
+
+
+ex.slip(
+    "swallows_the_error",
+    "The run raised, and the call did not: it came back with what there was. Whoever calls must hear of the error, so clean "
+    "up and let it pass (finally does both; except swallows it unless it raises again).",
+    "        logits = model(tokens)\n",
+    "        logits = model(tokens)\n    except Exception:\n        logits = None\n",
+)
+
+
+ex.slip(
     "loose_filter",
-    "The name was matched by its ending, so 'hook_q' also let 'inner.hook_q' in. A name given as text is a whole name: "
+    "The name was matched by its ending: 'hook_q' also let 'inner.hook_q' in. A name given as text is a whole name: "
     "compare with ==. Who wants a pattern gives a function.",
     "name == names_filter",
     "name.endswith(names_filter)",
+)
+
+
+ex.slip(
+    "filter_matches_a_beginning",
+    "The name was matched by its beginning: 'hook_q' also let 'hook_query' in (as 'blocks.1' would let 'blocks.10' in). A "
+    "name given as text is a whole name: compare with ==.",
+    "name == names_filter",
+    "name.startswith(names_filter)",
 )
 
 
@@ -247,10 +354,36 @@ ex.slip(
 
 
 ex.slip(
+    "name_sought_in_the_filter",
+    "With text as names_filter, every name that is a part of it was stored: `in` between two texts asks whether one is "
+    "inside the other, and 'hook_q' is inside 'inner.hook_q'. Compare with ==.",
+    "name == names_filter",
+    "name in names_filter",
+)
+
+
+ex.slip(
+    "function_filter_ignored",
+    "With a function as names_filter nothing was stored. Text and function are two cases: isinstance(names_filter, str) "
+    "tells them apart, and the function is asked about each name.",
+    "names_filter(name)\n\n",
+    "False\n\n",
+)
+
+
+ex.slip(
     "ignores_the_filter",
     "Everything was stored, whatever names_filter says. On a real model that is gigabytes.",
     "            if wanted(name):",
     "            if True:",
+)
+
+
+ex.slip(
+    "filter_negated",
+    "What was stored is exactly what was not wanted.",
+    "            if wanted(name):",
+    "            if not wanted(name):",
 )
 
 
@@ -262,12 +395,22 @@ ex.slip(
 )
 
 
+ex.slip(
+    "cache_kept_between_calls",
+    "The dictionary of an earlier call came back, with this call's activations put into it: what somebody still holds "
+    "changes under their hands. Each call needs a dictionary of its own.",
+    "cache, added = {}, []",
+    "cache, added = model.__dict__.setdefault('kept', {}), []",
+)
+
+
 @ex.mistake(
     "Only one entry came out, under the last name. A function made in a loop looks its variables up when it is called, "
     "and by then the loop is over. Use hook.name, which the hook is given, or bind the name as a default argument."
 )
 def late_binding(model, tokens, names_filter):
     cache, added = {}, []
+    last = None
     try:
         for name, point in model.hook_dict.items():
             if name == names_filter if isinstance(names_filter, str) else names_filter(name):
@@ -281,8 +424,32 @@ def late_binding(model, tokens, names_filter):
 
 
 @ex.mistake(
+    "Only one entry came out, under the name that the loop over all hook points ended with, wanted or not. A function made "
+    "in a loop looks its variables up when it is called, and by then the loop is over. Use hook.name, or bind the name as "
+    "a default argument."
+)
+def late_binding_of_the_loop(model, tokens, names_filter):
+    cache, added = {}, []
+    try:
+        for name, point in model.hook_dict.items():
+            if name == names_filter if isinstance(names_filter, str) else names_filter(name):
+                save = lambda x, hook: cache.update({name: x.clone()})  # noqa: B023, E731
+                added.append((point, point.add_hook(save)))
+        return model(tokens), cache
+    finally:
+        for point, hook in added:
+            point.discard(hook)
+
+
+@ex.mistake(
     "That is the library's own run_with_cache. It will be yours to use from now on; here, build it once yourself from "
     "model.hook_dict and the hook points' add_hook and discard."
 )
 def calls_the_library(model, tokens, names_filter):
     return model.run_with_cache(tokens, names_filter=names_filter)
+
+
+ex.equivalent(
+    "The stub lets a copy keep its graph of gradients.",
+    ".detach().clone => .clone",
+)

@@ -32,6 +32,7 @@ ex = exercise(
     "link between the layers is that layer 1's keys read what layer 0 wrote: K-composition. Nothing depends on how far "
     "back the copy is, so it works at every length; a solution that counts positions in layer 1 does not.",
     seconds=20,
+    version=2,
     seeds=1,  # the answer does not depend on the seed, only the prompts do
 )
 
@@ -119,6 +120,7 @@ VIEWS = {
     "without both": lambda w, run: attend(w, 1, run["embedding"], run["embedding"]),
     "logits": lambda w, run: (run["middle"] + write(w, 1, run["layer 1"], run["middle"])) @ w["W_U"],
     "logits without layer 1": lambda w, run: run["middle"] @ w["W_U"],
+    "layer 1's weights": lambda w, run: attend(w, 1, run["embedding"], run["embedding"]),
 }
 
 
@@ -140,8 +142,30 @@ def attention_at(runs: list, which: str, distance) -> torch.Tensor:
     return torch.stack(means)
 
 
+def uniform(runs: list, which: str) -> bool:
+    """Whether every token of the second half looks at all that it sees alike."""
+    for _, n, prefix, run in runs:
+        for q in second_half(n, prefix).tolist():
+            row = run[which][q, : q + 1]
+            if float(row.max() - row.min()) > 1e-3:
+                return False
+    return True
+
+
+def sharpness(shares: torch.Tensor) -> str:
+    """In words, how much of the attention of each query goes to its place."""
+    if shares.mean() > 0.9:
+        return "sharp"
+    high = int((shares > 0.9).sum())
+    if high and (shares < 0.5).any():
+        return f"sharp at {high} of {len(shares)} queries, spread out at others"
+    return "spread out"
+
+
 def looks_at(runs: list, which: str) -> str:
     """In words, where a head looks from the second half."""
+    if uniform(runs, which):
+        return "everything alike"
     shares = {name: float(attention_at(runs, which, distance).mean()) for name, distance in PLACES.items()}
     if strong := [name for name, share in shares.items() if share >= 0.3]:
         return " and ".join(strong)
@@ -189,6 +213,7 @@ def _(seed):
     return [
         {"d_vocab": 48, "n_ctx": 80, "seed": seed},
         {"d_vocab": 90, "n_ctx": 72, "seed": seed + 1000},
+        {"d_vocab": 9, "n_ctx": 17, "seed": seed + 2000},
     ]
 
 
@@ -214,8 +239,10 @@ def _(d_vocab, n_ctx, seed):
 @ex.measure
 def _(observed, d_vocab, n_ctx, seed):
     """What a right model does, fact by fact, up to the first that is not so; then what helps to say why."""
-    if not isinstance(observed, dict) or not all(torch.is_tensor(value) for value in observed.values()):
-        raise ValueError("it should be a dict of tensors")
+    if not isinstance(observed, dict):
+        raise ValueError("it should be a dictionary of tensors")
+    if other := [name for name, value in observed.items() if not torch.is_tensor(value)]:
+        raise ValueError(f"it should be a dictionary of tensors, and {other[0]} is none")
     weights = dict(observed)
     found = dict.fromkeys(
         [
@@ -238,31 +265,39 @@ def _(observed, d_vocab, n_ctx, seed):
     # the answer does not know these
     lengths = [rng.randint(5, 8), rng.randint(9, 13), *rng.sample(range(18, 34), 4)]
     prefixes = [0, 3, 0, 0, 4, 2]
+    longest = min((n_ctx - 1) // 2, d_vocab - 1)  # and one that fills the context, or uses up the vocabulary
+    lengths, prefixes = [*lengths, longest], [*prefixes, 0]
+    if d_vocab < 30:
+        lengths, prefixes = [2, 5, longest - 2, longest], [1, 3, 2, 0]
     runs = []
     for n, prefix in zip(lengths, prefixes):
         tokens = prompt(generator, d_vocab, n, prefix)
         runs.append((tokens, n, prefix, run_by_hand(weights, tokens)))
 
     found["layer 0 looks at"] = looks_at(runs, "layer 0")
-    if found["layer 0 looks at"] == "no place in particular":
+    if found["layer 0 looks at"] in ("everything alike", "no place in particular"):
         ahead = [run["before the mask"].diagonal(1).mean() for *_, run in runs]
         if min(ahead) > 0.3:
             found["layer 0 looks at"] += " (without the mask: at the next token)"
+        elif looks_at(runs, "layer 1's weights") == "the previous token":
+            found["layer 0 looks at"] += " (with layer 1's weights: at the previous token)"
     if found["layer 0 looks at"] != "the previous token":
         return found
-    found["layer 0's attention"] = (
-        "sharp" if min(run["layer 0"].diagonal(-1).mean() for *_, run in runs) > 0.9 else "spread out"
-    )
+    worst = min((run["layer 0"].diagonal(-1) for *_, run in runs), key=lambda shares: shares.mean())
+    found["layer 0's attention"] = sharpness(worst)
     if found["layer 0's attention"] != "sharp":
         return found
 
     found["layer 1 looks at"] = looks_at(runs, "layer 1")
-    if found["layer 1 looks at"] in ("a fixed distance back", "no place in particular"):
+    if found["layer 1 looks at"] in ("a fixed distance back", "everything alike", "no place in particular"):
         return found
     right_place = found["layer 1 looks at"] == "the token after the earlier copy"
     if right_place:
-        there = attention_at(runs, "layer 1", PLACES["the token after the earlier copy"])
-        found["layer 1's attention"] = "sharp" if there.min() > 0.9 else "spread out"
+        place = PLACES["the token after the earlier copy"]
+        rows = [
+            run["layer 1"][q, q - place(n)] for _, n, prefix, run in runs for q in [second_half(n, prefix)]
+        ]
+        found["layer 1's attention"] = sharpness(min(rows, key=lambda shares: shares.mean()))
         if found["layer 1's attention"] != "sharp":
             return found
     used = [part for part in ("keys", "queries") if moved_by(runs, part) > 0.1]
@@ -280,6 +315,9 @@ def _(observed, d_vocab, n_ctx, seed):
     found["the model predicts"] = prediction(runs, "logits")
     if found["the model predicts"] != "the next token":
         found["the model predicts"] += f" (without layer 1: {prediction(runs, 'logits without layer 1')})"
+        said = max(float((run["logits"] - run["logits without layer 1"]).abs().max()) for *_, run in runs)
+        if said < 1e-6:
+            found["the model predicts"] += "; what layer 1 writes never reaches the logits"
         return found
     losses = []
     for tokens, n, prefix, run in runs:
@@ -373,8 +411,8 @@ ex.slip(
 
 ex.slip(
     "no_positions",
-    "Layer 0 looks everywhere equally: its scores are all the same. 'The token before me' is a matter of position, so Q and K "
-    "must read what W_pos writes.",
+    "Layer 0 looks everywhere equally: its scores are all the same. 'The token before me' is a matter of position: "
+    "W_pos must write where it stands, and layer 0's Q and K must read that.",
     '"W_pos": pos',
     '"W_pos": 0 * pos',
 )
@@ -382,8 +420,8 @@ ex.slip(
 
 ex.slip(
     "layer_0_not_sharp",
-    "Layer 0 prefers the previous token, but only a little: the softmax spreads its attention over the whole context, because "
-    "the scores (after division by the root of d_head) differ by too little. A difference of 10 or more makes it sharp.",
+    "Layer 0 prefers the previous token, but much of its attention goes elsewhere: the scores (after division by the "
+    "root of d_head) differ by too little. A lead of 10 or more over all others makes the softmax sharp.",
     "sharp * pos.T @",
     "pos.T @",
 )
@@ -391,8 +429,9 @@ ex.slip(
 
 ex.slip(
     "layer_1_not_sharp",
-    "Layer 1 looks at the right token more than at any other, but most of its attention is elsewhere: one match has to "
-    "outweigh all the other keys together. Multiply its queries or keys until a match scores 10 or more above the rest.",
+    "Layer 1 looks at the right token, but much of its attention is elsewhere: one match has to outweigh all the "
+    "other keys together, by a score of 10 or more. Either its queries and keys are too small, or tokens share "
+    "directions and match each other in part; then a larger factor does not help.",
     "token.T * sharp",
     "token.T",
 )
@@ -433,8 +472,9 @@ ex.slip(
 
 ex.slip(
     "keys_read_an_empty_place",
-    "All of layer 1's scores are equal. Its keys (or its queries) read directions in which nothing is written: follow 'the token "
-    "before' from W_O of layer 0 to W_K of layer 1, and the token from W_E to W_Q.",
+    "Layer 1 looks at everything alike: all its scores are equal. Its keys (or its queries) read directions in which "
+    "nothing is written: follow 'the token before' from W_O of layer 0 to W_K of layer 1, and the token from W_E to "
+    "W_Q.",
     "W_O[0, :d_vocab] = before",
     "W_O[0, :d_vocab] = 0 * before",
 )
@@ -471,17 +511,55 @@ ex.slip(
 
 ex.slip(
     "direct_path_wins",
-    "Layer 1 finds the next token, but W_U also reads the current token from its place, and the two votes are equally strong. "
-    "Let layer 1 write into a place that only W_U reads, or write more strongly than the embedding does.",
+    "Layer 1 finds the next token, but W_U also reads the current token from its place, and that vote is the stronger "
+    "one. Let layer 1 write into a place that only W_U reads, or write more strongly than the embedding does.",
     "W_O[1, :d_vocab] = answer\n    W_U = 20 * answer.T",
     "W_O[1, :d_vocab] = 0.9 * token\n    W_U = 20 * token.T",
 )
 
 
 ex.slip(
+    "votes_tie",
+    "Layer 1 finds the next token, but W_U also reads the current token from its place, and the two votes are equally strong: now one "
+    "wins, now the other. Let layer 1 write into a place that only W_U reads, or write more strongly than the embedding does.",
+    "W_O[1, :d_vocab] = answer\n    W_U = 20 * answer.T",
+    "W_O[1, :d_vocab] = token\n    W_U = 20 * token.T",
+    "token.T * sharp",
+    "token.T * sharp * 2",
+)
+
+
+ex.slip(
+    "unembedding_reads_the_embedding",
+    "W_U reads the token's own place (as a tied unembedding does) and nothing else: the model repeats the current token, and what "
+    "layer 1 writes never reaches the logits. W_U should read where layer 1 writes.",
+    "20 * answer.T",
+    "20 * token.T",
+)
+
+
+ex.slip(
+    "layers_swapped",
+    "The layers have changed places: layer 1's weights look at the previous token, and layer 0 looks at everything alike, since "
+    "nobody has written before it what it reads. The previous-token head comes first.",
+    'return {"W_E"',
+    'W_Q, W_K, W_V, W_O = W_Q.flip(0), W_K.flip(0), W_V.flip(0), W_O.flip(0)\n    return {"W_E"',
+)
+
+
+ex.slip(
+    "previous_token_in_one_half_only",
+    "Layer 0 finds the previous token at some positions only, and spreads its attention at the others. The shift must hold for every "
+    "position of the context, up to n_ctx - 1.",
+    "torch.ones(n_ctx - 1).diag(-1)",
+    "(torch.arange(n_ctx - 1) < n_ctx // 2 - 1).float().diag(-1)",
+)
+
+
+ex.slip(
     "predicts_nothing",
-    "All logits are equal. Layer 1's attention is right, but what it writes does not reach the output: W_O must write where W_U "
-    "reads.",
+    "All logits are equal. Layer 1's attention is right, but what it writes does not reach the output: layer 1's W_O "
+    "must write where W_U reads.",
     "W_U = 20 * answer.T",
     "W_U = 0 * answer.T",
 )
@@ -548,4 +626,86 @@ ex.slip(
     "W_U has the shape of W_E. It turns a residual vector into one logit per token: [d_model, d_vocab], so transpose it.",
     "W_U = 20 * answer.T",
     "W_U = 20 * answer",
+)
+
+
+ex.equivalent(
+    "Any orthonormal basis will do.",
+    ".manual_seed(3) => ",
+    "manual_seed(3) => manual_seed(4)",
+    "manual_seed(3) => manual_seed(2)",
+    ", generator=generator => ",
+)
+
+
+ex.equivalent(
+    "The dtype of the weights is free, and float32 is exact enough for such leads.",
+    "basis, _ = torch.linalg.qr(torch.randn(d_model, d_model, dtype=torch.float64, generator=generator)) => basis, _ = torch.linalg.qr(torch.randn(d_model, d_model, generator=generator))",
+    "torch.float64, => torch.float32,",
+    ", dtype=torch.float64 => ",
+    "torch.float64) => torch.float32)",
+)
+
+
+ex.equivalent(
+    "What stands in directions that nobody else writes or reads, or the same in all of them, moves no score and no order of the logits.",
+    "torch.zeros(3 => torch.ones(3",
+    "torch.zeros(2 => torch.ones(2",
+    "torch.zeros(n_ctx => torch.ones(n_ctx",
+)
+
+
+ex.equivalent(
+    "How far a match or a logit leads is free, as long as it is far enough.",
+    "sharp = 30 * math => sharp = 31 * math",
+    "sharp = 30 * math => sharp = 29 * math",
+    "math.sqrt(d_head) => d_head",
+    "W_U = 20 * answer => W_U = 21 * answer",
+    "W_U = 20 * answer => W_U = 19 * answer",
+    "= (40 * pos => = (41 * pos",
+    "= (40 * pos => = (39 * pos",
+    ".T, 20 * pos => .T, 21 * pos",
+    ".T, 20 * pos => .T, 19 * pos",
+    "(2 * token. => (token.",
+    "= (2 * token => = (3 * token",
+    "= (2 * token => = (1 * token",
+    "= (30 * token => = (31 * token",
+    "= (30 * token => = (29 * token",
+    ".T, 20 * before => .T, 21 * before",
+    ".T, 20 * before => .T, 19 * before",
+    ", 3 * answer) => , answer)",
+    ".T, 3 * answer => .T, 4 * answer",
+    ".T, 3 * answer => .T, 2 * answer",
+    "W_U = 10 * answer => W_U = 11 * answer",
+    "W_U = 10 * answer => W_U = 9 * answer",
+    "= 400000.0 => = 400001.0",
+    "= 400000.0 => = 399999.0",
+    "= (300 * token => = (301 * token",
+    "= (300 * token => = (299 * token",
+    ".T, 3 * token => .T, 4 * token",
+    ".T, 3 * token => .T, 2 * token",
+    "W_U': 10 * token => W_U': 11 * token",
+    "W_U': 10 * token => W_U': 9 * token",
+)
+
+
+ex.equivalent(
+    "For a small angle the sine is the angle: the nearest position still leads by far.",
+    "-turn.sin()]) => -turn])",
+    "[turn.sin(), => [turn,",
+)
+
+
+ex.equivalent("Nothing is added.", "token.T + 0 => token.T - 0", "token.T + 0 => token.T")
+
+ex.equivalent(
+    "The same number in every entry of W_V adds the same to the logit of every token, and the softmax does not see it.",
+    "token.T + 0 => token.T + 1",
+    "token.T + 0 => token.T + -1",
+)
+
+ex.equivalent(
+    "Layer 1 may write to the token's place as well, or not: its vote in the answer's place wins.",
+    "answer.T + token.T => answer.T - token.T",
+    ".T + token.T => .T",
 )

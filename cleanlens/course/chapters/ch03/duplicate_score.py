@@ -13,6 +13,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=4,
+    version=2,
     source="The layout BOS + half + half: token n + j equals token j. Wang et al. 2022, section 3 (duplicate token heads).",
     hints=[
         "BOS is at 0, the halves at 1..n and n+1..2n. Which key holds the same token as query n + 3?",
@@ -30,6 +31,8 @@ def _(seed):
     return [
         {"pattern": random_pattern(generator, 2, 4, 11), "n": 5},
         {"pattern": random_pattern(generator, 4, 3, 15), "n": 7},
+        {"pattern": random_pattern(generator, 1, 2, 7), "n": 3},
+        {"pattern": random_pattern(generator, 3, 1, 3), "n": 1},
     ]
 
 
@@ -74,7 +77,7 @@ ex.slip(
 
 ex.slip(
     "offset_n_minus_1_from_row_n",
-    "You went back n - 1 places, which ends one after the copy, and one row that is not in the second half slipped in. "
+    "This goes back n - 1 places, which ends one after the copy, and one row that is not in the second half slipped in. "
     "Offset -n.",
     "-n,",
     "-(n - 1),",
@@ -83,7 +86,7 @@ ex.slip(
 
 ex.slip(
     "offset_n_plus_1",
-    "You went back n + 1 places: that is the token before the earlier copy. BOS is in front of both, so it does not change "
+    "n + 1 places back stands the token before the earlier copy. BOS is in front of both, so it does not change "
     "their distance, which is n.",
     "pattern.diagonal(-n, dim1=-2, dim2=-1)[..., 1:]",
     "pattern.diagonal(-n - 1, dim1=-2, dim2=-1)",
@@ -101,7 +104,7 @@ ex.slip(
 
 ex.slip(
     "bos_ignored",
-    "You counted as if there were no BOS: your second half is n..2n-1, but with BOS in front it is n+1..2n. The first entry "
+    "This counts as if there were no BOS: the second half would be n..2n-1, but with BOS in front it is n+1..2n. The first entry "
     "of the diagonal is BOS's, the last one is real.",
     "[..., 1:]",
     "[..., :-1]",
@@ -127,7 +130,7 @@ ex.slip(
 
 ex.slip(
     "transposed",
-    "Queries and keys are swapped: you read how much the first half looks at the second, which the mask forbids. In "
+    "This reads above the diagonal: how much the first half looks at the second, which the mask forbids. In "
     "[b h q k] the query is the row, so the offset is negative.",
     "-n,",
     "n,",
@@ -144,7 +147,7 @@ ex.slip(
 
 ex.slip(
     "batch_kept",
-    "You kept the batch and averaged the heads: axis 0 is the batch, axis 1 the head.",
+    "The batch was kept and the heads were averaged: axis 0 is the batch, axis 1 the head.",
     "cells.mean((0, 2))",
     "cells.mean((1, 2))",
 )
@@ -160,7 +163,89 @@ ex.slip(
 
 ex.slip(
     "max_over_queries",
-    "You took each head's best row. One lucky row is not a habit: take the mean.",
+    "These are each head's best rows. One lucky row is not a habit: take the mean.",
     "cells.mean((0, 2))",
     "cells.amax(2).mean(0)",
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of the batch counts. Average over all of them, axis 0.",
+    "cells.mean((0, 2))",
+    "cells[0].mean(1)",
+)
+
+
+ex.slip(
+    "batch_not_averaged",
+    "The batch is still there: shape [b, h]. Average over it as well, so that each head has one number.",
+    "cells.mean((0, 2))",
+    "cells.mean(2)",
+)
+
+
+ex.slip(
+    "divided_by_n_minus_1",
+    "The sum was divided by n - 1. There are n queries in the second half, and all of them count.",
+    "cells.mean((0, 2))",
+    "cells.sum(2).mean(0) / max(n - 1, 0.5)",
+)
+
+
+ex.slip(
+    "divided_by_n_plus_1",
+    "The sum was divided by n + 1. There are n queries in the second half.",
+    "cells.mean((0, 2))",
+    "cells.sum(2).mean(0) / (n + 1)",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one head its axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    "cells.mean((0, 2))",
+    "cells.mean((0, 2)).squeeze()",
+)
+
+
+@ex.mistake(
+    "This is the attention of the second half to all of the first half, averaged over keys as well. Each query has one key that "
+    "counts: a diagonal, not a block."
+)
+def whole_block(pattern, n):
+    return pattern[:, :, n + 1 :, 1 : n + 1].mean((0, 2, 3))
+
+
+@ex.mistake(
+    "This is how much attention the second half pays to the first half in all: the keys were summed. Each query has one key that "
+    "counts: a diagonal, not a block."
+)
+def block_summed(pattern, n):
+    return pattern[:, :, n + 1 :, 1 : n + 1].sum(-1).mean((0, 2))
+
+
+ex.slip(
+    "last_row_dropped",
+    "One row too few: query 2n, the last one, has an earlier copy too. The diagonal -n ends with it.",
+    "[..., 1:]",
+    "[..., 1 : n + (n == 1)]",
+)
+
+
+ex.slip(
+    "first_row_dropped",
+    "One row too few: query n + 1, the first token of the second half, has an earlier copy too. Only the diagonal's first entry, "
+    "query n, is to be dropped.",
+    "[..., 1:]",
+    "[..., 1 + (n > 1) :]",
+)
+
+
+ex.slip(
+    "diagonal_over_batch_and_head",
+    "diagonal() without dim1 and dim2 runs through the first two axes, batch and head, and mixes different heads of different "
+    "sequences. Queries and keys are the last two axes: dim1=-2, dim2=-1.",
+    "pattern.diagonal(-n, dim1=-2, dim2=-1)[..., 1:]",
+    "pattern.diagonal(-min(n, len(pattern) - 1))",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=5,
+    version=2,
     source="Elhage et al. 2021, 'Induction Heads'; Olsson et al. 2022, 'Head activation evaluators' (prefix matching).",
     hints=[
         "Take BOS A B C A B C, with n = 3. The second B stands at 5. Where is the token that followed the first B?",
@@ -32,6 +33,8 @@ def _(seed):
     return [
         {"pattern": random_pattern(generator, 2, 4, 11), "n": 5},
         {"pattern": random_pattern(generator, 4, 3, 15), "n": 7},
+        {"pattern": random_pattern(generator, 1, 2, 7), "n": 3},
+        {"pattern": random_pattern(generator, 3, 1, 3), "n": 1},
     ]
 
 
@@ -89,7 +92,7 @@ ex.slip(
 
 ex.slip(
     "offset_n_plus_1",
-    "n + 1 back is the token before the earlier copy. You went one to the left of the copy, not to the right: n - 1 back.",
+    "n + 1 back is the token before the earlier copy: one to the left of it. What came after it is one to the right: n - 1 back.",
     "-(n - 1), dim1=-2, dim2=-1)[..., 2:]",
     "-(n + 1), dim1=-2, dim2=-1)",
 )
@@ -97,8 +100,8 @@ ex.slip(
 
 ex.slip(
     "sign_flipped",
-    "The offset is positive, so you read above the diagonal, where the mask has put zeros. Keys to the left of the query "
-    "have a negative offset.",
+    "All scores are 0: this reads above the diagonal, where the mask has put zeros, as a positive offset does, or queries and keys "
+    "that are swapped. The query is the row; keys to the left of it have a negative offset.",
     "-(n - 1)",
     "n - 1",
 )
@@ -106,7 +109,7 @@ ex.slip(
 
 ex.slip(
     "counted_without_bos",
-    "You started at query n, where the second half would begin if there were no BOS. With BOS at position 0 it begins at "
+    "This starts at query n, where the second half would begin if there were no BOS. With BOS at position 0 it begins at "
     "n + 1: one more entry of the diagonal is to be dropped.",
     "[..., 2:]",
     "[..., 1:]",
@@ -127,7 +130,7 @@ ex.slip(
     "One row too few: query n + 1, the first token of the second half, has an earlier copy too. (Its loss is left out "
     "because of what it is, not of what it looks at.)",
     "[..., 2:]",
-    "[..., 3:]",
+    "[..., 2 + (n > 1) :]",
 )
 
 
@@ -135,7 +138,7 @@ ex.slip(
     "last_row_dropped",
     "One row too few: query 2n, the last one, counts too. What followed its copy is the first token of the second half.",
     "[..., 2:]",
-    "[..., 2:-1]",
+    "[..., 2 : n + 1 + (n == 1)]",
 )
 
 
@@ -149,7 +152,7 @@ ex.slip(
 
 ex.slip(
     "batch_kept",
-    "You averaged over the heads and kept the batch: axis 0 is the batch, axis 1 the head.",
+    "The heads were averaged and the batch was kept: axis 0 is the batch, axis 1 the head.",
     "cells.mean((0, 2))",
     "cells.mean((1, 2))",
 )
@@ -157,7 +160,7 @@ ex.slip(
 
 ex.slip(
     "max_over_batch",
-    "You took the best sequence of the batch. The more prompts you try, the higher that gets, also for a head that does "
+    "This is the best sequence of the batch. The more prompts you try, the higher that gets, also for a head that does "
     "nothing: take the mean.",
     "cells.mean((0, 2))",
     "cells.mean(2).amax(0)",
@@ -166,7 +169,7 @@ ex.slip(
 
 ex.slip(
     "max_over_queries",
-    "You took the best row of each sequence. One lucky row is not induction: take the mean over the rows.",
+    "This is the best row of each sequence. One lucky row is not induction: take the mean over the rows.",
     "cells.mean((0, 2))",
     "cells.amax(2).mean(0)",
 )
@@ -189,9 +192,95 @@ ex.slip(
 
 
 @ex.mistake(
-    "You counted how often the largest weight falls on the right key. Attention of 0.3 can be the largest of many, and a "
+    "This counts how often the largest weight falls on the right key. Attention of 0.3 can be the largest of many, and a "
     "head that splits evenly gets nothing: average the attention itself."
 )
 def counts_the_largest(pattern, n):
     q = torch.arange(n + 1, 2 * n + 1)
     return (pattern[:, :, q].argmax(-1) == q - n + 1).float().mean((0, 2))
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of the batch counts. Average over all of them, axis 0.",
+    "cells.mean((0, 2))",
+    "cells[0].mean(1)",
+)
+
+
+ex.slip(
+    "batch_not_averaged",
+    "The batch is still there: shape [b, h]. Average over it as well, so that each head has one number.",
+    "cells.mean((0, 2))",
+    "cells.mean(2)",
+)
+
+
+ex.slip(
+    "divided_by_n_minus_1",
+    "The sum was divided by n - 1. There are n queries in the second half, and all of them count.",
+    "cells.mean((0, 2))",
+    "cells.sum(2).mean(0) / max(n - 1, 0.5)",
+)
+
+
+ex.slip(
+    "divided_by_n_plus_1",
+    "The sum was divided by n + 1. There are n queries in the second half.",
+    "cells.mean((0, 2))",
+    "cells.sum(2).mean(0) / (n + 1)",
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one head its axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    "cells.mean((0, 2))",
+    "cells.mean((0, 2)).squeeze()",
+)
+
+
+@ex.mistake(
+    "This is the attention of the second half to all of the first half, averaged over keys as well. Each query has one key that "
+    "counts: a diagonal, not a block."
+)
+def whole_block(pattern, n):
+    return pattern[:, :, n + 1 :, 1 : n + 1].mean((0, 2, 3))
+
+
+@ex.mistake(
+    "This is how much attention the second half pays to the first half in all: the keys were summed. Each query has one key that "
+    "counts: a diagonal, not a block."
+)
+def block_summed(pattern, n):
+    return pattern[:, :, n + 1 :, 1 : n + 1].sum(-1).mean((0, 2))
+
+
+@ex.mistake(
+    "This starts at query n, where the second half would begin if there were no BOS, and leaves out the last query. With BOS at "
+    "position 0 the second half is n + 1 to 2n."
+)
+def rows_counted_without_bos(pattern, n):
+    q = torch.arange(n, 2 * n)
+    return pattern[:, :, q, q - n + 1].mean((0, 2))
+
+
+@ex.mistake(
+    "For the last query this goes back to key 1, as if the first half were a circle. The last token of the first half was followed by "
+    "the first token of the second half, at n + 1."
+)
+def wraps_round(pattern, n):
+    q = torch.arange(n + 1, 2 * n + 1)
+    return pattern[:, :, q, (q - n) % n + 1 if n > 1 else q * 0].mean((0, 2))
+
+
+ex.slip(
+    "diagonal_over_batch_and_head",
+    "diagonal() without dim1 and dim2 runs through the first two axes, batch and head, and mixes different heads of different "
+    "sequences. Queries and keys are the last two axes: dim1=-2, dim2=-1.",
+    "pattern.diagonal(-(n - 1), dim1=-2, dim2=-1)[..., 2:]",
+    "pattern.diagonal(-min(n - 1, len(pattern) - 1))",
+)
+
+
+ex.equivalent("The pattern is square: as many queries as keys.", "pattern.shape[-1] => pattern.shape[-2]")

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=4,
+    version=2,
     source="The identity loss[:, i] = -log p(tokens[:, i + 1]); Olsson et al. 2022, 'Key Concepts' (loss by token index).",
     hints=[
         "Write down for n = 3 which token each of the 2n columns predicts. Column 0 predicts token 1, the first of the "
@@ -31,7 +32,7 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     cases = []
-    for b, n in ((3, 5), (2, 8)):
+    for b, n in ((3, 5), (2, 8), (1, 4), (4, 2)):
         loss = torch.rand(b, 2 * n, generator=generator) * 2
         loss[:, :n] += 5
         loss[:, n] += 9  # the surprise
@@ -64,7 +65,7 @@ def aligned_with_tokens(loss, n):
 
 ex.slip(
     "first_repeat_included",
-    "The second half includes its first token. Nothing in the context tells that the repetition begins there, so it costs "
+    "The second half includes its first token, column n. Nothing in the context tells that the repetition begins there, so it costs "
     "as much as any random token and hides how well the rest is copied. Leave out column n.",
     "n + 1 :",
     "n:",
@@ -82,7 +83,7 @@ ex.slip(
 
 ex.slip(
     "bos_shift",
-    "Everything is one column too late: you counted as for tokens. BOS is never predicted, so column 0 is the loss of "
+    "Everything is one column too late, as when columns are counted like tokens. BOS is never predicted, so column 0 is the loss of "
     "token 1.",
     "loss[:, :n], loss[:, n + 1 :]",
     "loss[:, 1 : n + 1], loss[:, n + 2 :]",
@@ -107,7 +108,7 @@ ex.slip(
 
 ex.slip(
     "averaged_over_the_batch",
-    "You averaged over the batch as well. One number per sequence was asked for: a mean that comes too early cannot be "
+    "The batch was averaged as well. One number per sequence was asked for: a mean that comes too early cannot be "
     "undone, and it hides the sequence on which the model fails.",
     "first.mean(dim=1), second.mean(dim=1)",
     "first.mean(), second.mean()",
@@ -116,7 +117,7 @@ ex.slip(
 
 ex.slip(
     "averaged_over_the_wrong_axis",
-    "You averaged over the batch and kept the positions. Axis 0 is the batch; the tokens of a half are on axis 1.",
+    "The batch was averaged and the positions were kept. Axis 0 is the batch; the tokens of a half are on axis 1.",
     "first.mean(dim=1), second.mean(dim=1)",
     "first.mean(dim=0), second.mean(dim=0)",
 )
@@ -140,7 +141,7 @@ ex.slip(
 
 ex.slip(
     "batch_split",
-    "You cut along the batch: loss[:n] takes sequences. Positions are axis 1: loss[:, :n].",
+    "The cut is along the batch: loss[:n] takes sequences. Positions are axis 1: loss[:, :n].",
     "loss[:, :n], loss[:, n + 1 :]",
     "loss[: n // 4], loss[n // 4 :]",
 )
@@ -151,4 +152,93 @@ ex.slip(
     "That is exp(loss), the perplexity. The loss itself was asked for, in nats.",
     "first.mean(dim=1), second.mean(dim=1)",
     "first.mean(dim=1).exp(), second.mean(dim=1).exp()",
+)
+
+
+ex.slip(
+    "last_column_cut",
+    "The second half ends one column early. The last column, 2n - 1, predicts the last token, and a slice without an end goes that "
+    "far.",
+    "loss[:, n + 1 :]",
+    "loss[:, n + 1 : 2 * n - 1 + (n == 2)]",
+)
+
+
+ex.slip(
+    "second_half_one_too_short",
+    "The second half starts one column late, at n + 2. Column n alone is left out: the mean starts at n + 1.",
+    "loss[:, n + 1 :]",
+    "loss[:, n + 1 + (n > 2) :]",
+)
+
+
+ex.slip(
+    "first_half_ends_early",
+    "The first half ends one column early: column n - 1 predicts its last token. loss[:, :n] holds n columns, 0 to n - 1.",
+    "loss[:, :n]",
+    "loss[:, : n - 1]",
+)
+
+
+ex.slip(
+    "second_half_divided_by_n",
+    "The second half's sum is divided by n, but it has n - 1 terms: its first token is left out.",
+    "second.mean(dim=1)",
+    "second.sum(dim=1) / n",
+)
+
+
+ex.slip(
+    "first_half_divided_by_n_minus_1",
+    "The first half's sum is divided by n - 1. It has n terms; the one that is left out belongs to the second half.",
+    "first.mean(dim=1)",
+    "first.sum(dim=1) / (n - 1)",
+)
+
+
+ex.slip(
+    "median",
+    "These are medians. Asked for are means.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.quantile(0.5, dim=1), second.quantile(0.5, dim=1)",
+)
+
+
+ex.slip(
+    "batch_axis_lost",
+    "With a batch of one the result has no batch axis: a squeeze() without an axis drops every axis of size 1.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.mean(dim=1).squeeze(), second.mean(dim=1).squeeze()",
+)
+
+
+ex.slip(
+    "lists_of_numbers",
+    "Each half is a list of numbers. Asked for are tensors, one number per row.",
+    "first.mean(dim=1), second.mean(dim=1)",
+    "first.mean(dim=1).tolist(), second.mean(dim=1).tolist()",
+)
+
+
+ex.slip(
+    "stacked",
+    "The two halves came as one tensor. Asked for is a pair: return first, second.",
+    "return first.mean(dim=1), second.mean(dim=1)",
+    "return torch.stack([first.mean(dim=1), second.mean(dim=1)])",
+)
+
+
+ex.equivalent(
+    "There are two axes: 1 and -1 are the same.",
+    "mean(dim=1), => mean(dim=-1),",
+    "mean(dim=1)) => mean(dim=-1))",
+    "loss], dim=1) => loss], dim=-1)",
+)
+
+ex.equivalent("The column that was put in for BOS is not read.", "torch.zeros(len => torch.ones(len")
+
+ex.equivalent(
+    "The column that was put in for BOS holds 0, and a sum does not see it.",
+    "by_token[:, 1:n + => by_token[:, :n +",
+    "by_token[:, 1:n + => by_token[:, 0:n +",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=15,
     difficulty=2,
     importance=5,
+    version=2,
     source="Olsson et al. 2022, 'Head activation evaluators' (the previous token score); an attention row sums to 1.",
     hints=[
         "In a table with queries as rows and keys as columns, where are the cells (q, q), (q, q - 1) and (q, 0)?",
@@ -32,6 +33,8 @@ def _(seed):
     return [
         {"pattern": random_pattern(generator, 2, 4, 6)},
         {"pattern": random_pattern(generator, 3, 2, 9)},
+        {"pattern": random_pattern(generator, 1, 3, 4)},
+        {"pattern": random_pattern(generator, 3, 1, 2)},
     ]
 
 
@@ -137,7 +140,7 @@ ex.slip(
 
 ex.slip(
     "sum_over_queries",
-    "You summed over the queries. A score that grows with the length of the prompt cannot be compared: take the mean.",
+    "These are sums over the queries. A score that grows with the length of the prompt cannot be compared: take the mean.",
     'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
     'prev.sum(2).mean(0), "current": current.sum(2).mean(0), "first": first.sum(2).mean(0)',
 )
@@ -145,7 +148,7 @@ ex.slip(
 
 ex.slip(
     "sum_over_everything",
-    "You summed over the batch and the queries. A score is a mean, between 0 and 1.",
+    "These are sums over the batch and the queries. A score is a mean, between 0 and 1.",
     'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
     'prev.sum((0, 2)), "current": current.sum((0, 2)), "first": first.sum((0, 2))',
 )
@@ -171,7 +174,7 @@ ex.slip(
 
 ex.slip(
     "batch_kept",
-    "You averaged over heads and kept the batch: axis 0 is the batch, axis 1 the head. Average over 0 and 2.",
+    "The heads were averaged and the batch was kept: axis 0 is the batch, axis 1 the head. Average over 0 and 2.",
     'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
     'prev.mean((1, 2)), "current": current.mean((1, 2)), "first": first.mean((1, 2))',
 )
@@ -201,4 +204,136 @@ ex.slip(
     "`first` reads the last column. The first token is key 0.",
     "pattern[..., 1:, 0]",
     "pattern[..., 1:, -1]",
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of the batch counts. Average over all of them, axis 0.",
+    'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
+    'prev[0].mean(1), "current": current[0].mean(1), "first": first[0].mean(1)',
+)
+
+
+ex.slip(
+    "batch_not_averaged",
+    "The batch is still there: shape [b, h]. Average over it as well, so that each head has one number.",
+    'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
+    'prev.mean(2), "current": current.mean(2), "first": first.mean(2)',
+)
+
+
+ex.slip(
+    "prev_divided_by_all_rows",
+    "prev's sum was divided by all s rows. It has s - 1 terms: the diagonal below the main one is one shorter.",
+    '"prev": prev.mean((0, 2))',
+    '"prev": prev.sum(2).mean(0) / pattern.shape[-1]',
+)
+
+
+ex.slip(
+    "last_row_left_out_of_current",
+    "current leaves out the last query and counts query 0. It is the other way round: query 0 is left out, at the start of the "
+    "diagonal.",
+    "dim2=-1)[..., 1:]",
+    "dim2=-1)[..., :-1]",
+)
+
+
+ex.slip(
+    "query_1_left_out_of_prev",
+    "prev leaves out query 1. The diagonal below the main one starts with query 1 already: nothing is to be cut off.",
+    "pattern.diagonal(-1, dim1=-2, dim2=-1)",
+    "pattern.diagonal(-1, dim1=-2, dim2=-1)[..., (pattern.shape[-1] > 2) :]",
+)
+
+
+ex.slip(
+    "query_1_left_out_of_first",
+    "first leaves out query 1, whose previous token is the first one. Both count: average over all queries from 1 on.",
+    "pattern[..., 1:, 0]",
+    "pattern[..., 1 + (pattern.shape[-1] > 2) :, 0]",
+)
+
+
+ex.slip(
+    "query_1_left_out_of_prev_and_first",
+    "prev and first leave out query 1, whose previous token is the first one. It counts for both: average over all queries from 1 "
+    "on.",
+    "pattern.diagonal(-1, dim1=-2, dim2=-1)",
+    "pattern.diagonal(-1, dim1=-2, dim2=-1)[..., (pattern.shape[-1] > 2) :]",
+    "pattern[..., 1:, 0]",
+    "pattern[..., 1 + (pattern.shape[-1] > 2) :, 0]",
+)
+
+
+ex.slip(
+    "prev_and_current_swapped",
+    "prev and current have changed places.",
+    '"prev": prev.mean((0, 2)), "current": current.mean((0, 2))',
+    '"prev": current.mean((0, 2)), "current": prev.mean((0, 2))',
+)
+
+
+ex.slip(
+    "largest_over_the_queries",
+    "These are each head's best rows. One lucky row is not a habit: take the mean over the queries.",
+    'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
+    'prev.amax(2).mean(0), "current": current.amax(2).mean(0), "first": first.amax(2).mean(0)',
+)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one head its axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    'prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))',
+    'prev.mean((0, 2)).squeeze(), "current": current.mean((0, 2)).squeeze(), "first": first.mean((0, 2)).squeeze()',
+)
+
+
+@ex.mistake(
+    "prev and current come from diagonal() without dim1 and dim2, which runs through the first two axes, batch and head, and mixes "
+    "different heads of different sequences. Queries and keys are the last two axes: dim1=-2, dim2=-1."
+)
+def default_axes_of_diagonal(pattern):
+    return {
+        "prev": pattern.diagonal(-1).mean((0, 1)),
+        "current": pattern.diagonal()[1:].mean((0, 1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+
+ex.slip(
+    "a_tuple",
+    "The three scores came as a tuple. Asked for is a dictionary with the keys 'prev', 'current' and 'first'.",
+    'return {"prev": prev.mean((0, 2)), "current": current.mean((0, 2)), "first": first.mean((0, 2))}',
+    "return prev.mean((0, 2)), current.mean((0, 2)), first.mean((0, 2))",
+)
+
+
+@ex.mistake(
+    "The scores are right, but query 0 was set to zero in the pattern that was given, and the caller still needs it. Leave the row "
+    "out when reading, or work on a clone."
+)
+def zeroes_query_0(pattern):
+    s = pattern.shape[-1]
+    pattern[:, :, 0] = 0
+    current = pattern.diagonal(0, dim1=-2, dim2=-1)
+    return {
+        "prev": pattern.diagonal(-1, dim1=-2, dim2=-1).sum(-1).mean(0) / (s - 1),
+        "current": current.sum(-1).mean(0) / (s - 1),
+        "first": pattern[..., 0].sum(-1).mean(0) / (s - 1),
+    }
+
+
+ex.equivalent(
+    "The pattern is square: as many queries as keys.",
+    "pattern.shape[-1]) => pattern.shape[-2])",
+    "pattern.shape[-1] => pattern.shape[-2]",
+)
+
+ex.equivalent(
+    "A number does where the same number, once for each query or as an int, would.",
+    "first': q * 0} => first': 0}",
+    "int(mask.sum() => mask.sum(",
 )

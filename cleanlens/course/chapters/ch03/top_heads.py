@@ -12,6 +12,7 @@ ex = exercise(
     minutes=5,
     difficulty=1,
     importance=3,
+    version=2,
     source="Row-major order: entry (l, h) of an [L, H] table is number l * H + h when it is flattened.",
     hints=[
         "Flatten, take the k largest, and turn each flat number back into a pair.",
@@ -28,10 +29,20 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     cases = []
-    for (n_layers, n_heads), k in (((3, 5), 4), ((6, 2), 5), ((2, 7), 14)):
+    for (n_layers, n_heads), k in (
+        ((3, 5), 4),
+        ((6, 2), 5),
+        ((2, 7), 14),
+        ((12, 3), 7),
+        ((4, 1), 2),
+        ((1, 3), 1),
+    ):
         # distinct numbers on both sides of zero; the most negative one is the largest in size
         order = torch.randperm(n_layers * n_heads, generator=generator) - 0.6 * n_layers * n_heads
         cases.append({"scores": order.reshape(n_layers, n_heads) / 10, "k": k})
+    ties = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5003, 0.0, -1.0], [0.5001, 0.0, 0.5, 0.0]])
+    cases.append({"scores": ties, "k": 4})  # which of three equal ones is left out is free
+    cases.append({"scores": ties[:, torch.randperm(4, generator=generator)], "k": 8})
     return cases
 
 
@@ -44,6 +55,21 @@ def _(scores, k):
             max((pair for pair in heads if pair not in chosen), key=lambda pair: float(scores[pair]))
         )
     return chosen
+
+
+@ex.measure
+def _(observed, scores, k):
+    # Of heads with equal scores any may come first, so only what they score is compared.
+    best = scores.flatten().sort(descending=True).values[:k].tolist()
+    pairs = observed if isinstance(observed, list) else []
+    proper = all(
+        isinstance(p, tuple) and len(p) == 2 and all(type(i) is int and i >= 0 for i in p) for p in pairs
+    )
+    if proper and len(set(pairs)) == len(pairs) == k:
+        inside = all(layer < scores.shape[0] and head < scores.shape[1] for layer, head in pairs)
+        if inside and [float(scores[pair]) for pair in pairs] == best:
+            return ex.expected({"scores": scores, "k": k})
+    return observed
 
 
 @ex.alternative
@@ -67,7 +93,7 @@ def unraveled(scores, k):
 
 ex.slip(
     "divides_by_n_layers",
-    "You divided by the number of layers. A row of the table is one layer and has n_heads entries, so the flat number is "
+    "The flat numbers were divided by the number of layers. A row of the table is one layer and has n_heads entries, so the flat number is "
     "layer * n_heads + head: divide by n_heads.",
     "(i // scores.shape[1], i % scores.shape[1])",
     "(i // scores.shape[0], i % scores.shape[0])",
@@ -92,7 +118,7 @@ ex.slip(
 
 ex.slip(
     "absolute_value",
-    "You ranked by size without sign. A score far below zero is not a top head here: take the values as they are.",
+    "The ranking is by size without sign. A score far below zero is not a top head here: take the values as they are.",
     "scores.flatten().topk",
     "scores.abs().flatten().topk",
 )
@@ -141,7 +167,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "You took the top of one layer after the other. The k best heads of the whole model were asked for; they may all sit in "
+    "This is the top of one layer after the other. The k best heads of the whole model were asked for; they may all sit in "
     "one layer."
 )
 def top_of_each_layer(scores, k):
@@ -158,3 +184,87 @@ def scores_included(scores, k):
         (i // scores.shape[1], i % scores.shape[1], value)
         for i, value in zip(best.indices.tolist(), best.values.tolist())
     ]
+
+
+@ex.mistake(
+    "Of heads with equal scores only one is there: a dictionary with the scores as keys holds each score once. Keep the heads apart by "
+    "their places."
+)
+def dictionary_by_score(scores, k):
+    by_score = {}
+    for layer, row in enumerate(scores.tolist()):
+        for head, value in enumerate(row):
+            by_score[value] = (layer, head)
+    return [by_score[value] for value in sorted(by_score, reverse=True)[:k]]
+
+
+@ex.mistake(
+    "Of heads with equal scores the first one came several times: heads were looked up by their score. Keep the places that topk or "
+    "argsort gives (indices), not only the values."
+)
+def looked_up_by_value(scores, k):
+    values = scores.flatten().topk(k).values
+    return [tuple((scores == value).nonzero()[0].tolist()) for value in values]
+
+
+ex.slip(
+    "one_too_few",
+    "There are k - 1 heads.",
+    "topk(k)",
+    "topk(k - 1)",
+)
+
+
+ex.slip(
+    "positive_only",
+    "Heads with scores below zero are left out, so there are fewer than k. Asked for are the k highest, whatever they are.",
+    "for i in flat]",
+    "for i in flat if scores.flatten()[i] > 0]",
+)
+
+
+ex.slip(
+    "counted_from_one",
+    "Layers and heads are counted from 1. The first of each is 0.",
+    "(i // scores.shape[1], i % scores.shape[1])",
+    "(i // scores.shape[1] + 1, i % scores.shape[1] + 1)",
+)
+
+
+ex.slip(
+    "a_tensor",
+    "The heads came as one tensor. Asked for is a list of pairs of ints.",
+    "return [(i // scores.shape[1], i % scores.shape[1]) for i in flat]",
+    "return torch.tensor([(i // scores.shape[1], i % scores.shape[1]) for i in flat])",
+)
+
+
+@ex.mistake(
+    "These are the first k of a list that holds each layer's best heads, one layer after the other. Asked for are the k best of the "
+    "whole table."
+)
+def layer_after_layer(scores, k):
+    found = []
+    for layer, row in enumerate(scores):
+        found += [(layer, head) for head in row.topk(min(k, len(row))).indices.tolist()]
+    return found[:k]
+
+
+@ex.mistake(
+    "The heads are right, but their scores were overwritten in the table that was given, and the caller still needs it. Work on "
+    "scores.clone()."
+)
+def overwrites_the_scores(scores, k):
+    found = []
+    for _ in range(k):
+        layer, head = divmod(int(scores.argmax()), scores.shape[1])
+        found.append((layer, head))
+        scores[layer, head] = -torch.inf
+    return found
+
+
+ex.equivalent(
+    "Rows of a tensor have lengths, and its entries are compared, like those of a list.",
+    "scores.tolist()) => scores)",
+    "pair].item(), => pair],",
+)

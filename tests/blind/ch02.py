@@ -1,0 +1,1285 @@
+# %% wrong 02.1: no copy: later in-place changes reach the dictionary
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: detach is no copy: it shares the storage
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: the hooks stay on the model
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache = {}
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    for name, point in model.hook_dict.items():
+        if wanted(name):
+            point.add_hook(saver(name))
+    return model(tokens), cache
+
+# %% wrong 02.1: the hooks stay when the run raises (no finally)
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    for name, point in model.hook_dict.items():
+        if wanted(name):
+            handles.append((point, point.add_hook(saver(name))))
+    logits = model(tokens)
+    for point, handle in handles:
+        point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: late binding: every hook writes under the last name
+def run_with_cache(model, tokens, names_filter):
+    cache, handles = {}, []
+    try:
+        for name, point in model.hook_dict.items():
+            if name == names_filter if isinstance(names_filter, str) else names_filter(name):
+
+                def hook(x, *args, **kwargs):
+                    cache[name] = x.detach().clone()
+
+                handles.append((point, point.add_hook(hook)))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: a string also takes names that contain it
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: names_filter in n) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: ignores the filter and caches everything
+def run_with_cache(model, tokens, names_filter):
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: discards only the last hook
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache = {}
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    handle = None
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handle = point.add_hook(saver(name))
+                last = point
+        logits = model(tokens)
+    finally:
+        if handle is not None:
+            last.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: only a string filter works; a function matches nothing
+def run_with_cache(model, tokens, names_filter):
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if name == names_filter:
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: swallows the error of the run and returns None as logits
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles, logits = {}, [], None
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    except Exception:
+        pass
+    for point, handle in handles:
+        point.discard(handle)
+    return cache, logits
+
+# %% wrong 02.1: returns (cache, logits)
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return cache, logits
+
+# %% right 02.1: try and finally, closure by a factory
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda n: n == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, handles = {}, []
+
+    def saver(name):
+        def hook(x, *args, **kwargs):
+            cache[name] = x.detach().clone()
+
+        return hook
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(saver(name))))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% right 02.1: ExitStack, names first, clone with its graph
+def run_with_cache(model, tokens, names_filter):
+    from contextlib import ExitStack
+    from functools import partial
+
+    points = model.hook_dict
+    if callable(names_filter):
+        names = [name for name in points if names_filter(name)]
+    else:
+        names = [name for name in points if name == names_filter]
+    stored = {}
+
+    def keep(name, value, *_, **__):
+        stored[name] = value.clone()
+
+    with ExitStack() as stack:
+        for name in names:
+            handle = points[name].add_hook(partial(keep, name))
+            stack.callback(points[name].discard, handle)
+        logits = model(tokens)
+    return logits, stored
+
+# %% right 02.1: default argument against late binding
+def run_with_cache(model, tokens, names_filter):
+    activations: dict[str, Tensor] = {}
+    added = {}
+    try:
+        for name in list(model.hook_dict):
+            take = name == names_filter if isinstance(names_filter, str) else bool(names_filter(name))
+            if not take:
+                continue
+
+            def hook(x, *rest, key=name, **more):
+                activations[key] = torch.clone(x.detach())
+                return None
+
+            added[name] = model.hook_dict[name].add_hook(hook)
+        return model(tokens), activations
+    finally:
+        for name, handle in added.items():
+            model.hook_dict[name].discard(handle)
+
+# %% wrong 02.2: no scale
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k)
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% wrong 02.2: no mask
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    return (torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5).softmax(-1)
+
+# %% wrong 02.2: mask after the softmax
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    return (torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5).softmax(-1).tril()
+
+# %% wrong 02.2: looks the pattern up in the cache
+def recompute_pattern(cache, layer):
+    return cache["pattern", layer]
+
+# %% wrong 02.2: scales the cached queries in place
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    q /= q.shape[-1] ** 0.5
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k)
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% wrong 02.2: layer 0 always
+def recompute_pattern(cache, layer):
+    q, k = cache["q", 0], cache["k", 0]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% wrong 02.2: root of d_model (all heads' widths together)
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / (q.shape[-1] * q.shape[-2]) ** 0.5
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% wrong 02.2: the diagonal is masked: query 0 gives nan
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(0)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% wrong 02.2: axes b q k h
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bqkh", q, k) / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    mask = torch.ones(s, s, dtype=torch.bool).triu(1)[None, :, :, None]
+    return scores.masked_fill(mask, -torch.inf).softmax(2)
+
+# %% wrong 02.2: plain exp overflows for large scores
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    w = (torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5).exp().tril()
+    return w / w.sum(-1, keepdim=True)
+
+# %% right 02.2: torch.einsum
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+    return scores.masked_fill(mask, -torch.inf).softmax(-1)
+
+# %% right 02.2: matmul and an additive mask
+def recompute_pattern(cache, layer):
+    q = cache["q", layer].transpose(1, 2)
+    k = cache["k", layer].transpose(1, 2)
+    s, e = q.shape[-2:]
+    bias = torch.full((s, s), float("-inf"), device=q.device, dtype=q.dtype).triu(1)
+    return torch.softmax(q @ k.transpose(-1, -2) / e**0.5 + bias, dim=-1)
+
+# %% right 02.2: row by row
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    b, s, h, e = q.shape
+    out = torch.zeros(b, h, s, s, dtype=q.dtype, device=q.device)
+    for i in range(s):
+        row = einsum(q[:, i], k[:, : i + 1], "b h e, b k h e -> b h k") * e**-0.5
+        out[:, :, i, : i + 1] = row.softmax(-1)
+    return out
+
+# %% wrong 02.3: summed over the heads
+def head_results(cache, layer):
+    return torch.einsum("bshe,hed->bsd", cache["z", layer], cache.model.blocks[layer].attn.W_O)
+
+# %% wrong 02.3: adds b_O to every head
+def head_results(cache, layer):
+    attn = cache.model.blocks[layer].attn
+    return torch.einsum("bshe,hed->bshd", cache["z", layer], attn.W_O) + attn.b_O
+
+# %% wrong 02.3: shares b_O out among the heads
+def head_results(cache, layer):
+    attn = cache.model.blocks[layer].attn
+    out = torch.einsum("bshe,hed->bshd", cache["z", layer], attn.W_O)
+    return out + attn.b_O / out.shape[2]
+
+# %% wrong 02.3: the first head's W_O for all
+def head_results(cache, layer):
+    return cache["z", layer] @ cache.model.blocks[layer].attn.W_O[0]
+
+# %% wrong 02.3: layer 0's W_O
+def head_results(cache, layer):
+    return einsum(cache["z", layer], cache.model.blocks[0].attn.W_O, "b s h e, h e d -> b s h d")
+
+# %% wrong 02.3: head axis in front (b h s d)
+def head_results(cache, layer):
+    return cache["z", layer].transpose(1, 2) @ cache.model.blocks[layer].attn.W_O
+
+# %% wrong 02.3: every pair of heads, z of one through W_O of all the others
+def head_results(cache, layer):
+    return torch.einsum("bsge,hed->bshd", cache["z", layer], cache.model.blocks[layer].attn.W_O)
+
+# %% wrong 02.3: reshapes where it has to transpose (positions and heads get mixed)
+def head_results(cache, layer):
+    z = cache["z", layer]
+    b, s, h, e = z.shape
+    out = z.reshape(b, h, s, e) @ cache.model.blocks[layer].attn.W_O
+    return out.reshape(b, s, h, -1)
+
+# %% wrong 02.3: bare squeeze drops axes of size one
+def head_results(cache, layer):
+    z, W_O = cache["z", layer], cache.model.blocks[layer].attn.W_O
+    return (z.unsqueeze(-2) @ W_O).squeeze()
+
+# %% right 02.3: einsum
+def head_results(cache, layer):
+    return einsum(cache["z", layer], cache.model.blocks[layer].attn.W_O, "b s h e, h e d -> b s h d")
+
+# %% right 02.3: matmul with a row axis
+def head_results(cache, layer):
+    z, W_O = cache["z", layer], cache.model.blocks[layer].attn.W_O
+    return (z[..., None, :] @ W_O)[..., 0, :]
+
+# %% right 02.3: head after head
+def head_results(cache, layer):
+    z = cache["z", layer]
+    W_O = cache.model.blocks[layer].attn.W_O
+    return torch.stack([z[:, :, i] @ W_O[i] for i in range(W_O.shape[0])], dim=2)
+
+# %% right 02.3: broadcast product and sum
+def head_results(cache, layer):
+    weights = cache.model.blocks[layer].attn.W_O
+    return (cache["z", layer].unsqueeze(-1) * weights).sum(-2)
+
+# %% wrong 02.4: includes the layer itself
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer + 1):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: stops one layer early
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer - 1):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: no pos_embed
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"]], ["embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: asks an attention-only model for MLPs
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts += [cache["attn_out", i], cache["mlp_out", i]]
+        labels += [f"{i}_attn_out", f"{i}_mlp_out"]
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: all attention first, then all MLPs
+def decompose_resid(cache, layer):
+    labels = ["embed", "pos_embed"] + [f"{i}_attn_out" for i in range(layer)]
+    parts = [cache["embed"], cache["pos_embed"]] + [cache["attn_out", i] for i in range(layer)]
+    if not cache.model.cfg.attn_only:
+        labels += [f"{i}_mlp_out" for i in range(layer)]
+        parts += [cache["mlp_out", i] for i in range(layer)]
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: running sums instead of components
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts).cumsum(0), labels
+
+# %% wrong 02.4: list, not one tensor
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return parts, labels
+
+# %% wrong 02.4: components on axis 1
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts, dim=1), labels
+
+# %% wrong 02.4: labels the other way round
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"attn_out_{i}")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"mlp_out_{i}")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: leaves the MLPs out of every model
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: the stream after each layer instead of what was written
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["resid_post", i])
+        labels.append(f"{i}_resid_post")
+    return torch.stack(parts), labels
+
+# %% right 02.4: loop
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+# %% right 02.4: labels first, then the cache read by them
+def decompose_resid(cache, layer):
+    kinds = ["attn_out"] if cache.model.cfg.attn_only else ["attn_out", "mlp_out"]
+    keys = [("embed", None), ("pos_embed", None)] + [(kind, i) for i in range(layer) for kind in kinds]
+    labels = [kind if i is None else str(i) + "_" + kind for kind, i in keys]
+    values = [cache[kind] if i is None else cache[kind, i] for kind, i in keys]
+    return torch.stack(values, dim=0), labels
+
+# %% right 02.4: dictionary in order of writing, cat
+def decompose_resid(cache, layer):
+    found = {"embed": cache["embed"], "pos_embed": cache["pos_embed"]}
+    i = 0
+    while i < layer:
+        found[f"{i}_attn_out"] = cache["attn_out", i]
+        if cache.model.cfg.attn_only is False:
+            found[f"{i}_mlp_out"] = cache["mlp_out", i]
+        i += 1
+    return torch.cat([v.unsqueeze(0) for v in found.values()]), list(found)
+
+# %% wrong 02.5: not centred
+def apply_final_ln(stack, scale, ln):
+    return stack / scale * ln.w
+
+# %% wrong 02.5: adds the bias to every component
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale * ln.w + ln.b
+
+# %% wrong 02.5: each component by its own standard deviation
+def apply_final_ln(stack, scale, ln):
+    return torch.stack([ln(part) - ln.b for part in stack])
+
+# %% wrong 02.5: multiplies by the scale
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) * scale * ln.w
+
+# %% wrong 02.5: centres over the components
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(0, keepdim=True)) / scale * ln.w
+
+# %% wrong 02.5: subtracts the whole stream's mean from every component
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.sum(0).mean(-1, keepdim=True)) / scale * ln.w
+
+# %% wrong 02.5: gain first, then centred
+def apply_final_ln(stack, scale, ln):
+    out = stack * ln.w
+    return (out - out.mean(-1, keepdim=True)) / scale
+
+# %% wrong 02.5: centres the given stack in place
+def apply_final_ln(stack, scale, ln):
+    stack -= stack.mean(dim=-1, keepdim=True)
+    return stack / scale * ln.w
+
+# %% wrong 02.5: gain forgotten
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale
+
+# %% wrong 02.5: the scale is taken for a variance
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale.sqrt() * ln.w
+
+# %% wrong 02.5: mean over positions
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-2, keepdim=True)) / scale * ln.w
+
+# %% wrong 02.5: the bias is shared out among the components
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale * ln.w + ln.b / len(stack)
+
+# %% right 02.5: in one line
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale * ln.w
+
+# %% right 02.5: component by component
+def apply_final_ln(stack, scale, ln):
+    out = []
+    for part in stack:
+        centred = part - part.mean(dim=-1, keepdim=True)
+        out.append(ln.w * (centred / scale))
+    return torch.stack(out)
+
+# %% right 02.5: centring as a matrix
+def apply_final_ln(stack, scale, ln):
+    d = stack.shape[-1]
+    centre = torch.eye(d, dtype=stack.dtype, device=stack.device) - 1 / d
+    return einsum(stack / scale.unsqueeze(0), centre * ln.w, "c b s d, d f -> c b s f")
+
+# %% wrong 02.6: the token itself, not the next
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,ds->sc", stack, W_U[:, tokens])[:-1]
+
+# %% wrong 02.6: position i + 1's stream with token i
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,ds->sc", stack[:, 1:], W_U[:, tokens[:-1]])
+
+# %% wrong 02.6: axes swapped: [c, s-1]
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,ds->cs", stack[:, :-1], W_U[:, tokens[1:]])
+
+# %% wrong 02.6: the logits of all tokens
+def logit_attribution(stack, W_U, tokens):
+    return (stack[:, :-1] @ W_U).transpose(0, 1)
+
+# %% wrong 02.6: the mean logit is subtracted
+def logit_attribution(stack, W_U, tokens):
+    logits = stack[:, :-1] @ W_U
+    logits = logits - logits.mean(-1, keepdim=True)
+    index = tokens[1:].expand(len(stack), -1)[..., None]
+    return logits.gather(-1, index)[..., 0].T
+
+# %% wrong 02.6: log probabilities per component
+def logit_attribution(stack, W_U, tokens):
+    logp = (stack[:, :-1] @ W_U).log_softmax(-1)
+    index = tokens[1:].expand(len(stack), -1)[..., None]
+    return logp.gather(-1, index)[..., 0].T
+
+# %% wrong 02.6: always the last token
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,d->sc", stack[:, :-1], W_U[:, tokens[-1]])
+
+# %% wrong 02.6: every position with every next token, diagonal missed
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,dt->sc", stack[:, :-1], W_U[:, tokens[1:]])
+
+# %% wrong 02.6: rows of W_U, not columns
+def logit_attribution(stack, W_U, tokens):
+    return torch.einsum("csd,sd->sc", stack[:, :-1], W_U[tokens[1:]])
+
+# %% wrong 02.6: a row for the last position too
+def logit_attribution(stack, W_U, tokens):
+    nxt = torch.cat([tokens[1:], tokens[:1]])
+    return torch.einsum("csd,ds->sc", stack, W_U[:, nxt])
+
+# %% wrong 02.6: bare squeeze loses the component axis for one component
+def logit_attribution(stack, W_U, tokens):
+    dirs = W_U[:, tokens[1:]].T[:, :, None]
+    return (stack[:, :-1].transpose(0, 1) @ dirs).squeeze()
+
+# %% wrong 02.6: the components' share of the total logit, not their part
+def logit_attribution(stack, W_U, tokens):
+    parts = torch.einsum("csd,ds->sc", stack[:, :-1], W_U[:, tokens[1:]])
+    return parts / parts.sum(-1, keepdim=True)
+
+# %% right 02.6: einsum
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack[:, :-1], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+# %% right 02.6: all logits, then gather
+def logit_attribution(stack, W_U, tokens):
+    logits = stack[:, :-1] @ W_U
+    index = tokens[1:].long().view(1, -1, 1).expand(stack.shape[0], -1, 1)
+    return logits.gather(2, index).squeeze(2).transpose(0, 1)
+
+# %% right 02.6: loops
+def logit_attribution(stack, W_U, tokens):
+    c, s, _ = stack.shape
+    out = torch.zeros(s - 1, c, dtype=stack.dtype, device=stack.device)
+    for i in range(s - 1):
+        for j in range(c):
+            out[i, j] = stack[j, i] @ W_U[:, tokens[i + 1]]
+    return out
+
+# %% right 02.6: product and sum
+def logit_attribution(stack, W_U, tokens):
+    directions = W_U.T[tokens[1:]]
+    return (stack[:, :-1] * directions).sum(-1).T
+
+# %% wrong 02.7: no final LayerNorm
+def logit_lens(cache):
+    n = cache.model.cfg.n_layers
+    stream = [cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(n)]
+    return torch.stack([cache.model.unembed(x) for x in stream])
+
+# %% wrong 02.7: the embeddings' entry is missing
+def logit_lens(cache):
+    model = cache.model
+    return torch.stack([model.unembed(model.ln_final(cache["resid_post", i])) for i in range(model.cfg.n_layers)])
+
+# %% wrong 02.7: the last layer's entry is missing
+def logit_lens(cache):
+    model = cache.model
+    return torch.stack([model.unembed(model.ln_final(cache["resid_pre", i])) for i in range(model.cfg.n_layers)])
+
+# %% wrong 02.7: embeddings without positions as the first entry
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream])
+
+# %% wrong 02.7: probabilities
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x)).softmax(-1) for x in stream])
+
+# %% wrong 02.7: layers on axis 1
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream], dim=1)
+
+# %% wrong 02.7: b_U left out
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.ln_final(x) @ model.unembed.W_U for x in stream])
+
+# %% wrong 02.7: the last stream's scale for every layer
+def logit_lens(cache):
+    model = cache.model
+    stream = torch.stack([cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)])
+    scale = stream[-1].std(-1, keepdim=True, unbiased=False)
+    normed = (stream - stream.mean(-1, keepdim=True)) / scale * model.ln_final.w + model.ln_final.b
+    return torch.stack([model.unembed(x) for x in normed])
+
+# %% wrong 02.7: only the last position
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_pre", 0]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x))[:, -1] for x in stream])
+
+# %% wrong 02.7: the layers' own writings, not the stream
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_pre", 0]]
+    stream += [cache["resid_post", i] - cache["resid_pre", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream])
+
+# %% wrong 02.7: last layer first
+def logit_lens(cache):
+    model = cache.model
+    stream = [cache["resid_post", i] for i in reversed(range(model.cfg.n_layers))] + [cache["resid_pre", 0]]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream])
+
+# %% wrong 02.7: the LayerNorm of the next layer instead of ln_final
+def logit_lens(cache):
+    model = cache.model
+    n = model.cfg.n_layers
+    out = [model.unembed(model.blocks[i].ln1(cache["resid_pre", i])) for i in range(n)]
+    out.append(model.unembed(model.ln_final(cache["resid_post", n - 1])))
+    return torch.stack(out)
+
+# %% right 02.7: resid_pre of every layer, then the last resid_post
+def logit_lens(cache):
+    model = cache.model
+    n = model.cfg.n_layers
+    stream = [cache["resid_pre", i] for i in range(n)] + [cache["resid_post", n - 1]]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream])
+
+# %% right 02.7: embeddings added up, then every resid_post
+def logit_lens(cache):
+    model = cache.model
+    out = [model.unembed(model.ln_final(cache["embed"] + cache["pos_embed"]))]
+    for i in range(len(model.blocks)):
+        out.append(model.unembed(model.ln_final(cache["resid_post", i])))
+    return torch.stack(out, dim=0)
+
+# %% right 02.7: written into a tensor
+def logit_lens(cache):
+    model = cache.model
+    n = len(list(model.blocks))
+    result = None
+    for i in range(n + 1):
+        resid = cache["resid_pre", i] if i < n else cache["resid_post", n - 1]
+        logits = model.unembed(model.ln_final(resid))
+        if result is None:
+            result = torch.empty(n + 1, *logits.shape, dtype=logits.dtype, device=logits.device)
+        result[i] = logits.detach()
+    return result
+
+# %% wrong 02.8: bias through the weights that are folded already
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            new[f"blocks.{i}.attn.W_{n}"] *= w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] += torch.einsum("d,hde->he", b, new[f"blocks.{i}.attn.W_{n}"])
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: changes the given state (shallow copy and in-place operations)
+def fold_ln(state):
+    new = dict(state)
+    for i in sorted({k.split(".")[1] for k in state if k.startswith("blocks.")}):
+        for ln, readers in (("ln1", ("attn.{}_Q", "attn.{}_K", "attn.{}_V")), ("ln2", ("mlp.{}_in",))):
+            if f"blocks.{i}.{ln}.w" not in new:
+                continue
+            w, b = new[f"blocks.{i}.{ln}.w"], new[f"blocks.{i}.{ln}.b"]
+            for r in readers:
+                W, bias = new[f"blocks.{i}." + r.format("W")], new[f"blocks.{i}." + r.format("b")]
+                bias += (b[:, None] * W).sum(-2)
+                W *= w[:, None]
+            w.fill_(1)
+            b.zero_()
+    w, b = new["ln_final.w"], new["ln_final.b"]
+    new["unembed.b_U"] += b @ new["unembed.W_U"]
+    new["unembed.W_U"] *= w[:, None]
+    w.fill_(1)
+    b.zero_()
+    return new
+
+# %% wrong 02.8: works on the given state itself and returns it
+def fold_ln(state):
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    new = state
+    old = {k: v.clone() for k, v in state.items()}
+    new.update(old)
+    state = old
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: biases are set to 0 without being folded
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w = state[f"blocks.{i}.ln1.w"]
+        for n in "QKV":
+            new[f"blocks.{i}.attn.W_{n}"] = state[f"blocks.{i}.attn.W_{n}"] * w[:, None]
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(w)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: the LayerNorms keep their gains and biases, so they count twice
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    return new
+
+# %% wrong 02.8: ln_final is left as it is
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: KeyError for attention-only models
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+        W = state[f"blocks.{i}.mlp.W_in"]
+        new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+        new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+        new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: first layer only
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers[:1]:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: V is forgotten
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QK":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: the LayerNorms' entries are deleted
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    return {k: v for k, v in new.items() if ".ln" not in k and not k.startswith("ln_final")}
+
+# %% wrong 02.8: returns only the changed entries
+def fold_ln(state):
+    new = {}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: the gain goes on the wrong axis of W_in (fails or scales the neurons)
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = (W.T.reshape(W.shape) * w[:, None]).reshape(W.T.shape).T
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% wrong 02.8: the new bias replaces the old one
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        for n in "QKV":
+            new[f"blocks.{i}.attn.b_{n}"] = torch.einsum("d,hde->he", b, state[f"blocks.{i}.attn.W_{n}"])
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% right 02.8: clones of everything, weights by key
+def fold_ln(state):
+    new = {k: v.clone() for k, v in state.items()}
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for i in layers:
+        w, b = state[f"blocks.{i}.ln1.w"], state[f"blocks.{i}.ln1.b"]
+        for n in "QKV":
+            W = state[f"blocks.{i}.attn.W_{n}"]
+            new[f"blocks.{i}.attn.W_{n}"] = W * w[:, None]
+            new[f"blocks.{i}.attn.b_{n}"] = state[f"blocks.{i}.attn.b_{n}"] + torch.einsum("d,hde->he", b, W)
+        new[f"blocks.{i}.ln1.w"] = torch.ones_like(w)
+        new[f"blocks.{i}.ln1.b"] = torch.zeros_like(b)
+        if f"blocks.{i}.ln2.w" in state:
+            w, b = state[f"blocks.{i}.ln2.w"], state[f"blocks.{i}.ln2.b"]
+            W = state[f"blocks.{i}.mlp.W_in"]
+            new[f"blocks.{i}.mlp.W_in"] = W * w[:, None]
+            new[f"blocks.{i}.mlp.b_in"] = state[f"blocks.{i}.mlp.b_in"] + b @ W
+            new[f"blocks.{i}.ln2.w"] = torch.ones_like(w)
+            new[f"blocks.{i}.ln2.b"] = torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["ln_final.w"] = torch.ones_like(w)
+    new["ln_final.b"] = torch.zeros_like(b)
+    return new
+
+# %% right 02.8: a helper for each reader, untouched tensors shared
+def fold_ln(state):
+    out = dict(state)
+
+    def fold(norm, readers):
+        gain, bias = state[norm + ".w"], state[norm + ".b"]
+        for weight_name, bias_name in readers:
+            weight = state[weight_name]
+            out[bias_name] = state[bias_name] + (bias.unsqueeze(-1) * weight).sum(dim=-2)
+            out[weight_name] = gain.unsqueeze(-1) * weight
+        out[norm + ".w"], out[norm + ".b"] = torch.ones_like(gain), torch.zeros_like(bias)
+
+    for key in state:
+        if key.endswith(".ln1.w"):
+            base = key.removesuffix(".ln1.w")
+            fold(base + ".ln1", [(f"{base}.attn.W_{x}", f"{base}.attn.b_{x}") for x in "QKV"])
+        elif key.endswith(".ln2.w"):
+            base = key.removesuffix(".ln2.w")
+            fold(base + ".ln2", [(base + ".mlp.W_in", base + ".mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return out
+
+# %% right 02.8: deep copy and in-place operations on it, bias before weight
+def fold_ln(state):
+    import copy
+
+    new = copy.deepcopy(dict(state))
+    i = 0
+    with torch.no_grad():
+        while f"blocks.{i}.ln1.w" in new:
+            p = f"blocks.{i}."
+            for letter in ("Q", "K", "V"):
+                W = new[p + "attn.W_" + letter]
+                new[p + "attn.b_" + letter] += einsum(new[p + "ln1.b"], W, "d, h d e -> h e")
+                W *= new[p + "ln1.w"][None, :, None]
+            norms = ["ln1"]
+            if p + "ln2.w" in new:
+                W = new[p + "mlp.W_in"]
+                new[p + "mlp.b_in"] += W.T @ new[p + "ln2.b"]
+                W *= new[p + "ln2.w"].unsqueeze(1)
+                norms.append("ln2")
+            for norm in norms:
+                new[p + norm + ".w"].fill_(1.0)
+                new[p + norm + ".b"].zero_()
+            i += 1
+        new["unembed.b_U"] += new["ln_final.b"] @ new["unembed.W_U"]
+        new["unembed.W_U"] *= new["ln_final.w"][:, None]
+        new["ln_final.w"].fill_(1.0)
+        new["ln_final.b"].zero_()
+    return new
+
+# %% right 02.2: exp after subtracting the maximum
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = (q[:, :, None] * k[:, None]).sum(-1).permute(0, 3, 1, 2) / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    seen = torch.arange(s)[None, :] <= torch.arange(s)[:, None]
+    scores = torch.where(seen.to(q.device), scores, float("-inf"))
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
+    return weights / weights.sum(-1, keepdim=True)
+
+# %% right 02.4: preallocated
+def decompose_resid(cache, layer):
+    with_mlp = not cache.model.cfg.attn_only
+    first = cache["embed"]
+    out = first.new_zeros((2 + layer * (1 + with_mlp), *first.shape))
+    labels = ["embed", "pos_embed"]
+    out[0], out[1] = first.detach(), cache["pos_embed"].detach()
+    for i in range(layer):
+        for kind in ("attn_out", "mlp_out")[: 1 + with_mlp]:
+            out[len(labels)] = cache[kind, i].detach()
+            labels.append(f"{i}_{kind}")
+    return out, labels
+
+# %% right 02.5: F.layer_norm is of no use, so centring by sum, order of factors changed
+def apply_final_ln(stack, scale, ln):
+    d = stack.shape[-1]
+    centred = stack - stack.sum(-1, keepdim=True) / d
+    return centred * (ln.w / scale)
+
+# %% right 02.7: stream rebuilt from what was written
+def logit_lens(cache):
+    model = cache.model
+    resid = cache["embed"] + cache["pos_embed"]
+    stream = [resid]
+    for i in range(model.cfg.n_layers):
+        resid = resid + cache["attn_out", i]
+        if not model.cfg.attn_only:
+            resid = resid + cache["mlp_out", i]
+        stream.append(resid)
+    return torch.stack([model.unembed(model.ln_final(x)) for x in stream])
+
+# %% right 02.8: new dictionary by comprehension, products as einsum with diag
+def fold_ln(state):
+    readers = {}
+    for key in state:
+        if key.endswith("ln1.w"):
+            base = key[: -len("ln1.w")]
+            readers[base + "ln1"] = [(base + "attn.W_" + x, base + "attn.b_" + x) for x in "QKV"]
+        if key.endswith("ln2.w"):
+            base = key[: -len("ln2.w")]
+            readers[base + "ln2"] = [(base + "mlp.W_in", base + "mlp.b_in")]
+    readers["ln_final"] = [("unembed.W_U", "unembed.b_U")]
+    changed = {}
+    for norm, pairs in readers.items():
+        w, b = state[norm + ".w"], state[norm + ".b"]
+        for W, bias in pairs:
+            changed[W] = torch.einsum("d,...de->...de", w, state[W])
+            changed[bias] = state[bias] + torch.einsum("d,...de->...e", b, state[W])
+        changed[norm + ".w"] = w * 0 + 1
+        changed[norm + ".b"] = b * 0
+    return {key: changed[key] if key in changed else value.clone() for key, value in state.items()}

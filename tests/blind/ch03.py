@@ -1,0 +1,1149 @@
+# %% wrong 03.1: BOS can be among the random tokens
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab, (batch, n))
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: assumes that BOS is 0
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(1, d_vocab, (batch, n))
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: the last id is never drawn
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 2, (batch, n))
+    half = half + (half >= bos)
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: the same tokens in every row
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (n,))
+    half = half + (half >= bos)
+    row = torch.cat([torch.tensor([bos]), half, half])
+    return row.repeat(batch, 1)
+
+# %% wrong 03.1: drawn without replacement
+def repeated_tokens(d_vocab, n, batch, bos):
+    rows = []
+    for _ in range(batch):
+        half = torch.randperm(d_vocab - 1)[:n]
+        half = half + (half >= bos)
+        rows.append(torch.cat([torch.tensor([bos]), half, half]))
+    return torch.stack(rows)
+
+# %% wrong 03.1: BOS replaced by its neighbour, which then comes twice as often
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab, (batch, n))
+    half[half == bos] = (bos + 1) % d_vocab
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: no BOS in front
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos)
+    return half.repeat(1, 2)
+
+# %% wrong 03.1: the second half is drawn anew
+def repeated_tokens(d_vocab, n, batch, bos):
+    def half():
+        h = torch.randint(0, d_vocab - 1, (batch, n))
+        return h + (h >= bos)
+
+    return torch.cat([torch.full((batch, 1), bos), half(), half()], 1)
+
+# %% wrong 03.1: BOS before each half
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos)
+    with_bos = torch.cat([torch.full((batch, 1), bos), half], 1)
+    return torch.cat([with_bos, with_bos], 1)
+
+# %% wrong 03.1: each token twice in a row, not the half twice
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos)
+    return torch.cat([torch.full((batch, 1), bos), half.repeat_interleave(2, dim=1)], 1)
+
+# %% wrong 03.1: sets the seed inside: the same "random" tokens each time
+def repeated_tokens(d_vocab, n, batch, bos):
+    torch.manual_seed(0)
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos)
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: floats
+def repeated_tokens(d_vocab, n, batch, bos):
+    out = torch.zeros(batch, 2 * n + 1)
+    out[:, 0] = bos
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos)
+    out[:, 1 : n + 1] = half
+    out[:, n + 1 :] = half
+    return out
+
+# %% wrong 03.1: > instead of >=, so BOS itself comes and the next id does not
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half > bos)
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% wrong 03.1: rounding a uniform number: first and last id come half as often
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = (torch.rand(batch, n) * (d_vocab - 2)).round().long()
+    half = half + (half >= bos)
+    return torch.cat([torch.full((batch, 1), bos), half, half], 1)
+
+# %% right 03.1: randint with a gap at BOS
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos).long()
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+# %% right 03.1: from a list of allowed ids
+def repeated_tokens(d_vocab, n, batch, bos):
+    allowed = torch.tensor([i for i in range(d_vocab) if i != bos])
+    half = allowed[torch.randint(len(allowed), (batch, n))]
+    out = torch.empty(batch, 1 + 2 * n, dtype=torch.long)
+    out[:, 0] = bos
+    out[:, 1 : n + 1] = half
+    out[:, n + 1 :] = half
+    return out
+
+# %% right 03.1: multinomial
+def repeated_tokens(d_vocab, n, batch, bos):
+    weights = torch.ones(batch, d_vocab)
+    weights[:, bos] = 0
+    half = torch.multinomial(weights, n, replacement=True)
+    return torch.nn.functional.pad(half.repeat(1, 2), (1, 0), value=bos)
+
+# %% right 03.1: drawing again where BOS came
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(d_vocab, (batch, n))
+    while (half == bos).any():
+        half = torch.where(half == bos, torch.randint(d_vocab, (batch, n)), half)
+    return torch.hstack([torch.full((batch, 1), bos), half, half])
+
+# %% right 03.1: the random module
+def repeated_tokens(d_vocab, n, batch, bos):
+    import random
+
+    ids = [i for i in range(d_vocab) if i != bos]
+    rows = []
+    for _ in range(batch):
+        half = random.choices(ids, k=n)
+        rows.append([bos, *half, *half])
+    return torch.tensor(rows, dtype=torch.int64)
+
+# %% wrong 03.2: the unforeseeable first token counts in the second half
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(1), loss[:, n:].mean(1)
+
+# %% wrong 03.2: the unforeseeable token counts in the first half
+def loss_by_half(loss, n):
+    return loss[:, : n + 1].mean(1), loss[:, n + 1 :].mean(1)
+
+# %% wrong 03.2: thinks that loss[:, i] is the loss of token i
+def loss_by_half(loss, n):
+    return loss[:, 1 : n + 1].mean(1), loss[:, n + 2 :].mean(1)
+
+# %% wrong 03.2: the last prediction is left out
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(1), loss[:, n + 1 : 2 * n - 1].mean(1)
+
+# %% wrong 03.2: mean over the batch too
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(), loss[:, n + 1 :].mean()
+
+# %% wrong 03.2: sums
+def loss_by_half(loss, n):
+    return loss[:, :n].sum(1), loss[:, n + 1 :].sum(1)
+
+# %% wrong 03.2: the second sum is divided by n, though it has n - 1 terms
+def loss_by_half(loss, n):
+    return loss[:, :n].sum(1) / n, loss[:, n + 1 :].sum(1) / n
+
+# %% wrong 03.2: the first token of the first half is left out as well
+def loss_by_half(loss, n):
+    return loss[:, 1:n].mean(-1), loss[:, n + 1 :].mean(-1)
+
+# %% wrong 03.2: swapped
+def loss_by_half(loss, n):
+    first, second = loss[:, :n].mean(-1), loss[:, n + 1 :].mean(-1)
+    return second, first
+
+# %% wrong 03.2: mean over the batch axis, positions stay
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(0), loss[:, n + 1 :].mean(0)
+
+# %% wrong 03.2: lists of floats
+def loss_by_half(loss, n):
+    return [r[:n].mean().item() for r in loss], [r[n + 1 :].mean().item() for r in loss]
+
+# %% wrong 03.2: one stacked tensor [2, b] of which the first row lacks its last token
+def loss_by_half(loss, n):
+    return torch.stack([loss[:, : n - 1].mean(1), loss[:, n + 1 :].mean(1)])
+
+# %% right 03.2: slices
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+# %% right 03.2: split
+def loss_by_half(loss, n):
+    first, _, second = loss.split([n, 1, n - 1], dim=-1)
+    return first.mean(-1), second.mean(-1)
+
+# %% right 03.2: sums by the tokens' positions
+def loss_by_half(loss, n):
+    token = torch.arange(1, 2 * n + 1, device=loss.device)
+    first = (token <= n).to(loss.dtype)
+    second = (token >= n + 2).to(loss.dtype)
+    return loss @ first / first.sum(), loss @ second / second.sum()
+
+# %% right 03.2: row by row
+def loss_by_half(loss, n):
+    rows = [(row[:n].mean(), row[n + 1 :].mean()) for row in loss]
+    return torch.stack([a for a, _ in rows]), torch.stack([b for _, b in rows])
+
+# %% wrong 03.3: query 0 counts for "current" and "first"
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1).mean((0, -1)),
+        "first": pattern[..., 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: "prev" divides by all the queries
+def positional_scores(pattern):
+    s = pattern.shape[-1]
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).sum(-1).mean(0) / s,
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: the diagonal above, which the mask leaves empty
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(1, -2, -1).mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: "first" skips query 1, whose previous token is token 0
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1)[..., 1:].mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        "first": pattern[..., 2:, 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: row 0 of the keys instead of column 0
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        "first": pattern[..., 0, 1:].mean((0, -1)),
+    }
+
+# %% wrong 03.3: mean over the heads too
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean(),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean(),
+        "first": pattern[..., 1:, 0].mean(),
+    }
+
+# %% wrong 03.3: batch axis stays
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean(-1),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean(-1),
+        "first": pattern[..., 1:, 0].mean(-1),
+    }
+
+# %% wrong 03.3: only the first row of the batch
+def positional_scores(pattern):
+    p = pattern[0]
+    return {
+        "prev": p.diagonal(-1, -2, -1).mean(-1),
+        "current": p.diagonal(0, -2, -1)[..., 1:].mean(-1),
+        "first": p[..., 1:, 0].mean(-1),
+    }
+
+# %% wrong 03.3: diagonal over batch and head (the default axes)
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1).mean((0, 1)),
+        "current": pattern.diagonal()[1:].mean((0, 1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: a tuple, not a dictionary
+def positional_scores(pattern):
+    return (
+        pattern.diagonal(-1, -2, -1).mean((0, -1)),
+        pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        pattern[..., 1:, 0].mean((0, -1)),
+    )
+
+# %% wrong 03.3: "current" leaves out the last query instead of the first
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1)[..., :-1].mean((0, -1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: zeroes query 0 in the given pattern
+def positional_scores(pattern):
+    s = pattern.shape[-1]
+    pattern[:, :, 0] = 0
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).sum(-1).mean(0) / (s - 1),
+        "current": pattern.diagonal(0, -2, -1).sum(-1).mean(0) / (s - 1),
+        "first": pattern[..., 0].sum(-1).mean(0) / (s - 1),
+    }
+
+# %% right 03.3: diagonals
+def positional_scores(pattern):
+    return {
+        "prev": pattern.diagonal(-1, -2, -1).mean((0, -1)),
+        "current": pattern.diagonal(0, -2, -1)[..., 1:].mean((0, -1)),
+        "first": pattern[..., 1:, 0].mean((0, -1)),
+    }
+
+# %% right 03.3: indices
+def positional_scores(pattern):
+    q = torch.arange(1, pattern.shape[2], device=pattern.device)
+    keys = {"prev": q - 1, "current": q, "first": torch.zeros_like(q)}
+    return {name: pattern[:, :, q, k].mean(dim=(0, 2)) for name, k in keys.items()}
+
+# %% right 03.3: loop over queries
+def positional_scores(pattern):
+    mean = pattern.mean(0)
+    s = mean.shape[-1]
+    out = {name: torch.zeros(mean.shape[0], dtype=mean.dtype) for name in ("first", "current", "prev")}
+    for i in range(1, s):
+        out["first"] += mean[:, i, 0] / (s - 1)
+        out["current"] += mean[:, i, i] / (s - 1)
+        out["prev"] += mean[:, i, i - 1] / (s - 1)
+    return out
+
+# %% right 03.3: masks
+def positional_scores(pattern):
+    b, h, s, _ = pattern.shape
+    rest = pattern[:, :, 1:]
+    prev = torch.eye(s)[: s - 1]
+    current = torch.eye(s)[1:]
+    first = torch.zeros(s - 1, s)
+    first[:, 0] = 1
+    masks = dict(prev=prev, current=current, first=first)
+    return {k: (rest * m.to(rest)).sum((0, 2, 3)) / (b * (s - 1)) for k, m in masks.items()}
+
+# %% wrong 03.4: the diagonal begins at query n, which looks at BOS
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1).mean((0, -1))
+
+# %% wrong 03.4: forgets BOS: queries n..2n-1
+def duplicate_score(pattern, n):
+    q = torch.arange(n, 2 * n)
+    return pattern[:, :, q, q - n].mean((0, -1))
+
+# %% wrong 03.4: offset n - 1: what followed (the induction score)
+def duplicate_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., -n:].mean((0, -1))
+
+# %% wrong 03.4: offset n + 1
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n - 1, -2, -1).mean((0, -1))
+
+# %% wrong 03.4: all keys of the first half, not only the same token
+def duplicate_score(pattern, n):
+    return pattern[:, :, n + 1 :, 1 : n + 1].mean((0, 2, 3))
+
+# %% wrong 03.4: upper diagonal
+def duplicate_score(pattern, n):
+    return pattern.diagonal(n, -2, -1)[..., 1:].mean((0, -1))
+
+# %% wrong 03.4: the last query is left out
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1)[..., 1:-1].mean((0, -1))
+
+# %% wrong 03.4: the sum over the queries
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1)[..., 1:].sum(-1).mean(0)
+
+# %% wrong 03.4: mean over the heads, per row
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1)[..., 1:].mean((1, -1))
+
+# %% wrong 03.4: only the first row
+def duplicate_score(pattern, n):
+    return pattern[0].diagonal(-n, -2, -1)[..., 1:].mean(-1)
+
+# %% wrong 03.4: divides by all 2n + 1 queries
+def duplicate_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n + 1)
+    return pattern[:, :, q, q - n].sum(-1).mean(0) / pattern.shape[-2]
+
+# %% wrong 03.4: bare squeeze: one head gives a 0-d tensor
+def duplicate_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1)[..., 1:].mean(-1).mean(0).squeeze()
+
+# %% right 03.4: diagonal without its first entry
+def duplicate_score(pattern, n):
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, -1))
+
+# %% right 03.4: indices
+def duplicate_score(pattern, n):
+    first = torch.arange(1, n + 1)
+    return pattern[:, :, first + n, first].mean(-1).mean(0)
+
+# %% right 03.4: the block of second half against first half
+def duplicate_score(pattern, n):
+    block = pattern[:, :, n + 1 :, 1 : n + 1]
+    return torch.einsum("bhii->h", block) / (pattern.shape[0] * n)
+
+# %% right 03.4: python loop
+def duplicate_score(pattern, n):
+    total = sum(pattern[:, :, n + i, i] for i in range(1, n + 1))
+    return (total / n).mean(dim=0)
+
+# %% wrong 03.5: the whole diagonal, also queries of the first half
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1).mean((0, -1))
+
+# %% wrong 03.5: one query too many: begins at query n
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., 1:].mean((0, -1))
+
+# %% wrong 03.5: looks at the same token (the duplicate score)
+def induction_score(pattern, n):
+    return pattern.diagonal(-n, -2, -1)[..., 1:].mean((0, -1))
+
+# %% wrong 03.5: the token before, offset n + 1
+def induction_score(pattern, n):
+    return pattern.diagonal(-n - 1, -2, -1).mean((0, -1))
+
+# %% wrong 03.5: the last query is left out, since what followed lies in the second half
+def induction_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n)
+    return pattern[:, :, q, q - n + 1].mean((0, -1))
+
+# %% wrong 03.5: the last query is taken to wrap round to key 1
+def induction_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n + 1)
+    k = (q - n) % n + 1
+    return pattern[:, :, q, k].mean((0, -1))
+
+# %% wrong 03.5: forgets BOS: queries n..2n-1
+def induction_score(pattern, n):
+    q = torch.arange(n, 2 * n)
+    return pattern[:, :, q, q - n + 1].mean((0, -1))
+
+# %% wrong 03.5: upper diagonal
+def induction_score(pattern, n):
+    return pattern.diagonal(n - 1, -2, -1)[..., -n:].mean((0, -1))
+
+# %% wrong 03.5: queries and keys swapped
+def induction_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n + 1)
+    return pattern[:, :, q - n + 1, q].mean((0, -1))
+
+# %% wrong 03.5: maximum over the queries, not the mean
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., -n:].amax(-1).mean(0)
+
+# %% wrong 03.5: divided by n - 1
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., -n:].sum(-1).mean(0) / (n - 1)
+
+# %% wrong 03.5: one number per row and head
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., -n:].mean(-1)
+
+# %% right 03.5: last n entries of the diagonal
+def induction_score(pattern, n):
+    return pattern.diagonal(1 - n, -2, -1)[..., -n:].mean((0, -1))
+
+# %% right 03.5: indices
+def induction_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n + 1)
+    return pattern[:, :, q, q + 1 - n].mean(dim=(0, 2))
+
+# %% right 03.5: block, trace by einsum
+def induction_score(pattern, n):
+    block = pattern.mean(0)[:, n + 1 :, 2 : n + 2]
+    return torch.einsum("hii->h", block) / n
+
+# %% right 03.5: gather
+def induction_score(pattern, n):
+    rows = pattern[:, :, n + 1 :]
+    index = torch.arange(2, n + 2).view(1, 1, n, 1).expand(*rows.shape[:2], n, 1)
+    return rows.gather(-1, index).squeeze(-1).mean(-1).mean(0)
+
+# %% wrong 03.6: (head, layer)
+def top_heads(scores, k):
+    idx = scores.flatten().topk(k).indices.tolist()
+    return [(i % scores.shape[1], i // scores.shape[1]) for i in idx]
+
+# %% wrong 03.6: divides by the number of layers
+def top_heads(scores, k):
+    idx = scores.flatten().topk(k).indices.tolist()
+    return [(i // scores.shape[0], i % scores.shape[0]) for i in idx]
+
+# %% wrong 03.6: the lowest first
+def top_heads(scores, k):
+    order = scores.flatten().argsort().tolist()[:k]
+    return [divmod(i, scores.shape[1]) for i in order]
+
+# %% wrong 03.6: the right heads, the highest last
+def top_heads(scores, k):
+    order = scores.flatten().argsort().tolist()[-k:]
+    return [divmod(i, scores.shape[1]) for i in order]
+
+# %% wrong 03.6: by absolute value
+def top_heads(scores, k):
+    order = scores.abs().flatten().topk(k).indices.tolist()
+    return [divmod(i, scores.shape[1]) for i in order]
+
+# %% wrong 03.6: k heads in each layer
+def top_heads(scores, k):
+    out = []
+    for layer in range(scores.shape[0]):
+        for head in scores[layer].topk(min(k, scores.shape[1])).indices.tolist():
+            out.append((layer, head))
+    return out[:k]
+
+# %% wrong 03.6: tuples of tensors
+def top_heads(scores, k):
+    idx = scores.flatten().topk(k).indices
+    return [(i // scores.shape[1], i % scores.shape[1]) for i in idx]
+
+# %% wrong 03.6: a tensor [k, 2]
+def top_heads(scores, k):
+    idx = scores.flatten().topk(k).indices
+    return torch.stack([idx // scores.shape[1], idx % scores.shape[1]], dim=1)
+
+# %% wrong 03.6: overwrites the scores with -inf
+def top_heads(scores, k):
+    out = []
+    for _ in range(k):
+        i = int(scores.argmax())
+        layer, head = divmod(i, scores.shape[1])
+        out.append((layer, head))
+        scores[layer, head] = -torch.inf
+    return out
+
+# %% wrong 03.6: a dictionary by score loses heads with equal scores
+def top_heads(scores, k):
+    by_score = {}
+    for layer, row in enumerate(scores.tolist()):
+        for head, value in enumerate(row):
+            by_score[value] = (layer, head)
+    return [by_score[s] for s in sorted(by_score, reverse=True)[:k]]
+
+# %% wrong 03.6: finds heads by value: with equal scores the same head twice
+def top_heads(scores, k):
+    values = scores.flatten().topk(k).values
+    return [tuple((scores == v).nonzero()[0].tolist()) for v in values]
+
+# %% wrong 03.6: (score, layer, head)
+def top_heads(scores, k):
+    h = scores.shape[1]
+    values, idx = scores.flatten().topk(k)
+    return [(v, i // h, i % h) for v, i in zip(values.tolist(), idx.tolist())]
+
+# %% wrong 03.6: heads below zero are left out, so fewer than k
+def top_heads(scores, k):
+    order = scores.flatten().argsort(descending=True).tolist()
+    return [divmod(i, scores.shape[1]) for i in order if scores.flatten()[i] > 0][:k]
+
+# %% wrong 03.6: lists instead of tuples, and one head too few
+def top_heads(scores, k):
+    order = scores.flatten().argsort(descending=True)[: k - 1].tolist()
+    return [[i // scores.shape[1], i % scores.shape[1]] for i in order]
+
+# %% right 03.6: topk and divmod
+def top_heads(scores, k):
+    return [divmod(i, scores.shape[1]) for i in scores.flatten().topk(k).indices.tolist()]
+
+# %% right 03.6: sorted list of pairs; ties: the later head first
+def top_heads(scores, k):
+    table = scores.tolist()
+    pairs = [(layer, head) for layer in range(len(table)) for head in range(len(table[layer]))]
+    pairs.sort(key=lambda p: (table[p[0]][p[1]], p), reverse=True)
+    return pairs[:k]
+
+# %% right 03.6: unravel_index, stable argsort
+def top_heads(scores, k):
+    order = torch.argsort(scores.reshape(-1), descending=True, stable=True)[:k]
+    layers, heads = torch.unravel_index(order, scores.shape)
+    return list(zip(layers.tolist(), heads.tolist()))
+
+# %% right 03.6: argmax on a copy
+def top_heads(scores, k):
+    left = scores.detach().clone().double()
+    found = []
+    for _ in range(k):
+        layer, head = divmod(left.argmax().item(), left.shape[1])
+        found.append((layer, head))
+        left[layer, head] = -math.inf
+    return found
+
+# %% wrong 03.7: layer 0 looks at the token itself
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    W_Q[0, pos : pos + C, :C] = S * eC
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: layer 0's shift goes the wrong way (the next token, which is masked)
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(C - 1):
+        W_Q[0, pos + i, i + 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: layer 1's keys are the tokens themselves: it finds the duplicate, not what followed
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, tok : tok + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: scores forget the division by sqrt(d_head): attention far too soft
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    S = 2.0
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: logits too small for a loss below 0.1
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: W_U reads the tokens' own subspace: predicts the current token
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[tok : tok + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: layer 1 looks a fixed distance back: right for one length of the half only
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    half = (C - 1) // 2
+    for i in range(half, C):
+        W_Q[1, pos + i, i - half + 1] = S
+    W_K[1, pos : pos + C, :C] = eC
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: d_head is n_ctx: fails when the vocabulary is larger
+def build_induction_model(d_vocab, n_ctx):
+    d, e = 3 * d_vocab + n_ctx, n_ctx
+    V, C, S = d_vocab, n_ctx, 40.0 * n_ctx**0.5
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V, W_O = torch.zeros(2, d, e), torch.zeros(2, d, e), torch.zeros(2, d, e), torch.zeros(2, e, d)
+    W_E[range(V), range(V)] = 1
+    W_pos[range(C), range(V, V + C)] = 1
+    for i in range(1, C):
+        W_Q[0, V + i, i - 1] = S
+    for i in range(C):
+        W_K[0, V + i, i] = 1
+    for t in range(V):
+        W_V[0, t, t] = W_O[0, t, V + C + t] = 1
+        W_Q[1, t, t] = S
+        W_K[1, V + C + t, t] = 1
+        W_V[1, t, t] = W_O[1, t, 2 * V + C + t] = 1
+        W_U[2 * V + C + t, t] = 30
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+# %% wrong 03.7: the value of layer 1 is the previous token: predicts the current token again
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, prev : prev + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: layer 0 writes into the tokens' own subspace: keys mix both tokens
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, tok : tok + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, tok : tok + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: small random embeddings overlap too much
+def build_induction_model(d_vocab, n_ctx):
+    V, C, r = d_vocab, n_ctx, 4
+    d = 3 * r + C
+    e = max(r, C)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V, W_O = torch.zeros(2, d, e), torch.zeros(2, d, e), torch.zeros(2, d, e), torch.zeros(2, e, d)
+    vec = torch.randn(V, r, generator=torch.Generator().manual_seed(0)) / r**0.5
+    S = 40.0 * e**0.5
+    W_E[:, :r] = vec
+    W_pos[:, r : r + C] = torch.eye(C)
+    W_Q[0, r + 1 : r + C, : C - 1] = S * torch.eye(C - 1)
+    W_K[0, r : r + C, :C] = torch.eye(C)
+    W_V[0, :r, :r] = W_O[0, :r, r + C : 2 * r + C] = torch.eye(r)
+    W_Q[1, :r, :r] = S * torch.eye(r)
+    W_K[1, r + C : 2 * r + C, :r] = torch.eye(r)
+    W_V[1, :r, :r] = W_O[1, :r, 2 * r + C :] = torch.eye(r)
+    W_U[2 * r + C :] = 30.0 * vec.T
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+# %% wrong 03.7: lists over the layers, not tensors
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {
+        "W_E": W_E,
+        "W_pos": W_pos,
+        "W_U": W_U,
+        "W_Q": list(W_Q),
+        "W_K": list(W_K),
+        "W_V": list(W_V),
+        "W_O": list(W_O),
+    }
+
+# %% wrong 03.7: W_U is [d_vocab, d_model]
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    W_U = W_U.T.contiguous()
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: layers swapped
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    W_Q, W_K, W_V, W_O = W_Q.flip(0), W_K.flip(0), W_V.flip(0), W_O.flip(0)
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: the previous-token head only reaches back within the first half of the context
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C // 2):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: scale without the root of d_head: fine for small sizes, too soft for large ones
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    S = 12.0
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% wrong 03.7: the current token is added to the logits as strongly as the copied one
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, tok : tok + V] = eV
+    W_U[tok : tok + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% right 03.7: one-hot parts next to each other
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% right 03.7: no slot for the output: the copy drowns the token's own vector
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, tok : tok + V] = 5 * eV
+    W_U[tok : tok + V] = 10.0 * eV
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% right 03.7: the same model in a random orthogonal basis
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    d = V + C + V + V  # token, position, previous token, output
+    e = max(V, C)
+    tok, pos, prev, out = 0, V, V + C, V + C + V
+    eV, eC = torch.eye(V), torch.eye(C)
+    S = 40.0 * math.sqrt(e)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    W_E[:, tok : tok + V] = eV
+    W_pos[:, pos : pos + C] = eC
+    for i in range(1, C):
+        W_Q[0, pos + i, i - 1] = S
+    W_K[0, pos : pos + C, :C] = eC
+    W_V[0, tok : tok + V, :V] = eV
+    W_O[0, :V, prev : prev + V] = eV
+    W_Q[1, tok : tok + V, :V] = S * eV
+    W_K[1, prev : prev + V, :V] = eV
+    W_V[1, tok : tok + V, :V] = eV
+    W_O[1, :V, out : out + V] = eV
+    W_U[out : out + V] = 30.0 * eV
+    R = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0].float()
+    W_E, W_pos, W_U = W_E @ R, W_pos @ R, R.T @ W_U
+    W_Q, W_K, W_V, W_O = R.T @ W_Q, R.T @ W_K, R.T @ W_V, W_O @ R
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+# %% right 03.7: positions as angles on a circle, tokens one-hot; large keys instead of large queries
+def build_induction_model(d_vocab, n_ctx):
+    V, C = d_vocab, n_ctx
+    n_freq = C
+    d = 2 * n_freq + 3 * V
+    e = max(2 * n_freq, V)
+    t0, p0, o0 = 2 * n_freq, 2 * n_freq + V, 2 * n_freq + 2 * V
+    freqs = 2 * math.pi * torch.arange(1, n_freq + 1) / (2 * C)
+    angle = torch.arange(C)[:, None] * freqs
+    w = {
+        "W_E": torch.zeros(V, d),
+        "W_pos": torch.zeros(C, d),
+        "W_U": torch.zeros(d, V),
+        "W_Q": torch.zeros(2, d, e),
+        "W_K": torch.zeros(2, d, e),
+        "W_V": torch.zeros(2, d, e),
+        "W_O": torch.zeros(2, e, d),
+    }
+    w["W_E"][:, t0:p0] = torch.eye(V)
+    w["W_pos"][:, :n_freq] = angle.cos() / n_freq**0.5
+    w["W_pos"][:, n_freq : 2 * n_freq] = angle.sin() / n_freq**0.5
+    f = torch.arange(n_freq)
+    # the query is the position's vector turned back by one position
+    w["W_Q"][0, f, f] = freqs.cos()
+    w["W_Q"][0, n_freq + f, f] = freqs.sin()
+    w["W_Q"][0, f, n_freq + f] = -freqs.sin()
+    w["W_Q"][0, n_freq + f, n_freq + f] = freqs.cos()
+    w["W_K"][0, : 2 * n_freq, : 2 * n_freq] = 60 * math.sqrt(e) * torch.eye(2 * n_freq)
+    w["W_V"][0, t0:p0, :V] = torch.eye(V)
+    w["W_O"][0, :V, p0:o0] = torch.eye(V)
+    w["W_Q"][1, t0:p0, :V] = torch.eye(V)
+    w["W_K"][1, p0:o0, :V] = 60 * math.sqrt(e) * torch.eye(V)
+    w["W_V"][1, t0:p0, :V] = torch.eye(V)
+    w["W_O"][1, :V, o0:] = torch.eye(V)
+    w["W_U"][o0:] = 40 * torch.eye(V)
+    return w
+
+# %% right 03.5: python loop over the queries of the second half
+def induction_score(pattern, n):
+    total = torch.zeros(pattern.shape[1], dtype=pattern.dtype, device=pattern.device)
+    for query in range(n + 1, 2 * n + 1):
+        total = total + pattern[:, :, query, query - n + 1].mean(0)
+    return total / n
+
+# %% right 03.6: heapq on triples
+def top_heads(scores, k):
+    import heapq
+
+    triples = [(scores[i, j].item(), i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1])]
+    return [(i, j) for _, i, j in heapq.nlargest(k, triples)]
