@@ -175,12 +175,15 @@ def looks_at(runs: list, which: str) -> str:
             q = second_half(n, prefix)
             [(distance, count)] = Counter((q - run[which][q].argmax(-1)).tolist()).most_common(1)
             usual.append(distance if count > n / 3 else None)
-    best = max(shares, key=lambda name: shares[name])
     if len(set(usual)) == 1 and usual[0] is not None and usual[0] > 1:
         return "a fixed distance back"
-    if max(shares.values()) - min(shares.values()) > 1e-6:
-        return best
-    return "no place in particular"
+    # a weak preference counts when it is the same in every prompt
+    preferred = set()
+    for entry in runs:
+        if entry[1] > 2:  # two places are one in shorter ones
+            here = {name: float(attention_at([entry], which, place)) for name, place in PLACES.items()}
+            preferred.add(max(here, key=here.__getitem__))
+    return preferred.pop() if len(preferred) == 1 else "no place in particular"
 
 
 def moved_by(runs: list, part: str) -> float:
