@@ -9,13 +9,13 @@ from ...exercise import exercise
 ex = exercise(
     "03.1",
     "repeated_tokens",
+    exact_ints=True,
     title="Random tokens, twice",
     objective="You can make prompts on which only copying from the context helps, so that what a head does with them "
     "shows what it is for.",
     minutes=10,
     difficulty=2,
     importance=5,
-    exact_ints=True,
     source="Olsson et al. 2022, 'Head activation evaluators': random tokens, repeated, behind a start token.",
     hints=[
         "Three parts side by side: a column of BOS, the random half, and that very same half once more.",
