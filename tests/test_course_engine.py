@@ -308,6 +308,7 @@ def test_equal_values_do_not_differ() -> None:
     assert not differ(1.0, 1)
     assert not differ(torch.ones(2), torch.ones(2) + 1e-6)
     assert not differ(torch.tensor([1]), torch.tensor([1], dtype=torch.int32))
+    assert differ(torch.tensor([1]), torch.tensor([1], dtype=torch.int32), exact_ints=True)
     assert differ(torch.tensor([1]), torch.tensor([1], dtype=torch.uint8))
     assert not differ(torch.ones(2), torch.ones(2).double(), any_dtype=True)
     assert differ(torch.ones(2), torch.ones(2).int(), any_dtype=True)

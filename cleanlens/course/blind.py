@@ -120,7 +120,7 @@ def _judge_some(id: str, blocks: list[Block], root: Path) -> list[Result]:
     judge.expected()  # here, once for all
     results = []
     for block in blocks:
-        said = forked(lambda block=block: _in_the_child(judge, block, root), 3 * ex.seconds)  # type: ignore[misc]
+        said = forked(lambda block=block: _in_the_child(judge, block, root), 2 * ex.seconds)  # type: ignore[misc]
         if said is None:
             results.append(Result.error(ex, "crash", "it died, or ran out of time or memory"))
         else:

@@ -135,6 +135,7 @@ class Exercise:
     atol: float = 1e-5
     rtol: float = 1e-4
     any_dtype: bool = False  # accept another precision of the same kind (float64 for float32)
+    exact_ints: bool = False  # the stub says int64, so int32 will not do; Int alone means either
     may_change_inputs: bool = False
     may_leave_gradients: bool = False  # a backward pass through a lent model may fill its .grad
     seeds: int = 3  # a check runs this many seeds

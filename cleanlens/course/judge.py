@@ -33,7 +33,7 @@ class Judge:
 
     def __init__(self, ex: Exercise, seeds: range | None = None):
         self.ex, self.seeds = ex, seeds if seeds is not None else range(ex.seeds)
-        self.tolerance = Tolerance(ex.atol, ex.rtol, ex.any_dtype)
+        self.tolerance = Tolerance(ex.atol, ex.rtol, ex.any_dtype, ex.exact_ints)
         self._cases: list[Case] = []
         self._expected: list[Outcome] = []
         self._blobs: dict[str, bytes] = {}

@@ -36,12 +36,16 @@ class Mutant:
     def change(self) -> tuple[str, str]:
         """The lines that differ, before and after, with their white space made even."""
         old, new = self.original.splitlines(), self.source.splitlines()
-        start = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(old, new))))
-        old, new = old[start:], new[start:]
-        same = len(
-            list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(reversed(old), reversed(new))))
-        )
-        return even("\n".join(old[: len(old) - same])), even("\n".join(new[: len(new) - same]))
+        start = len(list(itertools.takewhile(_are_equal, zip(old, new))))
+        shorter = min(len(old), len(new)) - start
+        end = len(list(itertools.takewhile(lambda i: old[-1 - i] == new[-1 - i], range(shorter))))
+        if len(old) - end == start:  # a line was added: the one above it says where
+            start -= 1
+        return even("\n".join(old[start : len(old) - end])), even("\n".join(new[start : len(new) - end]))
+
+
+def _are_equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
 
 
 def even(text: str) -> str:

@@ -16,6 +16,7 @@ ex = exercise(
     version=2,
     difficulty=1,
     importance=4,
+    exact_ints=True,
     source="The definition in chapter 00, section 2; the same rule as HookedTransformer.to_tokens.",
     hints=[
         "Look each character up in stoi, and put stoi[BOS] in front when prepend_bos is true.",

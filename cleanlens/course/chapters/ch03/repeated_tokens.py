@@ -9,6 +9,7 @@ from ...exercise import exercise
 ex = exercise(
     "03.1",
     "repeated_tokens",
+    exact_ints=True,
     title="Random tokens, twice",
     objective="You can make prompts on which only copying from the context helps, so that what a head does with them "
     "shows what it is for.",
