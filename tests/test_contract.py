@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cleanlens.conversion_utils.conversion_steps.base_tensor_conversion import BaseTensorConversion
 from torch import Tensor, nn
 
 import cleanlens
@@ -24,7 +25,6 @@ from cleanlens import (
     evals,
     utils,
 )
-from cleanlens.conversion_utils.conversion_steps.base_tensor_conversion import BaseTensorConversion
 from cleanlens.hook_points import HookedRootModule, HookPoint
 
 ROOT = Path(__file__).parents[1]
