@@ -13,9 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-
-class ShapeError(ValueError, AssertionError, RuntimeError):
-    """Shapes that do not fit: a ValueError, and also what the published library raises, for code that catches that."""
+from cleanlens.utils import ShapeError
 
 
 class FactoredMatrix:

@@ -16,6 +16,11 @@ from torch import Tensor
 if TYPE_CHECKING:
     from cleanlens.factored_matrix import FactoredMatrix
 
+
+class ShapeError(ValueError, AssertionError, RuntimeError):
+    """Shapes that do not fit: a ValueError, and also what the published library raises, for code that catches that."""
+
+
 # ---------------------------------------------------------------- activation functions
 
 
@@ -204,8 +209,12 @@ def lm_cross_entropy_loss(
     loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
     if attention_mask is None:
         return loss if per_token else loss.mean()
-    counts = (attention_mask[:, :-1] * attention_mask[:, 1:]).to(loss)
-    loss = loss * counts
+    if attention_mask.shape != tokens.shape:
+        raise ShapeError(
+            f"attention_mask has shape {list(attention_mask.shape)}; the tokens have {list(tokens.shape)}"
+        )
+    counts = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
+    loss = loss.masked_fill(~counts, 0.0)  # also what is not a number
     return loss if per_token else loss.sum() / counts.sum()
 
 

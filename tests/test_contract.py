@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cleanlens.conversion_utils.conversion_steps.base_tensor_conversion import BaseTensorConversion
 from torch import Tensor, nn
 
 import cleanlens
@@ -40,6 +41,8 @@ PATHS = {
     "components": "Attention Embed LayerNorm LayerNormPre MLP PosEmbed TransformerBlock Unembed",
     "config": "HookedTransformerConfig",
     "config.hooked_transformer_config": "HookedTransformerConfig",
+    "config.transformer_lens_config": "TransformerLensConfig",
+    "conversion_utils.conversion_steps.base_tensor_conversion": "BaseTensorConversion",
     "evals": """DATASET_LOADERS DATASET_NAMES IOIDataset evaluate evaluate_on_dataset induction_loss ioi_eval
         make_code_data_loader make_owt_data_loader make_pile_data_loader make_wiki_data_loader sanity_check""",
     "head_detector": """HEAD_NAMES compute_head_attention_similarity_score detect_head get_supported_heads
@@ -58,6 +61,7 @@ PATHS = {
     "train": "HookedTransformerTrainConfig train",
     "utilities": "get_act_name to_numpy",
     "utilities.activation_functions": "gelu_fast gelu_new solu",
+    "utilities.cache": "get_pos_offset",
     "utilities.tensors": "get_corner remove_batch_dim to_numpy",
     "utils": """ACTIVATION_FN_DICT LocallyOverridenDefaults SUPPORTED_ACTIVATIONS Slice USE_DEFAULT_VALUE
         calc_fan_in_and_fan_out check_structure clear_huggingface_cache composition_scores download_file_from_hf
@@ -321,10 +325,10 @@ def test_cache_all_and_cache_some(model: HookedTransformer, tokens: Tensor) -> N
 # ---------------------------------------------------------------- hook points
 
 
-class Doubled:
+class Doubled(BaseTensorConversion):
     """A conversion: hooks see twice the activation."""
 
-    def convert(self, x: Tensor) -> Tensor:
+    def handle_conversion(self, x: Tensor) -> Tensor:
         return 2 * x
 
     def revert(self, x: Tensor) -> Tensor:
@@ -465,6 +469,18 @@ def test_logits_to_df() -> None:
     assert df.probability.tolist() == pytest.approx(logits.softmax(0)[[1, 2]].tolist())
     assert df.log_prob.tolist() == pytest.approx(logits.log_softmax(0)[[1, 2]].tolist())
     assert len(utils.logits_to_df(logits)) == 3
+
+
+def test_loss_counts_no_padding_whatever_is_there() -> None:
+    logits, tokens = torch.randn(1, 4, 5), torch.tensor([[0, 1, 2, 3]])
+    logits[0, 0] = torch.nan
+    mask = torch.tensor([[0, 1, 1, 1]])
+    close(
+        utils.lm_cross_entropy_loss(logits, tokens, mask),
+        utils.lm_cross_entropy_loss(logits[:, 1:], tokens[:, 1:]),
+    )
+    with pytest.raises(AssertionError, match=r"attention_mask has shape \[1, 3\]"):
+        utils.lm_cross_entropy_loss(logits, tokens, mask[:, 1:])
 
 
 def test_repetition_penalty() -> None:

@@ -102,7 +102,7 @@ def test_products(leading: tuple, ldim: int, mdim: int, rdim: int, mdim2: int, r
     right, left = other.AB, make((), 2, 3, ldim, seed=2).AB
     product = matrix @ other
     assert isinstance(product, FactoredMatrix)
-    assert product.mdim == min(mdim, mdim2)
+    assert product.mdim == min(mdim, rdim, mdim2)
     close(product.AB, matrix.AB @ other.AB)
     close((matrix @ right).AB, matrix.AB @ right)
     close((left @ matrix).AB, left @ matrix.AB)

@@ -207,7 +207,7 @@ class OlderMethods(OlderHookMethods):
 
     def get_pos_offset(self: "HookedTransformer", past_kv_cache: Any, batch_size: int) -> int:
         """How many tokens this cache holds already; 0 without one."""
-        return 0 if past_kv_cache is None else past_kv_cache.length
+        return 0 if past_kv_cache is None else past_kv_cache.length  # of every row alike
 
     def get_residual(
         self: "HookedTransformer",

@@ -24,14 +24,24 @@ HOMES = {
     "past_key_value_caching": "published.key_value_cache",
     "config.HookedTransformerConfig": "config",
     "config.hooked_transformer_config": "config",
-    "config.transformer_lens_config": "config",
+    "config.transformer_lens_config": "published.config",
+    "conversion_utils": "published.conversion",
+    "conversion_utils.conversion_steps": "published.conversion",
+    "conversion_utils.conversion_steps.base_tensor_conversion": "published.conversion",
     "supported_models": "loading_from_pretrained",
     "train": "published.train",
     "utilities": "utils",
     **{
         f"utilities.{name}": "utils"
         for name in (
-            *("activation_functions", "attribute_utils", "components_utils", "defaults_utils", "devices"),
+            *(
+                "activation_functions",
+                "attribute_utils",
+                "cache",
+                "components_utils",
+                "defaults_utils",
+                "devices",
+            ),
             *(
                 "exploratory_utils",
                 "gpu_utils",

@@ -97,6 +97,11 @@ def get_offset_position_ids(
     return (attention_mask.cumsum(dim=1) - 1).clamp(min=0)[:, past_kv_pos_offset:]
 
 
+def get_pos_offset(past_kv_cache: Any, batch_size: int) -> int:
+    """How many tokens a cache of keys and values holds; 0 without one."""
+    return 0 if past_kv_cache is None else past_kv_cache.entries[0].past_keys.shape[1]
+
+
 def check_structure(t1: Tensor, t2: Tensor, *, verbose: bool = False) -> None:
     """Print where two matrices disagree on which of two neighbouring rows, or columns, is larger."""
     for axis, what in enumerate(("row", "column")):
