@@ -38,8 +38,8 @@ def _(seed):
     three = torch.randn(3, 1, 1, 4, generator=generator) + 1.5
     first_ends = torch.tensor([[False], [True], [True]])
     return [
-        {"z": z, "head": head, "reference": reference, "mask": torch.ones_like(mask)},
         {"z": z.clone(), "head": (head + 1) % 3, "reference": reference.clone(), "mask": mask},
+        {"z": z, "head": head, "reference": reference, "mask": torch.ones_like(mask)},
         {
             "z": z[:1].clone(),
             "head": 2,

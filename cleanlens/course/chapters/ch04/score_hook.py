@@ -95,8 +95,8 @@ def by_indexing(pattern, hook, store):
 
 ex.slip(
     "returns_an_edited_pattern",
-    "The hook returned a pattern of its own, and the model went on with that one: the logits changed. A hook that only "
-    "reads returns nothing.",
+    "The model went on with another pattern: the logits changed. Either the hook returned one of its own, or the pattern was edited in "
+    "place (.detach() gives the same memory). A hook that only reads returns nothing and edits nothing.",
     "    store[layer] += scores\n",
     "    store[layer] += scores\n    return pattern.tril(-1).triu(-1)\n",
 )

@@ -132,12 +132,18 @@ def _(observed, what, d_model=0, d_head=0, n=0, **_):
         (0.12, "of pairs of full rank"),
         (0.45, "of pairs of rank d_head"),
     ]
+    squares = [
+        (0.75, "less than 1"),
+        (1.35, "about 1"),
+        (0.7 * d_model, "more than 1"),
+        (float("inf"), "nearly as much as there can be"),
+    ]
     return {
         "shape": list(scores.shape),
         "independent numbers drawn": "enough"
         if not 0 < observed["drawn"] < 3.9 * n * d_model * d_head
         else "too few",
-        "mean square, times d_model": "about 1" if 0.75 < mean_square < 1.35 else "not about 1",
+        "mean square, times d_model": next(name for limit, name in squares if mean_square < limit),
         "spread": next((name for limit, name in kinds if spread < limit), "wider than that"),
         "same seed, same scores": bool((scores == again).all()),
         "other seed, other scores": bool((scores != other).any()),
@@ -339,8 +345,8 @@ ex.slip(
 
 ex.slip(
     "shared_factor",
-    "A's right factor is B's left factor transposed: what A writes is just what B reads, so every pair composes perfectly. "
-    "Chance means that the four factors are drawn independently.",
+    "The pairs compose far more than by chance, as when A's right factor is B's left factor transposed: what A writes is just what B "
+    "reads. Chance means that the four factors are drawn independently.",
     "cleanlens.FactoredMatrix(left[2], left[3].mT)",
     "cleanlens.FactoredMatrix(left[1], left[3].mT)",
     of="random_baseline",
@@ -384,26 +390,14 @@ ex.slip(
 
 
 @ex.mistake(
-    "The seed was set again in between, so the second matrix of each pair is the first one over again. Its factors must be drawn "
-    "independently: set the seed once.",
+    "Fewer independent numbers were drawn than four factors for each pair need: as when the seed is set again for the second matrix, so "
+    "that it is the first one over again, or when a factor is used twice, once transposed. Set the seed once, and draw all four.",
     of="random_baseline",
 )
 def same_matrix_twice(d_model, d_head, n, seed=0):
     torch.manual_seed(seed)
     A = cleanlens.FactoredMatrix(torch.randn(n, d_model, d_head), torch.randn(n, d_head, d_model))
     return (A @ A).norm() / (A.norm() * A.norm())
-
-
-@ex.mistake(
-    "Each matrix is a factor times its own transpose. That is a symmetric matrix, which writes where it reads; draw two "
-    "independent factors for each.",
-    of="random_baseline",
-)
-def factor_times_its_transpose(d_model, d_head, n, seed=0):
-    torch.manual_seed(seed)
-    a, b = torch.randn(n, d_model, d_head), torch.randn(n, d_model, d_head)
-    A, B = cleanlens.FactoredMatrix(a, a.mT), cleanlens.FactoredMatrix(b, b.mT)
-    return (A @ B).norm() / (A.norm() * B.norm())
 
 
 @ex.mistake(

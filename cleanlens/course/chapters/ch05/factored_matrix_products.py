@@ -348,7 +348,7 @@ ex.slip(
 
 ex.slip(
     "two_leading_axes_assumed",
-    "This fits two leading axes only; a FactoredMatrix may have one, none, or more. All axes but the last two are leading: "
+    "The index cut both factors, as when it is given to both as a whole, or when two leading axes are assumed: a FactoredMatrix may have one, none, or more. All axes but the last two are leading: "
     "self.A.ndim - 2 of them.",
     "self.A.ndim - 2",
     "2",

@@ -39,8 +39,11 @@ def _(seed):
     lines = low_rank(g, 6, 1, 8, (1, 2))
     A, B = low_rank(g, 15, 4, 13)
     lower = A[:, [0, 1, 0, 1]], B  # of rank 2
+    exactly = A * torch.tensor([1.0, 1.0, 0.0, 0.0]), B.clone()  # with singular values that are exactly zero
     return [
-        {"what": what, "A": A, "B": B} for what in ("svd", "norm") for A, B in (single, batch, lines, lower)
+        {"what": what, "A": A, "B": B}
+        for what in ("svd", "norm")
+        for A, B in (single, batch, lines, lower, exactly)
     ]
 
 
