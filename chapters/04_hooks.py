@@ -98,7 +98,13 @@ for name, model in models.items():
 # |---|---|
 # | is called `hook(activation, hook=hook_point)` | `hook_point.name` says where it is |
 # | returns a tensor | that tensor goes on in the activation's place |
-# | returns `None` | the activation goes on as it was |
+# | returns `None` | the activation goes on: as it was, or as the hook has changed it in place (section 3 says why not to) |
+#
+# Three things the library adds. Where a name is wanted a *filter* will do, a function of the name that says yes or no: section 2 uses one
+# to attach a hook in every layer. A hook added with `is_permanent=True` survives `reset_hooks()`. And `hook.ctx`, a dictionary of the
+# point's own, lets a hook keep something from one call to the next. One point is off until asked for: `hook_result`, what each head
+# writes by itself, takes $n_{heads}$ times the memory of their sum; `model.set_use_attn_result(True)` turns it on. $z$ before $W_O$ holds
+# the same and is always there.
 #
 # **A small example.** At one point three hooks are attached: double, look, add one. The activation 3 becomes 6; "look"
 # sees 6, returns `None`, and 6 goes on; then 7. Whoever forgets the rule about `None` passes nothing on; whoever gives
@@ -560,8 +566,8 @@ for name, model in models.items():
 # hooks = [partial(f, head=head) for head in range(3)]   # as meant
 # ```
 #
-# And the loss is taken where the behaviour is. On the first repeat the model guesses; averaging over both halves would halve every
-# effect. With $L$ the mean loss on the second repeat,
+# And the loss is taken where the behaviour is. On the first repeat the model guesses; averaging over both halves would add
+# predictions to which copying cannot matter, and blur what is measured. With $L$ the mean loss on the second repeat,
 #
 # $$ \mathrm{score}(l, h) = L\big(z^{(l,h)} := 0\big) - L . $$
 #
@@ -744,7 +750,8 @@ plots.head_map(story_effect, "gpt2-demo on stories: rise of the loss with each h
 #
 # Two details. Use $-\infty$ and not a number like $-10^5$: if the row's other scores are lower still, the edge comes back with all the
 # attention. And the first query sees only itself; without that edge nothing is left, the softmax is $0/0$, and a NaN spreads through the
-# model. Better an error on the spot.
+# model. Better an error on the spot. (Padding does the same at other queries: in a prompt padded on the left, the first real token sees
+# itself and nothing else.)
 #
 # ### Exercise 04.6
 

@@ -211,7 +211,8 @@ say(
 # ## 3 Eigenvalues: does something come back as itself?
 #
 # Singular values say how strongly a circuit acts. They do not say whether it *copies*. For that we need a vector that comes out
-# as a multiple of itself, $xM = \lambda x$: an eigenvector. If token directions go in and come out with $\lambda > 0$, attending to
+# as a multiple of itself, $xM = \lambda x$: an eigenvector (a *left* one, since our vectors are rows; the right ones, $Mx = \lambda x$ with
+# columns, are other vectors, but the eigenvalues are the same). If token directions go in and come out with $\lambda > 0$, attending to
 # a token raises its own logit; with $\lambda < 0$ it lowers it.
 #
 # Circuits are not symmetric, so eigenvalues may be complex. The plainest example is a quarter turn,
@@ -222,7 +223,7 @@ say(
 # For $AB$ with $n \times n$ entries and rank $m$, only $m$ eigenvalues can differ from zero, and a small matrix has them all. If
 # $ABx = \lambda x$, multiply by $B$:
 #
-# $$ BA\,(Bx) = \lambda\,(Bx), $$
+# $$ BA\,(Bx) = \lambda\,(Bx) \qquad (x \text{ a column here}), $$
 #
 # so $\lambda$ is an eigenvalue of $BA$, which is $m \times m$ ($Bx$ is not zero, or $\lambda x = A(Bx)$ would be zero too).
 
@@ -373,6 +374,9 @@ say(
 # the pattern the head would have if tokens said nothing. $\sigma$ is LayerNorm's scale. It matters: LayerNorm divides what enters
 # the query by $\sigma$ and what enters the key by $\sigma$, so scores grow by $1/\sigma^2$. A worked number: with $\sigma = 0.2$ a raw
 # score difference of $0.2$ becomes $5$, and $e^5 \approx 148$: a faint preference turns into a sharp one.
+#
+# The biases are left out, which is a choice: $b_K$ adds the same to every key of a query and cancels in the softmax, but $b_Q$ adds
+# $b_Q \cdot k_j$, which differs from key to key and does change the pattern. It is a third term, "what this head likes whoever asks".
 
 # %%
 # exercise 05.7
@@ -710,6 +714,7 @@ def loss_without(head: tuple[int, int] | None) -> float:
     """The loss on the second repeat, in nats, with one head's output set to zero."""
 
     def silence(z, hook):
+        z = z.clone()
         z[:, :, head[1]] = 0
         return z
 
@@ -740,7 +745,14 @@ say(
 )
 
 # %% [markdown]
-# ## 12 Other models
+# ## 12 What was left out, and other models
+#
+# Four neighbours of these circuits, each a product like the ones above. The **full QK circuit** $W_E W_Q W_K^T W_E^T$ says which token likes to
+# look at which; with the full OV circuit of the same head it gives **skip-trigrams**, "A ... B → C": from B the head looks back at A, and A
+# raises C (framework paper, "Interpretation of Skip-Trigrams"). The **direct path** $W_E W_U$ is the model without any head, a table of
+# which token follows which. And two heads in a row, $W_V^1 W_O^1 W_V^2 W_O^2$ with the product of their patterns, act as one **virtual head**.
+# In models whose $W_U$ is $W_E^T$ the direct path could not be a table of followers, it would predict the token itself; there one reads circuits from an
+# **effective embedding**, the embedding after the first MLP.
 #
 # In a model with MLPs and more layers the same matrices can be read, with two reservations. MLPs in between also read and write, so the
 # *direct* circuits of this chapter are a part of the story. And heads may use what MLPs made of a token instead of the token itself. The four-layer

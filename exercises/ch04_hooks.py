@@ -37,7 +37,7 @@ class HookPoint(nn.Module):
         """Call every hook in order as `hook(x, hook=self)`.
 
         What a hook returns is what the next one gets, and in the end what is returned here; a hook that
-        returns None leaves x as it was.
+        returns None leaves x as it was. Gradients pass through.
         """
         raise NotImplementedError("04.1")
 
@@ -56,7 +56,8 @@ def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tup
     """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
 
     A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
-    and also after an exception, which goes on to the caller, exactly these hooks are gone again.
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
     """
     raise NotImplementedError("04.1")
 
@@ -67,7 +68,7 @@ def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor
 
     For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
     the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
-    `hook.layer()` is the layer. The store keeps no graph. Returns nothing.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
     """
     raise NotImplementedError("04.2")
 
@@ -89,7 +90,8 @@ def mean_ablate(
     """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
 
     `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
-    they are padding, which does not count. (Some prompt is real at every position.) z itself is not changed.
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
     """
     raise NotImplementedError("04.4")
 
@@ -99,8 +101,8 @@ def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Flo
     """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
 
     `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
-    first token, which nothing foretells. Positive: the head helps. The model is left as it was found, with the hooks
-    it had and no others.
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
     """
     raise NotImplementedError("04.5")
 
@@ -111,8 +113,9 @@ def knock_out_edge(
 ) -> Float[Tensor, "b h q k"]:
     """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
 
-    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed.
-    Raises ValueError when that query would have no key left.
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
     """
     raise NotImplementedError("04.6")
 
@@ -121,7 +124,7 @@ def knock_out_edge(
 def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
     """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
 
-    It has the activation's shape. The model is left as it was found: no hook more or less, no `.grad` in its
-    parameters.
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
     """
     raise NotImplementedError("04.7")

@@ -52,7 +52,7 @@ class FactoredMatrix:
     def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
         """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
 
-        Of two factored matrices the result has the smaller hidden axis.
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
         """
         if isinstance(other, Tensor):
             return FactoredMatrix(self.A, self.B @ other)
@@ -70,7 +70,7 @@ class FactoredMatrix:
     def __getitem__(self, index) -> "FactoredMatrix":
         """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
 
-        `index` is an int, a slice, a tensor, or a tuple of them. An int for a row or a column keeps that axis with size
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
         1 (see `keep_axis`), so that the result is still a matrix.
         """
         index = index if isinstance(index, tuple) else (index,)
@@ -87,7 +87,7 @@ class FactoredMatrix:
     def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
         """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
 
-        For m smaller than l and r. Nothing of size l x r is made.
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
         """
         Q_A, R_A = torch.linalg.qr(self.A)
         Q_B, R_B = torch.linalg.qr(self.B.mT)
@@ -121,7 +121,7 @@ def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.Factor
 def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
     """The share of rows of a square matrix whose largest entry is on the diagonal.
 
-    At most `chunk_size` rows are multiplied out at a time.
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
     """
     n, hits = M.shape[0], 0
     for start in range(0, n, chunk_size):
@@ -133,7 +133,7 @@ def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
 
 # exercise 05.6
 def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
-    """The full OV circuit of several heads `(layer, head)` that attend to the same place: the sum of theirs.
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
 
     `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
     """
@@ -148,7 +148,8 @@ def position_pattern(
 ) -> Float[Tensor, "n n"]:
     """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
 
-    `ln_scale` is what LayerNorm divides the input by. Biases are left out. Causal, as the model is.
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
     """
     x = model.W_pos / ln_scale
     q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
@@ -206,7 +207,7 @@ def k_composition_circuit(
 
 # exercise 05.10
 def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
-    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads."""
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
     return (A @ B).norm() / (A.norm() * B.norm())
 
 
@@ -221,7 +222,7 @@ def k_composition_score(
 # exercise 05.10
 def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
     """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
-    d_head between them. The same seed gives the same scores."""
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
     generator = torch.Generator().manual_seed(seed)
     a, b, c, d = torch.randn(4, n, d_model, d_head, generator=generator)
     return composition_score(cleanlens.FactoredMatrix(a, b.mT), cleanlens.FactoredMatrix(c, d.mT))
@@ -229,7 +230,7 @@ def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[T
 
 # exercise 05.11
 def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
-    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1."""
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
     return eigenvalues.sum(dim=-1).real / eigenvalues.abs().sum(dim=-1)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from ...exercise import exercise
-from .helpers import _halve, hooks_on, tiny_model
+from .helpers import _halve, state_of, tiny_model
 
 ex = exercise(
     "04.5",
@@ -16,6 +16,7 @@ ex = exercise(
     difficulty=3,
     importance=5,
     seeds=2,
+    version=2,
     source="Identity: ablating a head's z to zero is setting its W_O to zero (Elhage et al. 2021, 'Attention heads are "
     "independent and additive').",
     hints=[
@@ -34,10 +35,14 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     calls = []
-    for n_layers, n_heads, n, users_hook in [(2, 3, 4, False), (3, 2, 3, True)]:
+    for n_layers, n_heads, n, batch, users_hook in [
+        (2, 3, 4, 2, False),
+        (3, 2, 3, 2, True),
+        (1, 1, 2, 1, False),
+    ]:
         model = tiny_model(generator, n_layers, n_heads)
-        half = torch.randint(1, 19, (2, n), generator=generator)
-        tokens = torch.cat([torch.zeros(2, 1, dtype=torch.long), half, half], dim=1)
+        half = torch.randint(1, 19, (batch, n), generator=generator)
+        tokens = torch.cat([torch.zeros(batch, 1, dtype=torch.long), half, half], dim=1)
         if users_hook:
             model.add_hook("blocks.0.hook_resid_pre", _halve)
         calls.append({"model": model, "tokens": tokens})
@@ -46,12 +51,12 @@ def _(seed):
 
 @ex.call
 def _(answer, model, tokens):
-    return {"scores": answer(model, tokens), "hooks afterwards": hooks_on(model)}
+    return {"scores": answer(model, tokens)} | state_of(model)
 
 
 @ex.oracle
 def _(model, tokens):
-    hooks, n = hooks_on(model), (tokens.shape[1] - 1) // 2
+    state, n = state_of(model), (tokens.shape[1] - 1) // 2
 
     def loss():
         log_probs = model(tokens).log_softmax(-1)
@@ -67,7 +72,7 @@ def _(model, tokens):
                 block.attn.W_O[head] = 0
                 scores[layer, head] = loss() - whole
                 block.attn.W_O[head] = weight
-    return {"scores": scores, "hooks afterwards": hooks}
+    return {"scores": scores} | state
 
 
 @ex.alternative
@@ -140,7 +145,7 @@ ex.slip(
 
 ex.slip(
     "baseline_while_hooked",
-    "Everything is zero: both runs were the same. Either the clean loss was measured while the hook was on (measure it once, "
+    "Everything is zero: the two runs were the same. Either the clean loss was measured while the hook was on (measure it once, "
     "before any hook), or the hook changes nothing (it edits a copy and does not return it).",
     "repeat_loss() - clean",
     "repeat_loss() - repeat_loss()",
@@ -172,8 +177,8 @@ ex.slip(
 
 
 @ex.mistake(
-    "In each layer every entry is that of the last head. The function looked up `head` when it ran, and by then the loop was "
-    "over. Bind it when you make the function: partial(zero, head=head), or head=head as a default argument."
+    "In each layer every entry is that of the last head, as when a function made in the loop looks up `head` when it runs, and by "
+    "then the loop is over. Bind it when you make the function: partial(zero, head=head), or head=head as a default argument."
 )
 def late_binding(model, tokens):
     n = (tokens.shape[1] - 1) // 2
@@ -215,7 +220,7 @@ ex.slip(
 
 ex.slip(
     "resets_everybodys_hooks",
-    "model.reset_hooks() removed a hook that was there before you came. Use run_with_hooks or `with model.hooks(...)`: they "
+    "A hook that was there before is gone, as model.reset_hooks() takes them all. Use run_with_hooks or `with model.hooks(...)`: they "
     "remove exactly what they added.",
     "                with model.hooks(fwd_hooks=[hook]):\n                    scores[layer, head] = repeat_loss() - clean\n",
     "                with model.hooks(fwd_hooks=[hook]):\n                    scores[layer, head] = repeat_loss() - clean\n"
@@ -290,3 +295,73 @@ ex.slip(
     "return scores",
     "return scores.T",
 )
+
+
+ex.slip(
+    "summed_over_tokens",
+    "That is the sum over the predictions of the second repeat. The mean was asked for, in nats for each token.",
+    "loss[:, n + 1 :].mean()",
+    "loss[:, n + 1 :].sum()",
+)
+
+
+ex.slip(
+    "in_bits",
+    "These are bits: 1.44 times too large. Nats were asked for, the natural logarithm.",
+    "loss[:, n + 1 :].mean()",
+    "loss[:, n + 1 :].mean() / 0.6931471805599453",
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt was counted. Take the mean over all of them.",
+    "loss[:, n + 1 :].mean()",
+    "loss[0, n + 1 :].mean()",
+)
+
+
+@ex.mistake(
+    "The model is not as it was: its W_O have changed. `old = W[head]` is a view, and it becomes zero with the rest; keep a clone, or "
+    "better use a hook."
+)
+def weights_left_at_zero(model, tokens):
+    n = (tokens.shape[1] - 1) // 2
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+
+    @torch.no_grad()
+    def second_repeat():
+        return model(tokens, return_type="loss", loss_per_token=True)[:, n + 1 :].mean()
+
+    clean = second_repeat()
+    for layer, block in enumerate(model.blocks):
+        for head in range(model.cfg.n_heads):
+            old = block.attn.W_O.data[head]
+            block.attn.W_O.data[head] = 0.0
+            scores[layer, head] = second_repeat() - clean
+            block.attn.W_O.data[head] = old
+    return scores
+
+
+@ex.mistake(
+    "The probabilities were compared with the token at the same place. What stands at column i of the logits predicts token i + 1."
+)
+def not_shifted(model, tokens):
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        return -logits.log_softmax(-1).gather(-1, tokens[:, :, None])[:, n + 2 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        clean = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hook = (f"blocks.{layer}.attn.hook_z", partial(zero, head=head))
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=[hook])) - clean
+    return scores

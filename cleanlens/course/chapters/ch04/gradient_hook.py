@@ -3,7 +3,7 @@
 import torch
 
 from ...exercise import exercise
-from .helpers import _halve, hooks_on, tiny_model
+from .helpers import _halve, state_of, tiny_model
 
 ex = exercise(
     "04.7",
@@ -14,6 +14,7 @@ ex = exercise(
     difficulty=3,
     importance=3,
     seeds=2,
+    version=2,
     source="The chain rule: dL/dz = dL/d(attn_out) W_O^T and dL/dpattern[q, k] = dL/dz[q] . v[k].",
     hints=[
         "A backward hook is called fn(gradient, hook=point) while .backward() runs: after the forward pass. It must still be "
@@ -31,31 +32,31 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     calls = []
-    names = ["blocks.1.hook_resid_pre", "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern"]
+    names = [
+        "blocks.1.hook_resid_pre",
+        "blocks.0.attn.hook_z",
+        "blocks.0.attn.hook_pattern",
+        "blocks.0.attn.hook_z",
+    ]
     for i, name in enumerate(names):
         model = tiny_model(generator, n_layers=2, n_heads=3)
         if i == 2:
             model.add_hook("blocks.0.hook_resid_pre", _halve)
+        shape = (1, 2) if i == 3 else (3, 6)
         calls.append(
-            {"model": model, "tokens": torch.randint(0, 19, (3, 6), generator=generator), "name": name}
+            {"model": model, "tokens": torch.randint(0, 19, shape, generator=generator), "name": name}
         )
     return calls
 
 
 @ex.call
 def _(answer, model, tokens, name):
-    gradient = answer(model, tokens, name)
-    with_grad = [name for name, weight in model.named_parameters() if weight.grad is not None]
-    return {
-        "gradient": gradient,
-        "hooks afterwards": hooks_on(model),
-        "parameters left with a .grad": len(with_grad),
-    }
+    return {"gradient": answer(model, tokens, name)} | state_of(model)
 
 
 @ex.oracle
 def _(model, tokens, name):
-    hooks = hooks_on(model)
+    state = state_of(model)
     layer = int(name.split(".")[1])
     _, seen = model.run_with_cache(tokens)
     # The slope at the residual stream, from a run that starts there: no hook takes part.
@@ -67,7 +68,7 @@ def _(model, tokens, name):
         gradient = torch.einsum("bsd,hed->bshe", gradient, model.W_O[layer])
     if name.endswith("pattern"):
         gradient = torch.einsum("bqhe,bkhe->bhqk", gradient, seen["v", layer])
-    return {"gradient": gradient, "hooks afterwards": hooks, "parameters left with a .grad": 0}
+    return {"gradient": gradient} | state
 
 
 @ex.alternative
@@ -136,7 +137,7 @@ ex.slip(
 
 ex.slip(
     "hook_left_behind",
-    "The backward hook is still attached: it will go on storing in every later backward pass. Put forward and backward into "
+    "A hook is still attached: a backward hook goes on storing in every later backward pass. Put forward and backward into "
     "`with model.hooks(bwd_hooks=...)`.",
     '    with model.hooks(bwd_hooks=[(name, save)]):\n        loss = model(tokens, return_type="loss")\n        loss.backward()\n',
     '    model.add_hook(name, save, dir="bwd")\n    loss = model(tokens, return_type="loss")\n    loss.backward()\n',
@@ -145,7 +146,7 @@ ex.slip(
 
 ex.slip(
     "resets_everybodys_hooks",
-    "reset_hooks() removed a hook that was there before you came. `with model.hooks(...)` removes exactly what it added.",
+    "A hook that was there before is gone, as reset_hooks() takes them all. `with model.hooks(...)` removes exactly what it added.",
     "    model.zero_grad()\n",
     "    model.zero_grad()\n    model.reset_hooks()\n",
 )
@@ -153,8 +154,8 @@ ex.slip(
 
 ex.slip(
     "leaves_parameter_gradients",
-    "The gradient is right, but .backward() also left one in every parameter, and the next optimizer step would use it. Call "
-    "model.zero_grad(), or use torch.autograd.grad.",
+    "The gradient is right, but every parameter is left with a .grad, from .backward() or as zeros: the next optimizer step would use "
+    "it. model.zero_grad() sets them to None (with set_to_none=False to zeros); torch.autograd.grad leaves none.",
     "    model.zero_grad()\n",
     "",
 )
@@ -186,7 +187,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "No gradient was caught: run_with_hooks had taken the backward hook away before .backward() was called. Put both into "
+    "No gradient came back, as when run_with_hooks has taken the backward hook away before .backward() is called. Put both into "
     "`with model.hooks(bwd_hooks=...)`."
 )
 def hooks_gone_before_backward(model, tokens, name):
@@ -201,3 +202,37 @@ def hooks_gone_before_backward(model, tokens, name):
     loss.backward()
     model.zero_grad()
     return found[0] if found else None
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one prompt its axis is missing: a squeeze() without an axis drops every axis of size 1.",
+    "return found[0]",
+    "return found[0].squeeze()",
+)
+
+
+ex.slip(
+    "parameters_left_frozen",
+    "The gradient is right, but the model's parameters do not require gradients any more: it could not be trained now. Leave "
+    "requires_grad as it was.",
+    "    model.zero_grad()\n",
+    "    model.zero_grad()\n    model.requires_grad_(False)\n",
+)
+
+
+ex.slip(
+    "left_in_eval_mode",
+    "The gradient is right, but the model is in eval mode now and was in training mode before. Leave the mode as it was.",
+    "    model.zero_grad()\n",
+    "    model.zero_grad()\n    model.eval()\n",
+)
+
+
+ex.slip(
+    "not_shifted",
+    "That is the gradient of a loss that compares column i with token i; it predicts token i + 1. The model's own loss is right: "
+    'return_type="loss".',
+    'loss = model(tokens, return_type="loss")',
+    "loss = -model(tokens).log_softmax(-1).gather(-1, tokens[..., None]).mean()",
+)

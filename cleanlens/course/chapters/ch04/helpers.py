@@ -36,6 +36,18 @@ def hooks_on(model):
     return {name: len(hooks) for name, hooks in model.list_hooks().items()}
 
 
+def state_of(model):
+    """What an answer might leave changed in a model."""
+    weights = list(model.parameters())
+    return {
+        "hooks afterwards": hooks_on(model),
+        "weights afterwards": torch.cat([weight.detach().flatten() for weight in weights]),
+        "still in training mode": model.training,
+        "frozen parameters": sum(not weight.requires_grad for weight in weights),
+        "parameters left with a .grad": sum(weight.grad is not None for weight in weights),
+    }
+
+
 def as_a_hook(function, activation, **arguments):
     """Call `function(activation, hook=..., **arguments)` as a model would, and note all that it did.
 
@@ -47,7 +59,9 @@ def as_a_hook(function, activation, **arguments):
     point.name = "blocks.0.attn.hook_here"
     returned = function(activation, hook=point, **arguments)
     gradient = None
-    if isinstance(returned, torch.Tensor) and returned.requires_grad and returned.shape == leaf.shape:
+    if isinstance(returned, torch.Tensor) and not returned.requires_grad:
+        gradient = torch.zeros_like(leaf)  # nothing gets through
+    elif isinstance(returned, torch.Tensor) and returned.shape == leaf.shape:
         probe = torch.arange(1.0, leaf.numel() + 1, dtype=leaf.dtype).reshape(leaf.shape) / leaf.numel()
         (gradient,) = torch.autograd.grad((returned * probe).sum(), leaf)
     return {"returned": returned, "activation afterwards": activation, "gradient": gradient}

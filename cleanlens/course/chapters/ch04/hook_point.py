@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ...exercise import exercise
-from ...plain import Raised, attempt
+from ...plain import Raised, attempt, raised
 from .helpers import HookPoint
 
 
@@ -38,6 +38,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=5,
+    version=2,
     source="The contract in chapter 04, section 1; the same as cleanlens.hook_points.HookPoint and run_with_hooks.",
     hints=[
         "forward: go through self.hooks.values() in order; each hook sees what the one before it left. Compare with None "
@@ -59,42 +60,88 @@ def _(seed):
     x = torch.randn(2, 3, 4, generator=generator)
     weights = torch.randn(17, 5, generator=generator)
     tokens = torch.randint(0, 17, (2, 3), generator=generator)
-    forward = ["forward: three hooks", "forward: a hook that returns None", "forward: no hooks"]
-    adding = ["add_hook: order", "add_hook: remove one", "add_hook: numbers are not used twice"]
+    forward = [
+        "forward: three hooks",
+        "forward: a hook that returns None",
+        "forward: no hooks",
+        "forward: twelve hooks",
+    ]
+    adding = [
+        "add_hook: order",
+        "add_hook: remove one",
+        "add_hook: numbers are not used twice",
+        "add_hook: one function twice",
+    ]
     running = [
         "run_with_hooks: blocks.1",
         "run_with_hooks: two hooks in one place",
         "run_with_hooks: a hook that raises",
         "run_with_hooks: an unknown name",
         "run_with_hooks: beside a hook of the user",
+        "run_with_hooks: beside the same function, attached by the user",
+        "run_with_hooks: a hook that attaches a hook",
+        "run_with_hooks: interrupted",
+        "run_with_hooks: no hooks",
     ]
     calls = [{"what": what, "x": x.clone(), "weights": weights} for what in forward + adding]
+    calls.append({"what": "forward: one number, zero", "x": torch.zeros(1), "weights": weights})
     return calls + [{"what": what, "x": tokens.clone(), "weights": weights} for what in running]
 
 
 # The hooks of the checks. `log` receives what a hook was told of its place.
-def _double(x, hook, log):
+def _double(x, *, hook, log):
     log.append(["double", getattr(hook, "name", "no name")])
     return x * 2
 
 
-def _plus_one(x, hook, log):
+def _plus_one(x, *, hook, log):
     log.append(["plus one", getattr(hook, "name", "no name")])
     return x + 1
 
 
-def _square(x, hook, log):
+def _square(x, *, hook, log):
     log.append(["square", getattr(hook, "name", "no name")])
     return x * x
 
 
-def _look(x, hook, log):
-    log.append(["look", getattr(hook, "name", "no name"), float(x.sum())])
+def _minus_itself(x, *, hook, log):
+    log.append(["minus itself", getattr(hook, "name", "no name")])
+    return x - x
 
 
-def _fail(x, hook, log):
+def _look(x, *, hook, log):
+    log.append(["look", getattr(hook, "name", "no name"), float(x.detach().sum())])
+
+
+def _fail(x, *, hook, log):
     log.append(["fail", getattr(hook, "name", "no name")])
     raise RuntimeError("the hook failed")
+
+
+def _stop(x, *, hook, log):
+    log.append(["stop", getattr(hook, "name", "no name")])
+    raise KeyboardInterrupt
+
+
+def _attach(x, *, hook, log):
+    """The hook that attaches another, further on; the call step attaches the other one."""
+    log.append(["attach", getattr(hook, "name", "no name")])
+
+
+TWELVE = [
+    _double,
+    _plus_one,
+    _square,
+    _plus_one,
+    _double,
+    _look,
+    _plus_one,
+    _double,
+    _plus_one,
+    _double,
+    _plus_one,
+    _look,
+]
 
 
 SCENARIOS = {
@@ -107,7 +154,19 @@ SCENARIOS = {
     "run_with_hooks: a hook that raises": [("blocks.0", _double), ("blocks.5", _fail)],
     "run_with_hooks: an unknown name": [("blocks.2", _double), ("blocks.99", _plus_one)],
     "run_with_hooks: beside a hook of the user": [("blocks.3", _double), ("blocks.8", _plus_one)],
+    "run_with_hooks: beside the same function, attached by the user": [("blocks.3", _plus_one)],
+    "run_with_hooks: a hook that attaches a hook": [("blocks.0", _attach), ("blocks.5", _plus_one)],
+    "run_with_hooks: interrupted": [("blocks.0", _double), ("blocks.5", _stop)],
+    "run_with_hooks: no hooks": [],
 }
+
+
+def _attempt(function, *args):
+    """As `attempt`, also of a run that is interrupted."""
+    try:
+        return attempt(function, *args)
+    except KeyboardInterrupt as error:
+        return raised(error)
 
 
 @ex.call
@@ -117,20 +176,40 @@ def _(answer, what, x, weights):
     part, _, scenario = what.partition(": ")
     if part == "run_with_hooks":
         model = Tower(answer.HookPoint, weights)
+        ours = {f: partial(f, log=log) for f in (_double, _plus_one, _square, _look, _fail, _stop, _attach)}
         if scenario == "beside a hook of the user":
             model.blocks[3].add_hook(square)
             model.blocks[9].add_hook(plus_one)
-        hooks = [(name, partial(f, log=log)) for name, f in SCENARIOS[what]]
-        first = attempt(answer.run_with_hooks, model, x, hooks)
-        return {"returned": first, "a plain run afterwards": attempt(model, x), "hooks called": log}
+        if scenario == "beside the same function, attached by the user":
+            model.blocks[3].add_hook(ours[_plus_one])
+        if scenario == "a hook that attaches a hook":
+
+            def attach(x, *, hook):
+                _attach(x, hook=hook, log=log)
+                model.blocks[5].add_hook(double)
+
+            ours[_attach] = attach
+        hooks = [(name, ours[f]) for name, f in SCENARIOS[what]]
+        first = _attempt(answer.run_with_hooks, model, x, hooks)
+        return {"returned": first, "a plain run afterwards": _attempt(model, x), "hooks called": log}
     point = answer.HookPoint("here")
     if part == "forward":
         hooks = {"three hooks": [double, plus_one, square], "no hooks": []}.get(
             scenario, [look, double, look]
         )
+        if scenario == "twelve hooks":
+            hooks = [partial(f, log=log) for f in TWELVE]
+        if scenario == "one number, zero":
+            hooks = [plus_one, partial(_minus_itself, log=log)]
         point.hooks = dict(enumerate(hooks))  # does not need the learner's add_hook
-        return {"returned": point.forward(x), "hooks called": log}
+        leaf = x.clone().requires_grad_()
+        returned = point.forward(leaf * 1)
+        through = isinstance(returned, torch.Tensor) and returned.requires_grad
+        return {"returned": returned, "hooks called": log, "gradients pass through": through}
     numbers = [point.add_hook(f) for f in (double, plus_one, square)]
+    if scenario == "one function twice":
+        numbers.append(point.add_hook(double))
+        point.remove_hook(numbers[0])
     if scenario == "remove one":
         point.remove_hook(numbers[1])
     if scenario == "numbers are not used twice":
@@ -156,8 +235,13 @@ def _(observed, what, x, weights):
 def _(what, x, weights):
     part, _, scenario = what.partition(": ")
     if part == "forward":
-        total = float(x.sum())
-        return {
+        total, log = float(x.sum()), []
+        if scenario == "twelve hooks":
+            for edit in TWELVE:
+                new = edit(x, hook=LibraryNamed("here"), log=log)
+                x = x if new is None else new
+            return {"returned": x, "hooks called": log, "gradients pass through": True}
+        found = {
             "three hooks": {
                 "returned": (x * 2 + 1) ** 2,
                 "hooks called": [["double", "here"], ["plus one", "here"], ["square", "here"]],
@@ -167,11 +251,17 @@ def _(what, x, weights):
                 "returned": x * 2,
                 "hooks called": [["look", "here", total], ["double", "here"], ["look", "here", 2 * total]],
             },
+            "one number, zero": {
+                "returned": x * 0,
+                "hooks called": [["plus one", "here"], ["minus itself", "here"]],
+            },
         }[scenario]
+        return found | {"gradients pass through": True}
     if part == "add_hook":
         result, names = {
             "order": ((x * 2 + 1) ** 2, ["double", "plus one", "square"]),
             "remove one": ((x * 2) ** 2, ["double", "square"]),
+            "one function twice": ((x + 1) ** 2 * 2, ["plus one", "square", "double"]),
             "numbers are not used twice": ((x + 1 + 1) * 2, ["plus one", "plus one", "double"]),
         }[scenario]
         log = [[name, "here"] for name in names]
@@ -185,7 +275,7 @@ def _(what, x, weights):
             y = torch.tanh(y.roll(1, dims=-1) + weights[i % len(weights)])
             for place, edit in edits:
                 if place == name:
-                    new = edit(y, LibraryNamed(name), log)
+                    new = edit(y, hook=LibraryNamed(name), log=log)
                     y = y if new is None else new
         return y
 
@@ -193,11 +283,19 @@ def _(what, x, weights):
     own = []
     if scenario == "beside a hook of the user":
         own = [("blocks.3", _square), ("blocks.9", _plus_one)]
+    if scenario == "beside the same function, attached by the user":
+        own = [("blocks.3", _plus_one)]
     if scenario == "a hook that raises":
         first = Raised(RuntimeError, mentions=["the hook failed"])
         log += [["double", "blocks.0"], ["fail", "blocks.5"]]
     elif scenario == "an unknown name":
         first = Raised(KeyError, mentions=["blocks.99"])
+    elif scenario == "interrupted":
+        first = Raised(KeyboardInterrupt)
+        log += [["double", "blocks.0"], ["stop", "blocks.5"]]
+    elif scenario == "a hook that attaches a hook":
+        own = [("blocks.5", _double)]
+        first = tower(SCENARIOS[what] + own, log)
     else:
         first = tower(own + SCENARIOS[what], log)
     return {"returned": first, "a plain run afterwards": tower(own, log), "hooks called": log}
@@ -288,8 +386,8 @@ ex.slip(
 
 ex.slip(
     "truth_of_a_tensor",
-    "`if result:` and `result or x` ask a whole tensor whether it is true, which has no answer (and a tensor with the "
-    "single number 0 would count as 'nothing returned'). Ask `result is not None`.",
+    "It fails, or goes wrong, as when a whole tensor is asked whether it is true (`if result:`, `result or x`), which has no "
+    "answer; and a tensor with the single number 0 would count as 'nothing returned'. Ask `result is not None`.",
     "if result is not None:",
     "if result:",
     of="HookPoint.forward",
@@ -351,8 +449,8 @@ ex.slip(
 
 ex.slip(
     "number_from_the_length",
-    "The number is how many hooks there are now. After one is removed the next gets a number that is still in use, and "
-    "takes that hook's place without a word. Count how many were ever attached.",
+    "These are the numbers one gets from how many hooks there are now. After one is removed the next gets a number that is still in "
+    "use, and takes that hook's place without a word. Count how many were ever attached.",
     "number = self.attached",
     "number = len(self.hooks)",
     of="HookPoint.add_hook",
@@ -388,7 +486,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "Your hooks stay attached when the run raises: the model is changed from then on, and the next experiment measures "
+    "The hooks stay attached when the run raises: the model is changed from then on, and the next experiment measures "
     "something else. Put the removal into a `finally:` block.",
     of="run_with_hooks",
 )
@@ -455,7 +553,7 @@ ex.slip(
 
 ex.slip(
     "clears_the_points_it_used",
-    "At the points that you used, every hook was removed, also one that was there before. Remove what you attached, by "
+    "At the points that were used, every hook was removed, also one that was there before. Remove what you attached, by "
     "its number.",
     "            point.remove_hook(number)\n",
     "            point.hooks.clear()\n",
@@ -556,3 +654,142 @@ ex.slip(
     "model(tokens)",
     of="run_with_hooks",
 )
+
+
+ex.slip(
+    "cuts_the_graph",
+    "The values are right, but no gradient passes this point any more, as after .detach() or under no_grad(). With no hooks the point "
+    "must do nothing at all, for the backward pass too.",
+    "    return x\n",
+    "    return x.detach()\n",
+    of="HookPoint.forward",
+)
+
+
+ex.slip(
+    "number_as_text",
+    "From ten hooks on the order is wrong: as texts, '10' comes before '2'. Keep the order in which they were attached.",
+    "list(self.hooks.values())",
+    "[self.hooks[number] for number in sorted(self.hooks, key=str)]",
+    of="HookPoint.forward",
+)
+
+
+ex.slip(
+    "hook_passed_by_position",
+    "A hook is called with the point by keyword, hook(x, hook=self): its second parameter may stand elsewhere, and here passing it by "
+    "position fails.",
+    "hook(x, hook=self)",
+    "hook(x, self)",
+    of="HookPoint.forward",
+)
+
+
+@ex.mistake(
+    "One function attached twice got the same number twice, as id(hook) gives it: removing one then removes both, or the second takes "
+    "the first one's place. Count how many were ever attached.",
+    of="HookPoint.add_hook",
+)
+def number_of_the_function(self, hook):
+    self.hooks[id(hook)] = hook
+    return id(hook)
+
+
+ex.slip(
+    "newest_first",
+    "The new hook was put in front of those already there. Attach it behind them.",
+    "    self.hooks[number] = hook\n",
+    "    self.hooks = {number: hook, **self.hooks}\n",
+    of="HookPoint.add_hook",
+)
+
+
+ex.slip(
+    "returns_another_number",
+    "The number that is returned is not the one under which the hook is stored, so remove_hook removes another one, or none.",
+    "    return number\n",
+    "    return number + 1\n",
+    of="HookPoint.add_hook",
+)
+
+
+@ex.mistake(
+    "A hook of the user's is gone after the run: it is the same function as one of yours, and every attachment of that function was "
+    "removed. Remove by the number that add_hook returned.",
+    of="run_with_hooks",
+)
+def removes_by_function(model, tokens, hooks):
+    points = dict(model.named_modules())
+    for name, _ in hooks:
+        points[name]
+    try:
+        for name, hook in hooks:
+            points[name].add_hook(hook)
+        return model(tokens)
+    finally:
+        for name, hook in hooks:
+            for number in [n for n, f in points[name].hooks.items() if f is hook]:
+                points[name].remove_hook(number)
+
+
+@ex.mistake(
+    "A hook that somebody attached during the run is gone afterwards, as when the points' hooks are put back as they were before it. "
+    "Remove exactly what you attached, by its number.",
+    of="run_with_hooks",
+)
+def restores_a_snapshot(model, tokens, hooks):
+    points = dict(model.named_modules())
+    before = [(points[name], dict(points[name].hooks)) for name, _ in hooks]
+    try:
+        for name, hook in hooks:
+            points[name].add_hook(hook)
+        return model(tokens)
+    finally:
+        for point, old in before:
+            point.hooks = old
+
+
+ex.slip(
+    "only_the_last_is_removed",
+    "Of several hooks only the last one was removed.",
+    "        for point, number in attached:\n",
+    "        for point, number in attached[-1:]:\n",
+    of="run_with_hooks",
+)
+
+
+@ex.mistake(
+    "After Ctrl-C the hooks are still attached: `except Exception` does not catch a KeyboardInterrupt. `finally:` runs whatever happens.",
+    of="run_with_hooks",
+)
+def stays_after_an_interrupt(model, tokens, hooks):
+    points = dict(model.named_modules())
+    attached = []
+    try:
+        for name, hook in hooks:
+            attached.append((points[name], points[name].add_hook(hook)))
+        output = model(tokens)
+    except Exception:
+        for point, number in attached:
+            point.remove_hook(number)
+        raise
+    for point, number in attached:
+        point.remove_hook(number)
+    return output
+
+
+@ex.mistake(
+    "For a name that is no module's an AttributeError was raised, as get_submodule does. A KeyError was asked for, as a dictionary of the "
+    "modules raises it.",
+    of="run_with_hooks",
+)
+def attribute_error(model, tokens, hooks):
+    attached = []
+    try:
+        for name, hook in hooks:
+            point = model.get_submodule(name)
+            attached.append((point, point.add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in attached:
+            point.remove_hook(number)

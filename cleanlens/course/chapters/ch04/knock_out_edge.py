@@ -14,13 +14,14 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
+    version=2,
     source="Identity: softmax over the remaining keys. Geva et al. (2023), Dissecting Recall of Factual Associations, "
     "section 4 (attention knockout).",
     hints=[
         "scores are seen before the softmax, [batch head query key]. Which value there becomes exactly 0 afterwards, whatever "
         "stands beside it?",
         "Clone, set [:, head, query, key] to -inf, return. The softmax makes the rest of the row sum to one by itself.",
-        "If no key is left in that row (torch.isinf(row).all()), raise a ValueError: softmax of nothing is NaN.",
+        "If no key is left in that row of any prompt (torch.isinf(row).all(-1).any()), raise a ValueError: softmax of nothing is NaN.",
     ],
     why="Before the softmax, the rest of the row shares out what the edge had, exactly as if the token had been masked from the "
     "start. Zeroing the pattern afterwards also weakens the head at that position: two interventions in one, and one cannot "
@@ -37,12 +38,19 @@ def _(seed):
     key = int(torch.randint(1, query, (), generator=generator))
     head = int(torch.randint(0, 2, (), generator=generator))
     two_way = 2 * torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64)
+    # One prompt of which all keys but one are padding, and one without padding.
+    padding = torch.ones(2, 1, 4, 6, dtype=torch.bool)
+    padding[0], padding[:, :, :, 2] = False, False
     edge = {"head": head, "query": query, "key": key}
     return [
         {"scores": causal.masked_fill(future, -torch.inf), **edge},
         {"scores": two_way, "head": 1, "query": 2, "key": 3},
         {"scores": (causal - 1e7).masked_fill(future, -torch.inf), **edge},
         {"scores": causal.masked_fill(future, -torch.inf), "head": head, "query": 0, "key": 0},
+        {"scores": causal.masked_fill(future, -torch.inf), "head": 2, "query": 0, "key": 3},
+        {"scores": two_way[:1, :1].float(), "head": 0, "query": 3, "key": 5},
+        {"scores": two_way[:1].masked_fill(padding, -torch.inf), "head": 2, "query": 1, "key": 2},
+        {"scores": two_way[:1].masked_fill(padding[1:], -torch.inf), "head": 1, "query": 2, "key": 2},
     ]
 
 
@@ -57,14 +65,19 @@ def _(observed, scores, head, query, key):
     returned = observed["returned"]
     if not isinstance(returned, torch.Tensor) or returned.shape != scores.shape:
         return observed
-    rest = returned.clone()
+    rest, gradient = returned.clone(), observed["gradient"]
     rest[:, head, query, key] = 0.0
-    return observed | {"returned": {"pattern": returned.softmax(-1), "all other scores": rest}}
+    if isinstance(gradient, torch.Tensor):  # what reaches the score that is gone is nobody's business
+        gradient = gradient.clone()
+        gradient[:, head, query, key] = 0.0
+    seen = {"pattern": returned.softmax(-1), "all other scores": rest}
+    return observed | {"returned": seen, "gradient": gradient}
 
 
 @ex.oracle
 def _(scores, head, query, key):
-    if query == 0 and key == 0:
+    visible = [[k for k in range(scores.shape[-1]) if row[k] > -torch.inf] for row in scores[:, head, query]]
+    if [key] in visible:
         return Raised(ValueError)
     weights = scores.softmax(-1)
     pattern, kept = weights.clone(), torch.ones_like(scores)
@@ -84,7 +97,7 @@ def _(scores, head, query, key):
 def cloned_scores(scores, hook, head, query, key):
     scores = scores.clone()
     scores[:, head, query, key] = -torch.inf
-    if torch.isinf(scores[:, head, query]).all():
+    if torch.isinf(scores[:, head, query]).all(-1).any():
         raise ValueError(f"query {query} would have no key left")
     return scores
 
@@ -93,17 +106,18 @@ def cloned_scores(scores, hook, head, query, key):
 def through_a_mask(scores, hook, head, query, key):
     mask = torch.zeros(scores.shape[1:], dtype=torch.bool)
     mask[head, query, key] = True
-    if scores[0, head, query].isfinite().sum() <= 1:
+    if (scores.masked_fill(mask, -torch.inf)[:, head, query] == -torch.inf).all(-1).any():
         raise ValueError("that is the only edge of this query")
     return scores.masked_fill(mask, torch.finfo(scores.dtype).min)
 
 
 @ex.mistake(
-    "You returned a pattern with a zero in it. At hook_attn_scores the softmax is still to come; it would be taken twice. And a "
+    "This is a pattern with a zero in it. At hook_attn_scores the softmax is still to come; it would be taken twice. And a "
     "pattern with an entry set to zero no longer sums to one: set the score to -inf, and the softmax shares out the rest."
 )
 def zeroes_the_pattern(scores, hook, head, query, key):
-    if query == 0:
+    others = [k for k in range(scores.shape[-1]) if k != key]
+    if torch.isinf(scores[:, head, query, others]).all(-1).any():
         raise ValueError("no key left")
     pattern = scores.softmax(-1)
     pattern = pattern.clone()
@@ -164,8 +178,8 @@ ex.slip(
 ex.slip(
     "row_of_nothing",
     "Query 0 sees only itself: without that edge its row is all -inf, the softmax is NaN, and the NaN spreads to every later "
-    "layer. Raise a ValueError when no key is left.",
-    "    if torch.isinf(scores[:, head, query]).all():\n"
+    "layer. Raise a ValueError when no key is left (look at the row after the cut: before it, the edge itself is still there).",
+    "    if torch.isinf(scores[:, head, query]).all(-1).any():\n"
     '        raise ValueError(f"query {query} would have no key left")\n',
     "",
 )
@@ -184,4 +198,72 @@ ex.slip(
     "The edited copy was not returned, so the model goes on with the old scores. Return it.",
     "    return scores\n",
     "",
+)
+
+
+ex.slip(
+    "one_prompt_of_several",
+    "Of these prompts one has no other key left at this query (the rest is padding), and nothing was raised: its row is all -inf. "
+    "A ValueError is due when any prompt of the batch is left without a key, not only when all are.",
+    ".all(-1).any()",
+    ".all()",
+)
+
+
+@ex.mistake(
+    "Only an edge of query 0 to itself was refused. Padding may hide the other keys of any query, and then its row is all -inf: ask "
+    "whether a score above -inf is left in it."
+)
+def only_the_first_query(scores, hook, head, query, key):
+    if query == key == 0:
+        raise ValueError("no key left")
+    scores = scores.clone()
+    scores[:, head, query, key] = -torch.inf
+    return scores
+
+
+@ex.mistake(
+    "Every edge of query 0 was refused, also one to a later key, which is masked anyway: cutting it leaves query 0 its own key. Ask "
+    "whether a score above -inf is left in the row."
+)
+def first_query_always_refused(scores, hook, head, query, key):
+    if query == 0:
+        raise ValueError("no key left")
+    scores = scores.clone()
+    scores[:, head, query, key] = -torch.inf
+    if torch.isinf(scores[:, head, query]).all(-1).any():
+        raise ValueError(f"query {query} would have no key left")
+    return scores
+
+
+ex.slip(
+    "first_prompt_only",
+    "The edge was cut in the first prompt only; the hook works on the whole batch.",
+    "scores[:, head, query, key] =",
+    "scores[0, head, query, key] =",
+)
+
+
+ex.slip(
+    "pattern_returned",
+    "This is the right pattern, but at hook_attn_scores the softmax is still to come, and it would be taken twice. Return the scores.",
+    "    return scores\n",
+    "    return scores.softmax(-1)\n",
+)
+
+
+ex.slip(
+    "another_exception",
+    "An AssertionError was raised where a ValueError was asked for: whoever calls this catches ValueError (and `assert` is skipped "
+    "when Python runs with -O).",
+    "raise ValueError(",
+    "raise AssertionError(",
+)
+
+
+ex.slip(
+    "cuts_the_graph",
+    "The values are right, but no gradient passes these scores any more: .detach() or no_grad() cuts the graph, clone() alone keeps it.",
+    "scores = scores.clone()",
+    "scores = scores.detach().clone()",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=4,
+    version=2,
     source="Wang et al. (2022), Interpretability in the Wild, section 2 (mean ablation over a reference distribution).",
     hints=[
         "The mean has the shape [s d_head]: one vector for each position of this head.",
@@ -33,9 +34,19 @@ def _(seed):
     lengths = torch.tensor([5, 3, 4, 2, 5, 3])[torch.randperm(6, generator=generator)]
     mask = torch.arange(5) < lengths[:, None]
     head = int(torch.randint(0, 3, (), generator=generator))
+    one = torch.randn(1, 1, 1, 4, generator=generator)
+    three = torch.randn(3, 1, 1, 4, generator=generator) + 1.5
+    first_ends = torch.tensor([[False], [True], [True]])
     return [
-        {"z": z, "head": head, "reference": reference, "mask": torch.ones_like(mask)},
         {"z": z.clone(), "head": (head + 1) % 3, "reference": reference.clone(), "mask": mask},
+        {"z": z, "head": head, "reference": reference, "mask": torch.ones_like(mask)},
+        {
+            "z": z[:1].clone(),
+            "head": 2,
+            "reference": reference[:1].clone(),
+            "mask": torch.ones_like(mask[:1]),
+        },
+        {"z": one, "head": 0, "reference": three, "mask": first_ends},
     ]
 
 
@@ -209,3 +220,41 @@ ex.slip(
     "    return z\n",
     "",
 )
+
+
+@ex.mistake(
+    "Only the reference prompts without any padding were averaged. A shorter one counts as well, at the positions where it is real."
+)
+def full_prompts_only(z, hook, head, reference, mask):
+    full = mask.all(1)
+    z = z.clone()
+    z[:, :, head] = (reference[:, :, head] * full[:, None, None]).sum(0) / full.sum()
+    return z
+
+
+ex.slip(
+    "divides_by_all_tokens",
+    "The sum at each position was divided by the number of real tokens at all positions. Divide by how many prompts are real at that "
+    "position.",
+    "/ real.sum(0)",
+    "/ real.sum()",
+)
+
+
+ex.slip(
+    "cuts_the_graph",
+    "The values are right, but the graph is cut, as .detach(), .data or no_grad() cut it: no gradient passes the other heads any more. "
+    "clone() alone keeps it.",
+    "z = z.clone()",
+    "z = z.detach().clone()",
+)
+
+
+@ex.mistake(
+    "The values are right, but `reference` was changed: its padding is zero now, and the next head would read that. Work on a copy."
+)
+def clears_the_padding(z, hook, head, reference, mask):
+    reference[~mask] = 0.0
+    z = z.clone()
+    z[:, :, head] = reference[:, :, head].sum(0) / mask.sum(0)[:, None]
+    return z

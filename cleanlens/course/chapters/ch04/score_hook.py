@@ -16,6 +16,7 @@ ex = exercise(
     difficulty=2,
     importance=4,
     seeds=2,
+    version=2,
     source="The definition in chapter 04, section 2: attention from each position to the one before it.",
     hints=[
         "hook.layer() says in which layer you are. pattern.diagonal(-1, -2, -1) is [b h q-1]: the attention of queries "
@@ -31,25 +32,30 @@ ex = exercise(
 
 @cache
 def _reading_models(seed):
-    """A causal model, and a two-way one that shows which side of the diagonal was taken. Answers never see them."""
+    """A causal model, a two-way one that shows which side of the diagonal was taken, and one of many layers with one head.
+
+    Answers never see them.
+    """
     generator = torch.Generator().manual_seed(seed)
-    return tiny_model(generator, 3, 2), tiny_model(generator, 3, 2, "bidirectional")
+    causal, two_way = tiny_model(generator, 3, 2), tiny_model(generator, 3, 2, "bidirectional")
+    return causal, two_way, tiny_model(generator, 11, 1)
 
 
 @ex.inputs
 def _(seed):
-    causal, two_way = _reading_models(seed)
+    causal, two_way, deep = _reading_models(seed)
     generator = torch.Generator().manual_seed(seed)
-    batches = [torch.randint(0, 19, shape, generator=generator) for shape in [(2, 6), (3, 5)]]
+    batches = [torch.randint(0, 19, shape, generator=generator) for shape in [(2, 6), (3, 5), (1, 2), (1, 7)]]
     return [
         {"model": two_way, "layers": [1], "batches": batches[:1]},
         {"model": causal, "layers": [0, 1, 2], "batches": batches},
+        {"model": deep, "layers": [0, 10], "batches": batches[2:]},
     ]
 
 
 @ex.call
 def _(answer, model, layers, batches):
-    store = torch.zeros(3, 2)
+    store = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     hooks = [(f"blocks.{layer}.attn.hook_pattern", partial(answer, store=store)) for layer in layers]
     logits = [model.run_with_hooks(tokens, fwd_hooks=hooks) for tokens in batches]
     return {"store": store, "store keeps the graph": store.requires_grad, "logits": logits}
@@ -57,7 +63,7 @@ def _(answer, model, layers, batches):
 
 @ex.oracle
 def _(model, layers, batches):
-    store = torch.zeros(3, 2)
+    store = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     logits = []
     for tokens in batches:
         output, seen = model.run_with_cache(tokens)
@@ -89,8 +95,8 @@ def by_indexing(pattern, hook, store):
 
 ex.slip(
     "returns_an_edited_pattern",
-    "The hook returned a pattern of its own, and the model went on with that one: the logits changed. A hook that only "
-    "reads returns nothing.",
+    "The model went on with another pattern: the logits changed. Either the hook returned one of its own, or the pattern was edited in "
+    "place (.detach() gives the same memory). A hook that only reads returns nothing and edits nothing.",
     "    store[layer] += scores\n",
     "    store[layer] += scores\n    return pattern.tril(-1).triu(-1)\n",
 )
@@ -105,7 +111,7 @@ ex.slip(
 )
 
 
-@ex.mistake("The store is [layer, head]; you wrote to store[head, layer].")
+@ex.mistake("The scores stand at store[head, layer]. The store is [layer, head].")
 def head_then_layer(pattern, hook, store):
     scores = pattern.detach().diagonal(-1, -2, -1).mean(-1).sum(0)
     for head in range(len(scores)):
@@ -147,7 +153,7 @@ ex.slip(
 
 ex.slip(
     "store_is_rebound",
-    "The store is still zero: `store = store + ...` makes a new tensor with a local name, and the caller's is not touched. "
+    "The store is still zero, as when `store = store + ...` makes a new tensor with a local name: the caller's is not touched. "
     "Change it in place, for example with store[layer] += ...",
     "store[layer] += scores",
     "store = store.clone()\n    store[layer] += scores",
@@ -156,7 +162,7 @@ ex.slip(
 
 ex.slip(
     "mean_over_the_batch",
-    "You took the mean over the batch. The sum was asked for: batches differ in size, and only sums add up to an average "
+    "This is the mean over the batch. The sum was asked for: batches differ in size, and only sums add up to an average "
     "over all prompts.",
     ".sum(0)",
     ".mean(0)",
@@ -165,7 +171,7 @@ ex.slip(
 
 ex.slip(
     "sum_over_queries",
-    "You took the sum over the queries: a longer prompt would score higher. Take their mean.",
+    "This is the sum over the queries: a longer prompt would score higher. Take their mean.",
     ".mean(-1)",
     ".sum(-1)",
 )
@@ -207,7 +213,40 @@ ex.slip(
 ex.slip(
     "keeps_the_graph",
     "The numbers are right, but the store now belongs to the graph, and with it every activation of every batch stays in "
-    "memory. Detach the pattern.",
+    "memory. What is added to it must have no graph: detach the pattern.",
     "pattern = pattern.detach()",
     "pattern = pattern",
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of each batch was counted. Add up all of them.",
+    ".sum(0)",
+    "[0]",
+)
+
+
+ex.slip(
+    "last_query_left_out",
+    "The last query is left out. All of them count from position 1 on: s - 1 terms.",
+    ".mean(-1)",
+    "[..., : max(pattern.shape[-1] - 2, 1)].mean(-1)",
+)
+
+
+@ex.mistake(
+    "That is the attention to position 0, the first token, from every later query. The token before query q is at q - 1: a diagonal, not a "
+    "column."
+)
+def first_key(pattern, hook, store):
+    store[hook.layer()] += pattern.detach()[:, :, 1:, 0].mean(-1).sum(0)
+
+
+ex.slip(
+    "axes_of_size_one_lost",
+    "With one prompt the numbers are wrong: a squeeze() without an axis drops the batch when its size is 1 (and one head likewise), and "
+    "the sum then runs over something else.",
+    ".mean(-1).sum(0)",
+    ".mean(-1).squeeze().sum(0)",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     minutes=5,
     difficulty=1,
     importance=5,
+    version=2,
     source="The definition in chapter 04, section 3; equal to setting the head's W_O to zero.",
     hints=[
         "z has the axes batch, position, head, d_head: which of them is the head?",
@@ -28,7 +29,13 @@ def _(seed):
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(3, 5, 4, 6, generator=generator)
     first = int(torch.randint(0, 3, (), generator=generator))
-    return [{"z": z, "head": first}, {"z": z.clone(), "head": (first + 1) % 3}]
+    single = torch.randn(1, 1, 1, 5, generator=generator)
+    return [
+        {"z": z, "head": first},
+        {"z": z.clone(), "head": (first + 1) % 3},
+        {"z": z[:1, :1].double(), "head": 3},
+        {"z": single, "head": 0},
+    ]
 
 
 @ex.call
@@ -136,7 +143,23 @@ ex.slip(
 
 ex.slip(
     "cuts_the_graph",
-    "The values are right, but .detach() cuts the graph: no gradient passes this layer any more. clone() alone keeps it.",
+    "The values are right, but the graph is cut, as .detach(), .data or no_grad() cut it: no gradient passes this layer any more. "
+    "clone() alone keeps it.",
     "z.clone()",
     "z.detach().clone()",
 )
+
+
+ex.slip(
+    "first_prompt_only",
+    "The head was removed in the first prompt only; the hook works on the whole batch.",
+    "z[:, :, head]",
+    "z[0, :, head]",
+)
+
+
+@ex.mistake(
+    "The head was cut out of the tensor, so there is one head less. W_O expects all of them: keep the shape, and set it to zero."
+)
+def head_cut_out(z, hook, head):
+    return torch.cat([z[:, :, :head], z[:, :, head + 1 :]], dim=2)

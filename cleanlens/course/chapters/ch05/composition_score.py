@@ -1,6 +1,9 @@
 """Exercise 05.10: Do two heads compose?."""
 
+from contextlib import contextmanager
+
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import cleanlens
 
@@ -18,6 +21,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=4,
+    version=2,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Three Kinds of Composition": '
     "Frobenius norm of the product over the product of the norms. Baseline: for random directions its mean square is "
     "1/d_model.",
@@ -36,24 +40,51 @@ ex = exercise(
 )
 
 
+@contextmanager
+def draws_watched():
+    """Keeps the random numbers that torch draws, as `made.drawn`."""
+
+    class Watch(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.drawn = []
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if (
+                any(word in str(function) for word in ("rand", "normal", "uniform"))
+                and out.is_floating_point()
+            ):
+                self.drawn.append(out.flatten().clone())
+            return out
+
+    with Watch() as made:
+        yield made
+
+
 @ex.inputs
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     calls = [
         {"what": "score", "A": low_rank(g, 8, 3, 10), "B": low_rank(g, 10, 2, 7)},
         {"what": "score", "A": low_rank(g, 9, 3, 9, (4,)), "B": low_rank(g, 9, 2, 9, (4,))},
+        {"what": "score", "A": low_rank(g, 5, 1, 6, (1,)), "B": low_rank(g, 6, 1, 4, (1,))},
         {"what": "k_score", "model": tiny_model(seed), "prev": (0, 1), "ind": (2, 3)},
         {"what": "k_score", "model": tiny_model(seed + 100), "prev": (1, 3), "ind": (2, 2)},
         {"what": "baseline", "d_model": 24, "d_head": 3, "n": 300, "seed": 5 + seed},
+        {"what": "one pair", "d_model": 5, "d_head": 2, "n": 1, "seed": seed},
     ]
     return calls
 
 
 @ex.oracle
 def _(what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, d_head=0, n=0, seed=0):
+    if what == "one pair":
+        return {"shape": [1], "between 0 and 1": True}
     if what == "baseline":
         return {
             "shape": [n],
+            "independent numbers drawn": "enough",
             "mean square, times d_model": "about 1",
             "spread": "of pairs of rank d_head",
             "same seed, same scores": True,
@@ -76,15 +107,23 @@ def _(answer, what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, 
         return answer.composition_score(cleanlens.FactoredMatrix(*A), cleanlens.FactoredMatrix(*B))
     if what == "k_score":
         return answer.k_composition_score(model, prev, ind)
-    seeds = (seed, seed, seed + 1)
-    return [answer.random_baseline(d_model, d_head, n, number) for number in seeds]
+    with draws_watched() as made:
+        scores = answer.random_baseline(d_model, d_head, n, seed)
+    drawn = len(torch.cat([torch.zeros(0), *(x.float() for x in made.drawn)]).unique())
+    again, other = (answer.random_baseline(d_model, d_head, n, number) for number in (seed, seed + 1))
+    return {"scores": scores, "again": again, "other": other, "drawn": drawn}
 
 
 @ex.measure
-def _(observed, what, d_model=0, d_head=0, **_):
-    if what != "baseline":
+def _(observed, what, d_model=0, d_head=0, n=0, **_):
+    if what in ("score", "k_score"):
         return observed
-    scores, again, other = (x.double() for x in observed)
+    scores, again, other = (observed[name].double() for name in ("scores", "again", "other"))
+    if what == "one pair":
+        return {
+            "shape": list(scores.shape),
+            "between 0 and 1": bool((scores > 0).all() and (scores <= 1).all()),
+        }
     mean_square = float((scores**2).mean()) * d_model
     spread = float(scores.std(correction=0) / scores.mean())
     # Rank d_head: d_head^2 overlaps of one direction with another; the more of them, the less their sum spreads.
@@ -93,9 +132,18 @@ def _(observed, what, d_model=0, d_head=0, **_):
         (0.12, "of pairs of full rank"),
         (0.45, "of pairs of rank d_head"),
     ]
+    squares = [
+        (0.75, "less than 1"),
+        (1.35, "about 1"),
+        (0.7 * d_model, "more than 1"),
+        (float("inf"), "nearly as much as there can be"),
+    ]
     return {
         "shape": list(scores.shape),
-        "mean square, times d_model": "about 1" if 0.75 < mean_square < 1.35 else "not about 1",
+        "independent numbers drawn": "enough"
+        if not 0 < observed["drawn"] < 3.9 * n * d_model * d_head
+        else "too few",
+        "mean square, times d_model": next(name for limit, name in squares if mean_square < limit),
         "spread": next((name for limit, name in kinds if spread < limit), "wider than that"),
         "same seed, same scores": bool((scores == again).all()),
         "other seed, other scores": bool((scores != other).any()),
@@ -297,8 +345,8 @@ ex.slip(
 
 ex.slip(
     "shared_factor",
-    "A's right factor is B's left factor transposed: what A writes is just what B reads, so every pair composes perfectly. "
-    "Chance means that the four factors are drawn independently.",
+    "The pairs compose far more than by chance, as when A's right factor is B's left factor transposed: what A writes is just what B "
+    "reads. Chance means that the four factors are drawn independently.",
     "cleanlens.FactoredMatrix(left[2], left[3].mT)",
     "cleanlens.FactoredMatrix(left[1], left[3].mT)",
     of="random_baseline",
@@ -338,4 +386,56 @@ ex.slip(
     "return (A @ B).norm() / (A.norm() * B.norm())",
     "return (A @ B).norm()",
     of="random_baseline",
+)
+
+
+@ex.mistake(
+    "Fewer independent numbers were drawn than four factors for each pair need: as when the seed is set again for the second matrix, so "
+    "that it is the first one over again, or when a factor is used twice, once transposed. Set the seed once, and draw all four.",
+    of="random_baseline",
+)
+def same_matrix_twice(d_model, d_head, n, seed=0):
+    torch.manual_seed(seed)
+    A = cleanlens.FactoredMatrix(torch.randn(n, d_model, d_head), torch.randn(n, d_head, d_model))
+    return (A @ A).norm() / (A.norm() * A.norm())
+
+
+@ex.mistake(
+    "The factors are all positive, as torch.rand gives them: then all matrices point the same way, and pairs score far above chance. "
+    "Draw Gaussian numbers, torch.randn.",
+    of="random_baseline",
+)
+def uniform_factors(d_model, d_head, n, seed=0):
+    torch.manual_seed(seed)
+    a, b, c, d = torch.rand(4, n, d_model, d_head)
+    A, B = cleanlens.FactoredMatrix(a, b.mT), cleanlens.FactoredMatrix(c, d.mT)
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+@ex.mistake(
+    "These are the scores of the full circuits, with W_E around them. Composition is between heads: W_V W_O of the one against W_K W_Q^T "
+    "of the other, in the residual stream.",
+    of="k_composition_score",
+)
+def with_embeddings(model, prev, ind):
+    A = cleanlens.FactoredMatrix(model.W_E @ model.W_V[prev], model.W_O[prev])
+    B = cleanlens.FactoredMatrix(model.W_K[ind], (model.W_E @ model.W_Q[ind]).mT)
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+ex.slip(
+    "prev_and_ind_swapped",
+    "prev and ind changed places: the earlier head writes, the later one reads.",
+    "    A = cleanlens.FactoredMatrix(",
+    "    prev, ind = ind, prev\n    A = cleanlens.FactoredMatrix(",
+    of="k_composition_score",
+)
+
+
+ex.slip(
+    "A_and_B_swapped",
+    "That is the score of B A where it could be made, and an error where the sizes do not fit. A writes, B reads: A @ B.",
+    "return (A @ B).norm() /",
+    "return (B @ A).norm() /",
+    of="composition_score",
 )

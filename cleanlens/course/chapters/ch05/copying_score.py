@@ -20,6 +20,7 @@ ex = exercise(
     minutes=20,
     difficulty=3,
     importance=4,
+    version=2,
     source='Elhage et al. 2021, section "One-Layer Attention-Only Transformers", heading "Detecting Copying Behavior": '
     "the sum of the eigenvalues over the sum of their absolute values.",
     atol=1e-4,
@@ -45,7 +46,10 @@ def _(seed):
         {"what": "score", "eigenvalues": some},
         {"what": "score", "eigenvalues": with_zeros},
         {"what": "score", "eigenvalues": some[0]},
+        {"what": "score", "eigenvalues": some[:1, :1]},
+        {"what": "score", "eigenvalues": some.real.to(some.dtype)},
         {"what": "heads", "model": tiny_model(seed, d_vocab=41)},
+        {"what": "heads", "model": tiny_model(seed, d_vocab=19, n_layers=1, n_heads=1)},
     ]
 
 
@@ -244,3 +248,51 @@ def singular_values(model):
     full = model.W_E @ model.OV @ model.W_U
     diagonal = (full.A * full.B.mT).sum((-2, -1))
     return diagonal / full.S.sum(-1)
+
+
+ex.slip(
+    "mean_over_sum",
+    "The mean of the eigenvalues was divided by the sum of their sizes: smaller by their number than it should be. Sum over sum.",
+    "eigenvalues.sum(dim=-1).real",
+    "eigenvalues.mean(dim=-1).real",
+    of="copying_score",
+)
+
+
+ex.slip(
+    "mean_over_all_matrices",
+    "The scores of all matrices were averaged into one. Every matrix has a score of its own.",
+    "return total / eigenvalues.abs().sum(dim=-1)",
+    "return (total / eigenvalues.abs().sum(dim=-1)).mean()",
+    of="copying_score",
+)
+
+
+@ex.mistake(
+    "These are eigenvalues of the QK circuit, which says where a head looks. What it writes is the OV circuit: W_V and W_O, from W_E to W_U.",
+    of="head_copying_scores",
+)
+def QK_circuit(model):
+    values = (model.W_E @ model.QK @ model.W_E.T).eigenvalues
+    return values.sum(dim=-1).real / values.abs().sum(dim=-1)
+
+
+@ex.mistake(
+    "eigvalsh is for symmetric matrices: it reads one triangle and believes the other. This circuit is not symmetric; use "
+    "torch.linalg.eigvals, and expect complex numbers.",
+    of="head_copying_scores",
+)
+def symmetric_solver(model):
+    values = torch.linalg.eigvalsh(model.W_O @ (model.W_U @ model.W_E) @ model.W_V)
+    return values.sum(dim=-1) / values.abs().sum(dim=-1)
+
+
+@ex.mistake(
+    "These are sums of the diagonal over sums of its absolute values. The diagonal adds up to the same as the eigenvalues, but its entries "
+    "are not the eigenvalues.",
+    of="head_copying_scores",
+)
+def diagonal_for_eigenvalues(model):
+    full = model.W_E @ model.OV @ model.W_U
+    diagonal = (full.A * full.B.mT).sum(-1)
+    return diagonal.sum(-1) / diagonal.abs().sum(-1)

@@ -20,6 +20,7 @@ ex = exercise(
     minutes=25,
     difficulty=4,
     importance=4,
+    version=2,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Path Expansion of Attention '
     'Scores QK Circuit"; exact because queries and keys are linear in the normalised stream.',
     atol=1e-4,
@@ -48,13 +49,14 @@ def activations(model, seed):
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     calls = []
-    for i, (layer, head) in enumerate([(1, 2), (2, 1)]):
+    for i, (layer, head) in enumerate([(1, 2), (2, 1), (0, 3)]):
         model = tiny_model(seed + 100 * i, normalization_type="LNPre")
         stored = activations(model, seed + 100 * i)
         cache = ActivationCache({name: x.clone() for name, x in stored.items()}, model, has_batch_dim=False)
         calls.append({"what": "split_qk", "model": model, "cache": cache, "layer": layer, "head": head})
     calls.append({"what": "decompose_scores", "q": normal(g, 5, 6, 3), "k": normal(g, 4, 6, 3)})
     calls.append({"what": "decompose_scores", "q": normal(g, 4, 5, 7), "k": normal(g, 4, 5, 7)})
+    calls.append({"what": "decompose_scores", "q": normal(g, 1, 1, 3), "k": normal(g, 1, 1, 3)})
     return calls
 
 
@@ -300,5 +302,42 @@ ex.slip(
     "off-diagonal: embed against the previous-token head.",
     "scores / q.shape[-1] ** 0.5",
     "scores / q.shape[-1] ** 0.5 * torch.eye(len(q), len(k))[:, :, None, None]",
+    of="decompose_scores",
+)
+
+
+ex.slip(
+    "bias_row_not_scaled",
+    "The row of the biases was not divided by LayerNorm's scale. b_O is a part of the stream as the others are; only b_Q and b_K come "
+    "after the division.",
+    '    x = x / cache["scale", layer, "ln1"]\n',
+    '    x = torch.cat([x[:-1] / cache["scale", layer, "ln1"], x[-1:]])\n',
+    of="split_qk",
+)
+
+
+ex.slip(
+    "b_Q_for_the_keys",
+    "b_Q was added to the keys as well. They have a bias of their own, b_K.",
+    "k[-1] += model.b_K[layer, head]",
+    "k[-1] += model.b_Q[layer, head]",
+    of="split_qk",
+)
+
+
+ex.slip(
+    "heads_before_layers",
+    "The rows of the earlier heads are in another order. Layer by layer, and in each the heads in order: L0H0, L0H1, ..., L1H0.",
+    "    for earlier in range(layer):\n        for h in range(model.cfg.n_heads):\n",
+    "    for h in range(model.cfg.n_heads):\n        for earlier in range(layer):\n",
+    of="split_qk",
+)
+
+
+ex.slip(
+    "divides_by_the_positions",
+    "The scores were divided by the root of the number of positions. It is the root of d_head, the last axis.",
+    "q.shape[-1] ** 0.5",
+    "q.shape[1] ** 0.5",
     of="decompose_scores",
 )

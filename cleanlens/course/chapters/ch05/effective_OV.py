@@ -16,6 +16,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=3,
+    version=2,
     source='Elhage et al. 2021, "Attention Heads are Independent and Additive": the layer\'s output is the sum over heads '
     "of W_V W_O; and sum_h V_h O_h = [V_1 V_2 ...] [O_1; O_2; ...] (block multiplication).",
     atol=1e-4,
@@ -34,6 +35,7 @@ def _(seed):
     return [
         {"model": tiny_model(seed), "heads": [(1, 0), (1, 3)]},
         {"model": tiny_model(seed + 100), "heads": [(2, 1), (0, 3), (1, 2)]},
+        {"model": tiny_model(seed + 200), "heads": [(1, 2)]},
     ]
 
 
@@ -134,7 +136,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "It returned a mean of the heads' copying accuracies. Two heads that copy 60% of the tokens each may copy 95% of them "
+    "That is a mean of the heads' copying accuracies. Two heads that copy 60% of the tokens each may copy 95% of them "
     "together: build the summed circuit first, then measure that."
 )
 def averaged_accuracies(model, heads):
@@ -151,3 +153,40 @@ def averaged_accuracies(model, heads):
 )
 def dense_sum(model, heads):
     return sum((model.W_E @ model.OV[layer, head] @ model.W_U).AB for layer, head in heads)
+
+
+@ex.mistake(
+    "The sum is right, but the hidden axis is d_model wide: the heads' W_V W_O were multiplied out and added up. Concatenate instead; the "
+    "hidden axis is then len(heads) * d_head."
+)
+def d_model_in_between(model, heads):
+    OV = sum(model.W_V[layer, head] @ model.W_O[layer, head] for layer, head in heads)
+    return cleanlens.FactoredMatrix(model.W_E @ OV, model.W_U)
+
+
+ex.slip(
+    "different_orders",
+    "The heads are in different orders in the two factors, so values of one head leave through another. Use the same order in both.",
+    "torch.cat([model.W_V[layer, head] for layer, head in heads], dim=1)",
+    "torch.cat([model.W_V[layer, head] for layer, head in sorted(heads)], dim=1)",
+)
+
+
+@ex.mistake(
+    "The heads were put one behind the other: what the first writes, the next one reads. Heads that attend to the same place work side by "
+    "side, and the stream gets the sum."
+)
+def one_behind_the_other(model, heads):
+    left = model.W_E
+    for layer, head in heads[:-1]:
+        left = left @ model.W_V[layer, head] @ model.W_O[layer, head]
+    layer, head = heads[-1]
+    return cleanlens.FactoredMatrix(left @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U)
+
+
+ex.slip(
+    "without_W_E_and_W_U",
+    "This goes from residual stream to residual stream. Put W_E in front and W_U behind, for a circuit from token to token.",
+    "cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)",
+    "cleanlens.FactoredMatrix(W_V, W_O)",
+)

@@ -16,6 +16,7 @@ ex = exercise(
     minutes=10,
     difficulty=3,
     importance=4,
+    version=2,
     source="AB and BA have the same nonzero eigenvalues: if ABx = λx then BA(Bx) = λ(Bx). Elhage et al. 2021, section "
     '"Copying / primitive in-context learning" and its heading "Detecting copying behavior".',
     supply={"FactoredMatrix": GivenFactoredMatrix},
@@ -39,7 +40,17 @@ def _(seed):
         real = [sorted({round(x, 8) for x in row}) for row in values.real.tolist()]
         apart = all(b - a > 0.1 for row in real for a, b in pairwise(row))
         if apart and all((values.imag.abs() > 0.1).sum(-1) == 2) and values.real.min() < -0.5:
-            return [{"A": A[0], "B": B[0]}, {"A": A, "B": B}]
+            break
+    symmetric = torch.linalg.qr(low_rank(g, 9, 3, 3)[0]).Q * torch.tensor(
+        [3.0, 2.0, 1.0]
+    )  # all eigenvalues real
+    line = low_rank(g, 6, 1, 6, (1,))
+    return [
+        {"A": A[0], "B": B[0]},
+        {"A": A, "B": B},
+        {"A": symmetric, "B": symmetric.mT.contiguous()},
+        {"A": line[0], "B": line[1]},
+    ]
 
 
 def in_order(values):
@@ -141,3 +152,20 @@ def full_size_cut_down(self):
     values = torch.linalg.eigvals(self.A @ self.B)
     order = values.abs().argsort(dim=-1, descending=True)[..., : self.A.shape[-1]]
     return values.gather(-1, order)
+
+
+ex.slip(
+    "pair_of_eig",
+    "torch.linalg.eig returns two things, eigenvalues and eigenvectors. Only the eigenvalues are asked for.",
+    "torch.linalg.eigvals(self.B @ self.A)",
+    "torch.linalg.eig(self.B @ self.A)",
+)
+
+
+ex.slip(
+    "absolute_values_as_complex",
+    "These are absolute values: all real and none negative, although the dtype is complex. The sign is what tells copying (positive) from "
+    "its opposite (negative), and the angle what is a rotation.",
+    "torch.linalg.eigvals(self.B @ self.A)",
+    "torch.linalg.eigvals(self.B @ self.A).abs().to(torch.complex64)",
+)

@@ -16,6 +16,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=4,
+    version=2,
     source="Associativity: (AB)X = A(BX), X(AB) = (XA)B; a row of AB is a row of A times B, a column is A times a column "
     "of B.",
     supply={"FactoredMatrix": GivenFactoredMatrix},
@@ -39,6 +40,10 @@ INDICES = {
     "F[:, 1:3]": "F[:, 1:3]",
     "F[3]": "F[3:4]",
     "F[:, -1]": "F[:, -1:]",
+    "F[-1]": "F[-1:]",
+    "F[-2, -1]": "F[-2:-1, -1:]",
+    "F[torch.tensor([4, 0, 4])]": "F[[4, 0, 4]]",
+    "F[1:, torch.tensor([2, 0])]": "F[1:, [2, 0]]",
 }
 
 
@@ -48,10 +53,15 @@ BATCHED_INDICES = {
     "F[2, 3, 1:6]": "F[2, 3, 1:6]",
     "F[1, 4, 3:6, 1:3]": "F[1, 4, 3:6, 1:3]",
     "F[:, 2, :, 4]": "F[:, 2, :, 4:5]",
+    "F[-1, 1:3, -1, -1]": "F[-1, 1:3, -1:, -1:]",
+    "F[torch.tensor([3, 1])]": "F[[3, 1]]",
 }
 
 
-DENSE = INDICES | BATCHED_INDICES | {"F @ X": "F @ X", "X @ F": "X @ F"}
+ONE_AXIS_INDICES = {"F[2]": "F[2]", "F[0, 3]": "F[0, 3:4]", "F[1:, :, 2]": "F[1:, :, 2:3]"}
+
+
+DENSE = INDICES | BATCHED_INDICES | ONE_AXIS_INDICES | {"F @ X": "F @ X", "X @ F": "X @ F"}
 
 
 @ex.inputs
@@ -68,10 +78,17 @@ def _(seed):
         ("F @ X", batch, normal(g, 6, 8)),
         ("X @ F", batch, normal(g, 5, 7)),
         ("F @ X", batch, low_rank(g, 6, 2, 9, (5,))),
+        ("F @ X", batch, normal(g, 5, 6, 8)),
+        ("X @ F", batch, normal(g, 4, 1, 5, 7)),
+        ("F @ X", low_rank(g, 1, 3, 6, (1,)), normal(g, 6, 1)),
+        ("X @ F", low_rank(g, 7, 1, 1), normal(g, 1, 7)),
+        ("F @ X", low_rank(g, 7, 3, 6), low_rank(g, 6, 1, 1)),
     ]
     calls = [{"expression": text, "A": F[0], "B": F[1], "X": X} for text, F, X in products]
     calls += [{"expression": text, "A": thin[0], "B": thin[1], "X": None} for text in INDICES]
     calls += [{"expression": text, "A": batch[0], "B": batch[1], "X": None} for text in BATCHED_INDICES]
+    stack = low_rank(g, 5, 2, 4, (3,))
+    calls += [{"expression": text, "A": stack[0], "B": stack[1], "X": None} for text in ONE_AXIS_INDICES]
     return calls
 
 
@@ -83,7 +100,7 @@ def _(expression, A, B, X):
         X = torch.einsum("...lm,...mr->...lr", *X)
     F = torch.einsum("...lm,...mr->...lr", A, B)
     product = eval(DENSE[expression], {"F": F, "X": X})
-    return {"kind": "FactoredMatrix", "hidden axis": hidden, "product": product}
+    return {"kind": "FactoredMatrix", "hidden axis": hidden, "product": product, "F afterwards": F}
 
 
 @ex.call
@@ -91,7 +108,8 @@ def _(answer, expression, A, B, X):
     F, X = answer(A, B), answer(*X) if isinstance(X, tuple) else X
     if expression not in DENSE:
         raise ValueError(expression)
-    return as_product(eval(expression, {"F": F, "X": X}))
+    result = as_product(eval(expression, {"F": F, "X": X, "torch": torch}))
+    return result | {"F afterwards": F.A @ F.B} if isinstance(result, dict) else result
 
 
 @ex.alternative(of="FactoredMatrix.__matmul__")
@@ -295,4 +313,62 @@ ex.slip(
     "A[..., self.keep_axis(inner[0]), :]",
     "A[..., inner[0], :]",
     of="FactoredMatrix.__getitem__",
+)
+
+
+ex.slip(
+    "changes_itself",
+    "The product is right, but F itself became the product: whoever uses F again has another matrix. Make a new FactoredMatrix.",
+    "        return type(self)(self.A, self.B @ other)\n",
+    "        self.B = self.B @ other\n        return self\n",
+    of="FactoredMatrix.__matmul__",
+)
+
+
+ex.slip(
+    "last_row_or_column_is_empty",
+    "For the index -1 nothing is left: -1 became the slice -1:0, which is empty. keep_axis makes -1: of it.",
+    "A[..., self.keep_axis(inner[0]), :]",
+    "A[..., slice(inner[0], inner[0] + 1) if isinstance(inner[0], int) else inner[0], :]",
+    "B[..., :, self.keep_axis(inner[1])]",
+    "B[..., :, slice(inner[1], inner[1] + 1) if isinstance(inner[1], int) else inner[1]]",
+    of="FactoredMatrix.__getitem__",
+)
+
+
+ex.slip(
+    "leading_axis_kept",
+    "An int for a leading axis kept that axis, with size 1. It should take one entry and drop the axis, as indexing the product would; "
+    "only a row and a column keep theirs.",
+    "self.A[leading], self.B[leading]",
+    "(X[tuple(self.keep_axis(i) for i in leading)] for X in (self.A, self.B))",
+    of="FactoredMatrix.__getitem__",
+)
+
+
+ex.slip(
+    "two_leading_axes_assumed",
+    "The index cut both factors, as when it is given to both as a whole, or when two leading axes are assumed: a FactoredMatrix may have one, none, or more. All axes but the last two are leading: "
+    "self.A.ndim - 2 of them.",
+    "self.A.ndim - 2",
+    "2",
+    of="FactoredMatrix.__getitem__",
+)
+
+
+ex.slip(
+    "other_transposed",
+    "F @ X came out as F @ X^T.",
+    "self.B @ other)",
+    "self.B @ other.mT)",
+    of="FactoredMatrix.__matmul__",
+)
+
+
+ex.slip(
+    "left_other_transposed",
+    "X @ F came out as X^T @ F.",
+    "other @ self.A",
+    "other.mT @ self.A",
+    of="FactoredMatrix.__rmatmul__",
 )

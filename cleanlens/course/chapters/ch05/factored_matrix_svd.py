@@ -15,6 +15,7 @@ ex = exercise(
     minutes=20,
     difficulty=4,
     importance=4,
+    version=2,
     source="A = Q_A R_A and B^T = Q_B R_B give A B = Q_A (R_A R_B^T) Q_B^T; the Qs have orthonormal columns, so the core "
     "has all singular values (Golub & Van Loan, Matrix Computations, sections 2.4 and 5.2).",
     supply={"FactoredMatrix": GivenFactoredMatrix},
@@ -35,7 +36,15 @@ ex = exercise(
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     single, batch = low_rank(g, 17, 3, 19), low_rank(g, 17, 3, 19, (2,))
-    return [{"what": what, "A": A, "B": B} for what in ("svd", "norm") for A, B in (single, batch)]
+    lines = low_rank(g, 6, 1, 8, (1, 2))
+    A, B = low_rank(g, 15, 4, 13)
+    lower = A[:, [0, 1, 0, 1]], B  # of rank 2
+    exactly = A * torch.tensor([1.0, 1.0, 0.0, 0.0]), B.clone()  # with singular values that are exactly zero
+    return [
+        {"what": what, "A": A, "B": B}
+        for what in ("svd", "norm")
+        for A, B in (single, batch, lines, lower, exactly)
+    ]
 
 
 @ex.oracle
@@ -44,10 +53,10 @@ def _(what, A, B):
     if what == "norm":
         return {"norm": (M**2).sum((-2, -1)).sqrt().float(), "as large as the product": False}
     k, leading = A.shape[-1], list(A.shape[:-2])
-    squares = torch.linalg.eigvalsh(M @ M.mT).flip(-1)[..., :k]  # the squared singular values
+    squares = torch.linalg.eigvalsh(M @ M.mT).flip(-1)[..., :k].clamp(min=0)  # the squared singular values
     identity = torch.eye(k).expand(*leading, k, k)
     return {
-        "shapes of U, S, V": [[*leading, 17, k], [*leading, k], [*leading, 19, k]],
+        "shapes of U, S, V": [[*leading, A.shape[-2], k], [*leading, k], [*leading, B.shape[-1], k]],
         "S": squares.sqrt().float(),
         "U diag(S) V^T": M.float(),
         "U^T U": identity,
@@ -66,7 +75,7 @@ def _(answer, what, A, B):
 
 @ex.measure
 def _(observed, what, A, B):
-    too_large = observed["largest"] >= A.shape[-2] * B.shape[-1]
+    too_large = observed["largest"] >= A[..., 0].numel() * B.shape[-1]
     if what == "norm":
         return {"norm": observed["result"], "as large as the product": too_large}
     U, S, V = observed["result"]
@@ -251,3 +260,25 @@ ex.slip(
 )
 def norm_of_the_full_product(self):
     return (self.A @ self.B).norm(dim=(-2, -1))
+
+
+@ex.mistake(
+    "U diag(S) V^T is A B, but V has no orthonormal columns where the rank is less than m: dividing U^T (A B) by the singular values "
+    "divides by zero there, or by rounding. Take V from the decomposition of the core.",
+    of="FactoredMatrix.svd",
+)
+def V_by_division(self):
+    Q_A, R_A = torch.linalg.qr(self.A)
+    R_B = torch.linalg.qr(self.B.mT).R
+    U, S, _ = torch.linalg.svd(R_A @ R_B.mT, full_matrices=False)
+    U = Q_A @ U
+    return U, S, self.B.mT @ (self.A.mT @ U) / S[..., None, :]
+
+
+ex.slip(
+    "norms_of_rows",
+    "These are norms of the core's rows, one for each; the norm of a matrix takes all its entries together: one number for each matrix.",
+    "(S**2).sum(dim=-1).sqrt()",
+    "(R_A @ R_B.mT).norm(dim=-1)",
+    of="FactoredMatrix.norm",
+)

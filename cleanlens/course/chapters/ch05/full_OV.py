@@ -15,6 +15,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=5,
+    version=2,
     source='Elhage et al. 2021, section "One-Layer Attention-Only Transformers", heading "Splitting Attention Head terms '
     'into Query-Key and Output-Value Circuits": W_E W_V W_O W_U in our row-vector convention.',
     atol=1e-4,
@@ -156,3 +157,42 @@ ex.slip(
     "cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)",
     "model.W_E @ left @ right @ model.W_U",
 )
+
+
+ex.slip(
+    "d_model_in_between",
+    "The product is right, but the hidden axis is d_model wide. Cut it where it is narrowest, between W_V and W_O: d_head.",
+    "cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)",
+    "cleanlens.FactoredMatrix(model.W_E, left @ right @ model.W_U)",
+)
+
+
+ex.slip(
+    "without_W_U",
+    "The unembedding is missing: this ends in the residual stream. Logits need W_U behind W_O.",
+    "right @ model.W_U)",
+    "right)",
+)
+
+
+ex.slip(
+    "without_W_E",
+    "The embedding is missing: rows are directions of the residual stream, not tokens. Put W_E in front of W_V.",
+    "model.W_E @ left",
+    "left",
+)
+
+
+ex.slip(
+    "Q_for_V",
+    "W_Q was used for W_V. The queries decide where a head looks; the values, W_V, are what it takes from there.",
+    "model.W_V[layer, head]",
+    "model.W_Q[layer, head]",
+)
+
+
+@ex.mistake("This is the sum over all heads of the layer. One head was asked for.")
+def whole_layer(model, layer, head):
+    left = torch.cat(list(model.W_V[layer]), dim=1)
+    right = torch.cat(list(model.W_O[layer]), dim=0)
+    return cleanlens.FactoredMatrix(model.W_E @ left, right @ model.W_U)

@@ -41,6 +41,11 @@ def tiny_model(seed, **changes):
     return model
 
 
+def weights_of(model):
+    """All its weights in a row, to see whether an answer has changed them."""
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
 @contextmanager
 def watched():
     """Keeps the number of elements of the largest tensor that was made, as `made.largest`."""

@@ -15,6 +15,7 @@ ex = exercise(
     minutes=15,
     difficulty=4,
     importance=5,
+    version=2,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "How Induction Heads Work"; '
     "Olsson et al. 2022, In-context Learning and Induction Heads, section on the mechanism.",
     atol=1e-4,
@@ -170,4 +171,21 @@ ex.slip(
     "Right numbers, but dense. Keep it in two factors with d_head between them: the query side and the key side.",
     "cleanlens.FactoredMatrix(query, key.T)",
     "query @ key.T",
+)
+
+
+ex.slip(
+    "d_model_in_between",
+    "The product is right, but the hidden axis is d_model wide. Cut where it is narrowest: between W_Q and W_K, or between W_O and W_V, "
+    "there are only d_head dimensions.",
+    "cleanlens.FactoredMatrix(query, key.T)",
+    "cleanlens.FactoredMatrix(query @ model.W_K[ind].T, written.T)",
+)
+
+
+ex.slip(
+    "scaled_by_d_head",
+    "The scores were divided by d_head. The circuit itself, W_E W_Q W_K^T W_O^T W_V^T W_E^T, has no such factor.",
+    "cleanlens.FactoredMatrix(query, key.T)",
+    "cleanlens.FactoredMatrix(query / model.cfg.d_head, key.T)",
 )

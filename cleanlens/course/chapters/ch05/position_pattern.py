@@ -3,7 +3,7 @@
 import torch
 
 from ...exercise import exercise
-from .helpers import tiny_model
+from .helpers import tiny_model, weights_of
 
 ex = exercise(
     "05.7",
@@ -14,6 +14,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=4,
+    version=2,
     source="The definition of attention (Vaswani et al. 2017, section 3.2.1) with W_pos in place of the residual stream; "
     'Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", uses the same circuit for its previous-token head.',
     atol=1e-4,
@@ -33,20 +34,34 @@ def _(seed):
         {"model": tiny_model(seed), "layer": 1, "head": 2, "ln_scale": 1.0},
         {"model": tiny_model(seed + 100), "layer": 2, "head": 1, "ln_scale": 0.8},
         {"model": tiny_model(seed + 200, n_ctx=6), "layer": 0, "head": 3, "ln_scale": 1.3},
+        {
+            "model": tiny_model(seed + 300),
+            "layer": 1,
+            "head": 0,
+            "ln_scale": 0.1,
+        },  # scores of several hundred
+        {"model": tiny_model(seed + 400, n_ctx=1), "layer": 1, "head": 0, "ln_scale": 0.7},
     ]
+
+
+@ex.call
+def _(answer, model, layer, head, ln_scale):
+    given = {} if ln_scale == 1.0 else {"ln_scale": ln_scale}  # 1.0 is the default
+    return {"pattern": answer(model, layer, head, **given), "weights afterwards": weights_of(model)}
 
 
 @ex.oracle
 def _(model, layer, head, ln_scale):
     # The model itself, on tokens that are nothing but their positions: no embedding, no earlier heads, no biases.
     # (The weights are written anew for the next call, see tiny_model.)
+    weights = weights_of(model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if ".b_" in name or name.endswith(("W_E", "W_O")):
                 weight.zero_()
         model.pos_embed.W_pos.div_(ln_scale)
         _, cache = model.run_with_cache(torch.zeros(1, model.cfg.n_ctx, dtype=torch.long))
-    return cache["pattern", layer][0, head]
+    return {"pattern": cache["pattern", layer][0, head], "weights afterwards": weights}
 
 
 @ex.alternative
@@ -150,7 +165,8 @@ ex.slip(
 
 ex.slip(
     "ln_scale_once",
-    "The scores were divided by ln_scale once. Query and key both read the normalised stream: it enters squared.",
+    "The scores were divided by ln_scale once, as when only the queries or only the keys are. Both read the normalised stream: it "
+    "enters squared.",
     "x = model.W_pos / ln_scale",
     "x = model.W_pos / ln_scale**0.5",
 )
@@ -166,8 +182,8 @@ ex.slip(
 
 ex.slip(
     "biases_added",
-    "b_Q and b_K were added. Here only the circuit W_pos W_Q W_K^T W_pos^T is asked for, positions against positions; a bias "
-    "is the same at every position.",
+    "b_Q and b_K were added. They belong to the model's pattern (b_Q prefers some keys to others), but here only the circuit "
+    "W_pos W_Q W_K^T W_pos^T is asked for, positions against positions.",
     "x @ model.W_Q[layer, head], x @ model.W_K[layer, head]",
     "x @ model.W_Q[layer, head] + model.b_Q[layer, head], x @ model.W_K[layer, head] + model.b_K[layer, head]",
 )
@@ -194,4 +210,20 @@ ex.slip(
     "Those are the scores before the softmax. A pattern has rows of non-negative numbers that add up to 1.",
     ".masked_fill(future, -torch.inf).softmax(dim=-1)",
     ".masked_fill(future, 0.0)",
+)
+
+
+ex.slip(
+    "divides_W_pos_in_place",
+    "The pattern is right, but model.W_pos itself was divided: the model is another one now. Work on a copy, W_pos / ln_scale.",
+    "x = model.W_pos / ln_scale",
+    "x = model.W_pos.data.div_(ln_scale)",
+)
+
+
+ex.slip(
+    "overflows",
+    "For large scores exp() overflows, and inf / inf is NaN. Subtract the row's maximum first, or use softmax, which does.",
+    "    return scores.masked_fill(future, -torch.inf).softmax(dim=-1)\n",
+    "    weights = scores.masked_fill(future, -torch.inf).exp()\n    return weights / weights.sum(-1, keepdim=True)\n",
 )

@@ -17,6 +17,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
+    version=2,
     source="The definition: the share of rows i with argmax_j M[i, j] = i. Rows are independent, so chunks of them give "
     "the same count.",
     hints=[
@@ -62,7 +63,13 @@ def _(seed):
         if scores_apart(A, B, 6):
             break
     C, D = low_rank(g, 9, 3, 9)
-    return [{"A": A, "B": B, "chunk_size": 6}, {"A": C, "B": C.T + 0.2 * D, "chunk_size": 9}]
+    return [
+        {"A": A, "B": B, "chunk_size": 6},
+        {"A": C, "B": C.T + 0.2 * D, "chunk_size": 9},
+        {"A": A.clone(), "B": B.clone(), "chunk_size": 1},
+        {"A": C.clone(), "B": C.T + 0.2 * D, "chunk_size": 1000},
+        {"A": C[:1].clone(), "B": C[:1].T.clone(), "chunk_size": 4},
+    ]
 
 
 @ex.oracle
@@ -70,20 +77,22 @@ def _(A, B, chunk_size):
     M, hits = (A @ B).tolist(), 0
     for i, row in enumerate(M):
         hits += row[i] == max(row)
-    return {"accuracy": hits / len(M), "whole matrix made": False}
+    return {"accuracy": hits / len(M), "more than chunk_size rows at a time": False}
 
 
 @ex.call
 def _(answer, A, B, chunk_size):
     with watched() as made:
-        accuracy = answer(cleanlens.FactoredMatrix(A, B), chunk_size)
+        given = {} if chunk_size == 1000 else {"chunk_size": chunk_size}  # 1000 is the default
+        accuracy = answer(cleanlens.FactoredMatrix(A, B), **given)
     return {"accuracy": accuracy, "largest": int(made.largest)}
 
 
 @ex.measure
 def _(observed, A, B, chunk_size):
-    whole = chunk_size < len(A) and observed["largest"] >= A.shape[0] * B.shape[1]
-    return {"accuracy": observed["accuracy"], "whole matrix made": whole}
+    most = max(chunk_size * B.shape[1], A.numel(), B.numel())
+    too_many = chunk_size < len(A) and observed["largest"] > most
+    return {"accuracy": observed["accuracy"], "more than chunk_size rows at a time": too_many}
 
 
 @ex.alternative
@@ -196,4 +205,12 @@ ex.slip(
     "chunk_size rows at a time.",
     "M[start : start + chunk_size].AB",
     "M.AB[start : start + chunk_size]",
+)
+
+
+ex.slip(
+    "two_chunks_at_a_time",
+    "The accuracy is right, but more rows than chunk_size were multiplied out at a time. chunk_size is what fits into memory.",
+    "rows = M[start : start + chunk_size].AB",
+    "rows = M[start : start + 2 * chunk_size].AB[:chunk_size]",
 )

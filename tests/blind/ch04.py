@@ -1,0 +1,1896 @@
+# %% wrong 04.1: passes the hook point positionally, not as hook=
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for h in self.hooks.values():
+            result = h(x, self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: None of a hook replaces the activation
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for h in self.hooks.values():
+            x = h(x, hook=self)
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: truth value of a tensor decides (error for several entries, zero counts as None)
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for h in self.hooks.values():
+            x = h(x, hook=self) or x
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: every hook gets the original x
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        for h in self.hooks.values():
+            new = h(x, hook=self)
+            if new is not None:
+                out = new
+        return out
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: stops at the first hook that returns something
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for h in self.hooks.values():
+            new = h(x, hook=self)
+            if new is not None:
+                return new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: last attached is called first
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in sorted(self.hooks, reverse=True):
+            new = self.hooks[number](x, hook=self)
+            x = x if new is None else new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: gives the hook its name instead of the hook point
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for h in self.hooks.values():
+            new = h(x, hook=self.name)
+            x = x if new is None else new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: sorts the numbers as text, so hook 10 runs before hook 2
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in sorted(self.hooks, key=str):
+            new = self.hooks[number](x, hook=self)
+            x = x if new is None else new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: detaches x first: without hooks x is not left as it was, gradients are cut
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.detach()
+        for h in self.hooks.values():
+            new = h(x, hook=self)
+            if new is not None:
+                x = new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: the number is how many are attached now, reused after a removal
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = len(self.hooks)
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: highest present number plus one, which a removed hook may have had
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = max(self.hooks, default=-1) + 1
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: returns the count after the increase, not the key it stored under
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        self.hooks[self.attached] = hook
+        self.attached += 1
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: forgets to return the number
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        self.hooks[self.attached] = hook
+        self.attached += 1
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: forgets to count, so each hook replaces the one before
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        self.hooks[self.attached] = hook
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: puts the new hook in front of those already there
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks = {number: hook, **self.hooks}
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: id of the function as number: the same function attached twice shares one
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            out = hook(x, hook=self)
+            if out is not None:
+                x = out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = id(hook)
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% wrong 04.1: no finally, the hooks stay after an exception
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    added = [(modules[name], modules[name].add_hook(f)) for name, f in hooks]
+    out = model(tokens)
+    for module, number in added:
+        module.remove_hook(number)
+    return out
+
+
+# %% wrong 04.1: clears all hooks of the points, the caller's too
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    points = [modules[name] for name, _ in hooks]
+    for point, (_, f) in zip(points, hooks):
+        point.add_hook(f)
+    try:
+        return model(tokens)
+    finally:
+        for point in points:
+            point.hooks.clear()
+
+
+# %% wrong 04.1: attaches outside the try, a later unknown name leaves the earlier hooks attached
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    added = []
+    for name, f in hooks:
+        added.append((modules[name], modules[name].add_hook(f)))
+    try:
+        return model(tokens)
+    finally:
+        for module, number in added:
+            module.remove_hook(number)
+
+
+# %% wrong 04.1: matches the end of the name, not the exact path
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    added = []
+    try:
+        for name, f in hooks:
+            found = [m for n, m in model.named_modules() if n.endswith(name)]
+            if not found:
+                raise KeyError(name)
+            for m in found:
+                added.append((m, m.add_hook(f)))
+        return model(tokens)
+    finally:
+        for m, number in added:
+            m.remove_hook(number)
+
+
+# %% wrong 04.1: removes only the last hook
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    module = None
+    number = None
+    try:
+        for name, f in hooks:
+            module = modules[name]
+            number = module.add_hook(f)
+        return model(tokens)
+    finally:
+        if module is not None:
+            module.remove_hook(number)
+
+
+# %% wrong 04.1: get_submodule raises AttributeError for an unknown name, not KeyError
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    added = []
+    try:
+        for name, f in hooks:
+            point = model.get_submodule(name)
+            added.append((point, point.add_hook(f)))
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: swallows the exception and returns None
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    added = []
+    for name, _ in hooks:
+        modules[name]
+    out = None
+    try:
+        for name, f in hooks:
+            added.append((modules[name], modules[name].add_hook(f)))
+        out = model(tokens)
+    except Exception as error:
+        print(error)
+    finally:
+        for module, number in added:
+            module.remove_hook(number)
+    return out
+
+
+# %% wrong 04.1: keeps one number per name, so of two hooks at one point the first stays
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    numbers = {}
+    try:
+        for name, f in hooks:
+            numbers[name] = modules[name].add_hook(f)
+        return model(tokens)
+    finally:
+        for name, number in numbers.items():
+            modules[name].remove_hook(number)
+
+
+# %% wrong 04.1: skips unknown names silently
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    added = []
+    try:
+        for name, f in hooks:
+            module = modules.get(name)
+            if module is None:
+                continue
+            added.append((module, module.add_hook(f)))
+        return model(tokens)
+    finally:
+        for module, number in added:
+            module.remove_hook(number)
+
+
+# %% wrong 04.1: removes every attachment of the same function, also the caller's own
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    for name, _ in hooks:
+        modules[name]
+    try:
+        for name, f in hooks:
+            modules[name].add_hook(f)
+        return model(tokens)
+    finally:
+        for name, f in hooks:
+            point = modules[name]
+            for number in [n for n, g in point.hooks.items() if g is f]:
+                point.remove_hook(number)
+
+
+# %% wrong 04.1: restores a snapshot: a hook that somebody attached during the run is gone as well
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    points = [modules[name] for name, _ in hooks]
+    before = [(p, dict(p.hooks)) for p in points]
+    try:
+        for p, (_, f) in zip(points, hooks):
+            p.add_hook(f)
+        return model(tokens)
+    finally:
+        for p, old in before:
+            p.hooks = old
+
+
+# %% wrong 04.2: mean over the prompts instead of the sum
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += diag.mean(dim=(0, -1))
+
+
+# %% wrong 04.2: diagonal above instead of below the main one
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=1, dim1=-2, dim2=-1)
+    store[hook.layer()] += diag.mean(-1).sum(0)
+
+
+# %% wrong 04.2: overwrites instead of adding
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] = diag.mean(-1).sum(0)
+
+
+# %% wrong 04.2: divides by s, counting query 0
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    s = pattern.shape[-1]
+    diag = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += diag.sum(-1).sum(0) / s
+
+
+# %% wrong 04.2: no detach, the store gets a graph
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += diag.mean(-1).sum(0)
+
+
+# %% wrong 04.2: binds the name store anew, the caller's tensor stays
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    add = torch.zeros_like(store)
+    add[hook.layer()] = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1).sum(0)
+    store = store + add
+
+
+# %% wrong 04.2: first prompt only
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    store[hook.layer()] += pattern[0].detach().diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1)
+
+
+# %% wrong 04.2: default dims of diagonal are batch and head
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=-1)
+    store[hook.layer()] += diag.mean(-1).sum(0)
+
+
+# %% wrong 04.2: returns the score, which then replaces the pattern
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    score = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1).sum(0)
+    store[hook.layer()] += score
+    return score
+
+
+# %% wrong 04.2: loop leaves out the last query
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    p = pattern.detach()
+    s = p.shape[-1]
+    total = 0
+    for q in range(1, s - 1):
+        total = total + p[:, :, q, q - 1]
+    store[hook.layer()] += (total / (s - 2)).sum(0)
+
+
+# %% wrong 04.2: bare squeeze breaks a batch of one into a sum over heads
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1).squeeze()
+    store[hook.layer()] += diag.sum(0)
+
+
+# %% wrong 04.2: multiplies the pattern by a mask in place (detach shares memory)
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    p = pattern.detach()
+    s = p.shape[-1]
+    p *= torch.diag(torch.ones(s - 1, device=p.device, dtype=p.dtype), -1)
+    store[hook.layer()] += p.sum(dim=(0, 2, 3)) / (s - 1)
+
+
+# %% wrong 04.2: takes the first key column after the first query: key 0 for every query
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    store[hook.layer()] += pattern.detach()[:, :, 1:, 0].mean(-1).sum(0)
+
+
+# %% wrong 04.3: changes z itself
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    z[:, :, head] = 0.0
+    return z
+
+
+# %% wrong 04.3: zeroes a position, not a head
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: zeroes the last axis' entry
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[..., head] = 0.0
+    return out
+
+
+# %% wrong 04.3: detaches, so no gradient reaches the other heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.detach().clone()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: keeps this head and zeroes the others
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    keep = torch.zeros(z.shape[2], device=z.device, dtype=z.dtype)
+    keep[head] = 1
+    return z * keep[:, None]
+
+
+# %% wrong 04.3: the mask lies along e, not along h (fails or ablates wrongly)
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    mask = torch.ones(z.shape[-1], device=z.device, dtype=z.dtype)
+    mask[head] = 0
+    return z * mask
+
+
+# %% wrong 04.3: hard-coded twelve heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    mask = torch.ones(12, 1)
+    mask[head] = 0
+    return z * mask
+
+
+# %% wrong 04.3: clone only of the head's slice, z is never changed and returned whole
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    part = z[:, :, head].clone()
+    part[:] = 0
+    return z
+
+
+# %% wrong 04.3: z.data is changed in place behind autograd's back
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.view_as(z)
+    out.data[:, :, head] = 0
+    return out
+
+
+# %% wrong 04.3: first prompt only
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[0, :, head] = 0
+    return out
+
+
+# %% wrong 04.3: removes the head from the tensor, shape h - 1
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    return torch.cat([z[:, :, :head], z[:, :, head + 1 :]], dim=2)
+
+
+# %% wrong 04.4: ignores the mask
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = reference[:, :, head].mean(0)
+    return out
+
+
+# %% wrong 04.4: masks, but divides by n
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = (reference[:, :, head] * mask[:, :, None]).mean(0)
+    return out
+
+
+# %% wrong 04.4: one mean over all positions
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = reference[:, :, head][mask].mean(0)
+    return out
+
+
+# %% wrong 04.4: divides by the number of all real tokens
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    total = (reference[:, :, head] * mask.unsqueeze(-1)).sum(0)
+    out = z.clone()
+    out[:, :, head] = total / mask.sum()
+    return out
+
+
+# %% wrong 04.4: mask read the other way round
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    pad = mask.float()
+    weights = (1 - pad)[..., None]
+    out = z.clone()
+    out[:, :, head] = (reference[:, :, head] * weights).sum(0) / weights.sum(0).clamp(min=1)
+    return out
+
+
+# %% wrong 04.4: changes z itself
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    w = mask[:, :, None].to(z.dtype)
+    z[:, :, head] = (reference[:, :, head] * w).sum(0) / w.sum(0)
+    return z
+
+
+# %% wrong 04.4: replaces all heads
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    w = mask[:, :, None, None].to(z.dtype)
+    mean = (reference * w).sum(0) / w.sum(0)
+    return mean.expand_as(z).clone()
+
+
+# %% wrong 04.4: sets the padding of reference to zero in place (and so spoils it for the next head)
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    reference[~mask] = 0
+    out = z.clone()
+    out[:, :, head] = reference[:, :, head].sum(0) / mask.sum(0)[:, None]
+    return out
+
+
+# %% wrong 04.4: count along the wrong axis of mask (per prompt, not per position)
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    w = mask.to(z.dtype)
+    per_prompt = reference[:, :, head] * w[..., None] / w.sum(1)[:, None, None]
+    out = z.clone()
+    out[:, :, head] = per_prompt.sum(0)
+    return out
+
+
+# %% wrong 04.4: the mean of z's own batch instead of the reference
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = z[:, :, head].mean(0, keepdim=True)
+    return out
+
+
+# %% wrong 04.4: only prompts without any padding count
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    full = mask.all(dim=1)
+    out = z.clone()
+    out[:, :, head] = reference[full][:, :, head].mean(0)
+    return out
+
+
+# %% wrong 04.4: also averages over the features e
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    w = mask[:, :, None].to(z.dtype)
+    mean = ((reference[:, :, head] * w).sum(0) / w.sum(0)).mean(-1, keepdim=True)
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.5: counts the first token of the second repeat
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n:, 0].mean()
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+
+                def hook_fn(z, hook, head=head):
+                    z = z.clone()
+                    z[:, :, head] = 0
+                    return z
+
+                logits = model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", hook_fn)])
+                scores[layer, head] = loss(logits) - base
+    return scores
+
+
+# %% wrong 04.5: sign turned round
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = base - loss(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return scores
+
+
+# %% wrong 04.5: loss over the whole sequence
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = model(tokens, return_type="loss")
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=hooks) - base
+    return scores
+
+
+# %% wrong 04.5: sum over tokens instead of the mean
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].sum(-1).mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: late binding, every job ablates the last head
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    def zero(z, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    jobs = []
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            jobs.append((f"blocks.{layer}.attn.hook_z", lambda z, hook: zero(z, head)))
+    with torch.no_grad():
+        base = loss(model(tokens))
+        scores = [loss(model.run_with_hooks(tokens, fwd_hooks=[job])) - base for job in jobs]
+    return torch.stack(scores).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 04.5: hooks pile up, earlier heads stay ablated, and stay afterwards
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    points = dict(model.named_modules())
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                points[f"blocks.{layer}.attn.hook_z"].add_hook(partial(zero, head=head))
+                scores[layer, head] = loss(model(tokens)) - base
+    return scores
+
+
+# %% wrong 04.5: reset_hooks takes the caller's hooks away
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    model.reset_hooks()
+    return scores
+
+
+# %% wrong 04.5: zeroes all heads of the layer at once
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            hooks = [(f"blocks.{layer}.attn.hook_z", lambda z, hook: torch.zeros_like(z))]
+            scores[layer] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: first prompt only, and bits instead of nats
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        p = logits[0, n + 1 : -1].softmax(-1)
+        return -p.gather(-1, tokens[0, n + 2 :, None]).log2().mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: logits compared with the token at the same place, not the next one
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits.log_softmax(-1)
+        return -lp.gather(-1, tokens[:, :, None])[:, n + 2 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: leaves W_O of the heads zeroed... puts back a view, so the weights stay changed
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            W = model.blocks[layer].attn.W_O
+            for head in range(model.cfg.n_heads):
+                old = W[head]
+                W[head] = 0
+                scores[layer, head] = loss(model(tokens)) - base
+                W[head] = old
+    return scores
+
+
+# %% wrong 04.6: sets the score to zero, which is no probability of zero
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = 0.0
+    if torch.isneginf(out[:, head, query]).all(-1).any():
+        raise ValueError("no key left")
+    return out
+
+
+# %% wrong 04.6: minus ten is not enough for an exact zero
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    if query == 0 and key == 0:
+        raise ValueError("no key left")
+    out = scores.clone()
+    out[:, head, query, key] = -10.0
+    return out
+
+
+# %% wrong 04.6: changes scores itself
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    scores[:, head, query, key] = float("-inf")
+    if torch.isneginf(scores[:, head, query]).all(-1).any():
+        raise ValueError("no key left")
+    return scores
+
+
+# %% wrong 04.6: all heads
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, :, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all(-1).any():
+        raise ValueError("no key left")
+    return out
+
+
+# %% wrong 04.6: query and key swapped
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, key, query] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all(-1).any():
+        raise ValueError("no key left")
+    return out
+
+
+# %% wrong 04.6: no check, the row becomes NaN
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.6: raises only when all prompts lose their last key, not when one does
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all():
+        raise ValueError("no key left")
+    return out
+
+
+# %% wrong 04.6: refuses every edge of query 0, also those to keys it cannot see anyway
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    if query == 0:
+        raise ValueError("the first position sees only itself")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.6: knows only the causal mask: misses a query whose other keys are masked as padding
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    if query == key == 0:
+        raise ValueError("no key left")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.6: AssertionError instead of ValueError
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    assert not torch.isneginf(out[:, head, query]).all(-1).any(), "no key left"
+    return out
+
+
+# %% wrong 04.6: first prompt only
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[0, head, query, key] = float("-inf")
+    if torch.isneginf(out[0, head, query]).all():
+        raise ValueError("no key left")
+    return out
+
+
+# %% wrong 04.6: returns probabilities after the softmax
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all(-1).any():
+        raise ValueError("no key left")
+    return out.softmax(-1)
+
+
+# %% wrong 04.6: checks before knocking out, which is never the case
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    row = scores[:, head, query]
+    if torch.isneginf(row).all(-1).any():
+        raise ValueError("no key left")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.7: backward leaves .grad in all parameters
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = {}
+
+    def keep(x, hook):
+        x.retain_grad()
+        kept["x"] = x
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+        loss.backward()
+    return kept["x"].grad
+
+
+# %% wrong 04.7: zero_grad(set_to_none=False) leaves zero gradients behind
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        x.retain_grad()
+        kept.append(x)
+
+    with torch.enable_grad():
+        model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)]).backward()
+    model.zero_grad(set_to_none=False)
+    return kept[0].grad
+
+
+# %% wrong 04.7: the sum of the losses instead of the mean
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, keep)])
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum")
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: the loss compares with the token itself, not with the next one
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, keep)])
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: the hook stays on the model
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    dict(model.named_modules())[name].add_hook(keep)
+    with torch.enable_grad():
+        loss = model(tokens, return_type="loss")
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: reset_hooks takes the caller's hooks away
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    model.reset_hooks()
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: summed over the batch, shape of one prompt
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, kept[0])[0].sum(0)
+
+
+# %% wrong 04.7: bare squeeze loses a batch of one
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, kept[0])[0].squeeze()
+
+
+# %% wrong 04.7: gradient times activation
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, kept[0])[0] * kept[0].detach()
+
+
+# %% wrong 04.7: freezes the parameters to keep them free of .grad and leaves them frozen
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    model.requires_grad_(False)
+    with torch.enable_grad():
+        model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)]).backward()
+    return kept[0].grad
+
+
+# %% wrong 04.7: eval mode stays on, training mode is lost
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    model.eval()
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: gradient of the summed logits, not of the loss
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(logits.sum(), kept[0])[0]
+
+
+# %% right 04.1: plain loop, counts from 1
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in sorted(self.hooks):
+            out = self.hooks[number](x, hook=self)
+            x = x if out is None else out
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        self.attached += 1
+        self.hooks[self.attached] = hook
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% right 04.1: tuple of the hooks first
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = x
+        for f in tuple(self.hooks.values()):
+            replaced = f(current, hook=self)
+            if replaced is None:
+                continue
+            current = replaced
+        return current
+
+    def add_hook(self, hook: Callable) -> int:
+        number, self.attached = self.attached, self.attached + 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% right 04.1: reduce
+class HookPoint(nn.Module):
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        from functools import reduce
+
+        def step(value, f):
+            new = f(value, hook=self)
+            return value if new is None else new
+
+        return reduce(step, list(self.hooks.values()), x)
+
+    def add_hook(self, hook: Callable) -> int:
+        key = self.attached
+        self.attached = key + 1
+        self.hooks.update({key: hook})
+        return key
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+# %% right 04.1: ExitStack
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    from contextlib import ExitStack
+
+    modules = dict(model.named_modules())
+    with ExitStack() as stack:
+        for name, f in hooks:
+            point = modules[name]
+            stack.callback(point.remove_hook, point.add_hook(f))
+        return model(tokens)
+
+
+# %% right 04.1: looks all names up first
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    todo = [(modules[name], f) for name, f in hooks]
+    done = []
+    try:
+        for point, f in todo:
+            done.append((point, point.add_hook(f)))
+        return model(tokens)
+    finally:
+        for point, number in done:
+            point.remove_hook(number)
+
+
+# %% right 04.1: recursion, one hook per level
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+
+    def go(rest):
+        if not rest:
+            return model(tokens)
+        (name, f), *others = rest
+        point = modules[name]
+        number = point.add_hook(f)
+        try:
+            return go(others)
+        finally:
+            point.remove_hook(number)
+
+    return go(list(hooks))
+
+
+# %% right 04.2: diagonal
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    diag = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += diag.mean(-1).sum(0)
+
+
+# %% right 04.2: fancy indices
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    s = pattern.shape[-2]
+    q = torch.arange(1, s, device=pattern.device)
+    with torch.no_grad():
+        store[hook.layer()].add_(pattern[:, :, q, q - 1].mean(-1).sum(0))
+
+
+# %% right 04.2: loops and floats
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    p = pattern.detach()
+    b, h, s, _ = p.shape
+    layer = hook.layer()
+    for prompt in range(b):
+        for head in range(h):
+            values = [p[prompt, head, q, q - 1].item() for q in range(1, s)]
+            store[layer, head] += sum(values) / len(values)
+
+
+# %% right 04.2: einsum with a shifted identity
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    s = pattern.shape[-1]
+    shift = torch.diag(torch.ones(s - 1, dtype=pattern.dtype, device=pattern.device), -1)
+    store[hook.layer()] += torch.einsum("bhqk,qk->h", pattern.detach(), shift) / (s - 1)
+
+
+# %% right 04.3: clone
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% right 04.3: a mask over the heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    keep = torch.arange(z.shape[2], device=z.device) != head
+    return z * keep[:, None].to(z.dtype)
+
+
+# %% right 04.3: torch.where
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    here = torch.zeros(z.shape[2], 1, dtype=torch.bool, device=z.device)
+    here[head] = True
+    return torch.where(here, torch.zeros_like(z), z)
+
+
+# %% right 04.3: cat of the parts
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    return torch.cat([z[:, :, :head], torch.zeros_like(z[:, :, head : head + 1]), z[:, :, head + 1 :]], dim=2)
+
+
+# %% right 04.3: index_fill
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    return z.index_fill(2, torch.tensor([head], device=z.device), 0.0)
+
+
+# %% right 04.4: where and sum
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    real = mask[:, :, None]
+    part = torch.where(real, reference[:, :, head], torch.zeros_like(reference[:, :, head]))
+    out = z.clone()
+    out[:, :, head] = part.sum(0) / real.sum(0)
+    return out
+
+
+# %% right 04.4: position by position
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    for pos in range(z.shape[1]):
+        out[:, pos, head] = reference[mask[:, pos], pos, head].mean(0)
+    return out
+
+
+# %% right 04.4: nanmean
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    part = reference[:, :, head].masked_fill(~mask[:, :, None], float("nan"))
+    out = z.clone()
+    out[:, :, head] = part.nanmean(0)
+    return out
+
+
+# %% right 04.4: stacks the heads again
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    heads = list(z.unbind(2))
+    part = reference[:, :, head].masked_fill(~mask[..., None], 0)
+    mean = torch.einsum("nse->se", part) / mask.sum(0)[:, None]
+    heads[head] = mean.expand(z.shape[0], -1, -1)
+    return torch.stack(heads, dim=2)
+
+
+# %% right 04.5: run_with_hooks with partial
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss(logits):
+        lp = logits[:, :-1].log_softmax(-1)
+        return -lp.gather(-1, tokens[:, 1:, None])[:, n + 1 :, 0].mean()
+
+    def zero(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        base = loss(model(tokens))
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(zero, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% right 04.5: cross_entropy on the tail, lambdas with a default argument
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = tokens.shape[1] // 2
+    targets = tokens[:, n + 2 :].flatten()
+
+    def tail_loss(fwd_hooks):
+        logits = model.run_with_hooks(tokens, fwd_hooks=fwd_hooks)
+        return nn.functional.cross_entropy(logits[:, n + 1 : -1].flatten(0, 1), targets)
+
+    rows = []
+    with torch.no_grad():
+        base = tail_loss([])
+        for layer in range(model.cfg.n_layers):
+            row = []
+            for head in range(model.cfg.n_heads):
+                fill = lambda z, hook, i=head: z.index_fill(2, torch.tensor([i], device=z.device), 0)
+                row.append(tail_loss([(f"blocks.{layer}.attn.hook_z", fill)]) - base)
+            rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+# %% right 04.5: torch's own forward hooks, removed in finally
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    @torch.no_grad()
+    def second_half():
+        lp = model(tokens).log_softmax(-1)
+        picked = lp[:, n + 1 : -1].gather(2, tokens[:, n + 2 :].unsqueeze(2))
+        return -picked.mean().item()
+
+    base = second_half()
+    result = []
+    for layer in range(model.cfg.n_layers):
+        point = model.get_submodule(f"blocks.{layer}.attn.hook_z")
+        for head in range(model.cfg.n_heads):
+
+            def ablate(module, args, out, head=head):
+                out = out.clone()
+                out[:, :, head] = 0
+                return out
+
+            handle = point.register_forward_hook(ablate)
+            try:
+                result.append(second_half() - base)
+            finally:
+                handle.remove()
+    return torch.tensor(result).view(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% right 04.6: clone and isneginf
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all(-1).any():
+        raise ValueError(f"query {query} would have no key left")
+    return out
+
+
+# %% right 04.6: check on the other keys first
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    others = torch.cat([scores[:, head, query, :key], scores[:, head, query, key + 1 :]], dim=-1)
+    if not (others > -torch.inf).any(dim=-1).all():
+        raise ValueError("no key left")
+    where = torch.zeros_like(scores, dtype=torch.bool)
+    where[:, head, query, key] = True
+    return scores.masked_fill(where, -torch.inf)
+
+
+# %% right 04.6: a loop over the prompts for the check
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.detach().clone() if not scores.requires_grad else scores.clone()
+    out[:, head, query, key] = -float("inf")
+    for row in out[:, head, query]:
+        if row.max() == -float("inf"):
+            raise ValueError("this query would have no key left")
+    return out
+
+
+# %% right 04.7: autograd.grad on a replaced leaf
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(x, hook):
+        kept.append(x.detach().clone().requires_grad_())
+        return kept[0]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+        (grad,) = torch.autograd.grad(loss, kept[0])
+    return grad
+
+
+# %% right 04.7: adds a zero and differentiates by it
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    extra = {}
+
+    def add_zero(x, hook):
+        extra["e"] = torch.zeros_like(x).requires_grad_()
+        return x + extra["e"]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, add_zero)])
+        return torch.autograd.grad(loss, extra["e"])[0]
+
+
+# %% right 04.7: own loss, torch's own hook
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(module, args, out):
+        new = out.detach().requires_grad_()
+        kept.append(new)
+        return new
+
+    handle = model.get_submodule(name).register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+            loss = nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1))
+            return torch.autograd.grad(loss, kept[0])[0]
+    finally:
+        handle.remove()
+
+
+# %% right 04.1: removal in reverse order, walrus
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    undo = []
+    try:
+        for name, function in hooks:
+            if name not in modules:
+                raise KeyError(name)
+            undo.append(partial(modules[name].remove_hook, modules[name].add_hook(function)))
+        result = model(tokens)
+    finally:
+        while undo:
+            undo.pop()()
+    return result
+
+
+# %% right 04.5: torch.where in the hook, mean of per-prompt means
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    L, H = model.cfg.n_layers, model.cfg.n_heads
+    n = (tokens.shape[1] - 1) // 2
+    want = tokens[:, n + 2 :]
+
+    def measure(hooks):
+        logits = model.run_with_hooks(tokens, fwd_hooks=hooks)[:, n + 1 : 2 * n]
+        correct = logits.gather(-1, want[..., None])[..., 0]
+        return (logits.logsumexp(-1) - correct).mean(1).mean()
+
+    def make(head):
+        def hook_fn(z, hook):
+            this = (torch.arange(H, device=z.device) == head)[:, None]
+            return torch.where(this, torch.zeros_like(z), z)
+
+        return hook_fn
+
+    with torch.no_grad():
+        base = measure([])
+        flat = [measure([(f"blocks.{i // H}.attn.hook_z", make(i % H))]) - base for i in range(L * H)]
+    return torch.stack(flat).reshape(L, H)
+
+
+# %% right 04.6: adds a matrix of zeros with one -inf
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    add = torch.zeros(scores.shape[1:], dtype=scores.dtype, device=scores.device)
+    add[head, query, key] = float("-inf")
+    out = scores + add
+    if bool((out[:, head, query].amax(dim=-1) == float("-inf")).any()):
+        raise ValueError("no key left")
+    return out
+
+
+# %% right 04.7: keeps the activation in the graph when it has one
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    found = []
+
+    def keep(x, hook):
+        if not x.requires_grad:
+            x = x.detach().requires_grad_()
+        found.append(x)
+        return x
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
+    return torch.autograd.grad(loss, found[0])[0].detach()
