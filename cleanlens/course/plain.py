@@ -23,7 +23,7 @@ MAX_TREE = 4 * 2**20
 
 # Bound once, at import: a learner who patches torch.Tensor later changes nothing here.
 _TENSOR, _PARAMETER, _NO_OVERRIDE = torch.Tensor, torch.nn.Parameter, torch._C.DisableTorchFunctionSubclass
-_detach, _cpu, _contiguous = torch.Tensor.detach, torch.Tensor.cpu, torch.Tensor.contiguous
+_detach, _cpu, _clone = torch.Tensor.detach, torch.Tensor.cpu, torch.Tensor.clone
 _view, _reshape, _numpy = torch.Tensor.view, torch.Tensor.reshape, torch.Tensor.numpy
 _resolve_conj, _resolve_neg = torch.Tensor.resolve_conj, torch.Tensor.resolve_neg
 _from_numpy, _dumps, _loads = torch.from_numpy, json.dumps, json.loads
@@ -126,7 +126,9 @@ def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
             if x.numel() * x.element_size() > limit:  # before an expanded view is written out in full
                 raise MemoryError(f"the answer holds more than {limit >> 20} MB of numbers")
             name, shape = _NAMES[x.dtype], tuple(x.shape)
-            flat = _reshape(_contiguous(_cpu(_resolve_neg(_resolve_conj(_detach(x))))), (-1,))
+            own = _cpu(_resolve_neg(_resolve_conj(_detach(x))))
+            # A copy: one number alone counts as contiguous whatever its stride, and then has no bytes to view.
+            flat = _reshape(_clone(own, memory_format=torch.contiguous_format), (-1,))
             raw = _numpy(_view(flat, _UINT8)).tobytes()
         return array("tensor", name, np.frombuffer(raw, DTYPES[name][1]).reshape(shape))
 
