@@ -4,7 +4,8 @@
 """Chapter 06, Indirect object identification: from a behaviour to the circuit that makes it.
 
 Everywhere: a *metric* takes logits `[b, s, v]` and returns one number as a tensor. Activations are called
-`get_act_name("z", layer)` and so on; a model must come back with no hook left on it and caches as they were.
+`get_act_name("z", layer)` and so on. The models have no hooks when you get them and must have none afterwards, also when the
+metric raises an exception; caches stay as they were.
 """
 
 import random
@@ -28,8 +29,8 @@ def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, l
     """`n` pairs of a clean and a corrupted prompt, and the answers that both are scored with.
 
     Everything is drawn from `seed`. Only names that `tokenizer.encode` turns into one token, with a space
-    before them, are used. Every prompt is TEMPLATE with two different people A and B, a new pair each time;
-    in even rows B gives (ABBA), in odd rows A (BABA). In the corrupted prompt the other one gives.
+    before them, are used; there are at least two. Every prompt is TEMPLATE with two different people A and B, drawn anew for
+    each row (a pair may come again); in even rows B gives (ABBA), in odd rows A (BABA). In the corrupted prompt the other one gives.
 
     Returns:
         {"clean": [text], "corrupted": [text], "answers": [(" IO", " S")]}, IO being the one who does not give
@@ -50,9 +51,9 @@ def logit_diff(
 def normalised_metric(
     x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
-    """The mean of x on the scale where the mean of `corrupted` is 0 and that of `clean` is 1.
+    """The mean of x on the scale where the mean of `corrupted` is 0 and that of `clean` is 1; these two means differ.
 
-    A tensor through which x can be differentiated.
+    A tensor without axes, through which x can be differentiated.
     """
     raise NotImplementedError("06.3")
 
@@ -145,14 +146,14 @@ def path_patch_to_heads(
         part: "q", "k" or "v".
 
     Run 2: all heads held at `cache` but the sender (MLPs run); what then arrives at the receivers is kept.
-    Run 3: on `tokens`, with nothing changed but that part of the receivers.
+    Run 3: on `tokens`, with nothing changed but that part of the receivers. A sender that cannot reach them changes nothing.
     """
     raise NotImplementedError("06.9")
 
 
 # exercise 06.10
 def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
-    """In each prompt's row: the mean of z over all prompts of the same template."""
+    """In each prompt's row of a new tensor: the mean of z over all prompts of the same template. Templates are any integers."""
     raise NotImplementedError("06.10")
 
 
@@ -173,7 +174,7 @@ def circuit_faithfulness(
 
     Args:
         circuit: the heads (layer, head) of each role.
-        positions: where the heads of each role are left alone, one position per prompt.
+        positions: where the heads of each role are left alone, one position per prompt. A head may have several roles.
     """
     raise NotImplementedError("06.10")
 

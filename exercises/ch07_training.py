@@ -24,7 +24,9 @@ def score_checkpoints(
     """The training steps in order of time, and `score(model, tokens)` of each, stacked.
 
     `labels` are the steps as text, in any order. `load(label)` puts that checkpoint's weights into the model, always the
-    same object, and returns it in training mode. `make_tokens()` draws new random tokens at each call.
+    same object, and returns it in training mode; scores are those of eval mode. `make_tokens()` draws new random tokens at
+    each call; all checkpoints are asked about the same. `score` returns a tensor of its own, no view of the weights. No score
+    is part of a graph.
     """
     raise NotImplementedError("07.1")
 
@@ -35,7 +37,8 @@ def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"
 
     First each score becomes the mean of the scores at most `window // 2` places away from it (at the ends, of those that
     exist). Then every two neighbours have a slope, (difference of scores) / (difference of x). The answer is the middle,
-    in x, of the interval with the largest slope, turned back into a step. The steps ascend; `window` is odd.
+    in x, of the interval with the largest slope, turned back into a step. There are two steps or more, ascending, and no two slopes
+    are equal; `window` is odd.
     """
     raise NotImplementedError("07.2")
 
@@ -47,7 +50,8 @@ def make_batch(
     """Rows of BOS (token 0), a segment of random tokens, its copy, another segment, its copy, ... until the row is full.
 
     The last pair is cut off at `n_ctx`. Each segment's length is drawn anew, all lengths from `min_len` to `max_len`, both
-    included, being equally likely; its tokens come from 1 ... d_vocab - 1. All randomness comes from `generator`.
+    included, being equally likely, for each row by itself; its tokens come from 1 ... d_vocab - 1. All randomness comes from
+    `generator`.
     """
     raise NotImplementedError("07.3")
 
@@ -67,7 +71,7 @@ def train_induction(
     `score(model)` is called before update number `step` when `step` is a multiple of `every`, and once more after the last
     update, as step `steps`. The loss is `model(tokens, return_type="loss")`; AdamW with betas (0.9, 0.98) and weight decay
     0.01; the norm of all gradients together is clipped to 1; the rate of update number `step` rises as
-    `learning_rate * (step + 1) / warmup` until it is `learning_rate`.
+    `learning_rate * (step + 1) / warmup` until it is `learning_rate`; `warmup` is at least 1. `score` leaves no gradients behind.
     """
     raise NotImplementedError("07.4")
 
@@ -76,7 +80,7 @@ def train_induction(
 def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
     """Make `big` compute the function of the attention-only model whose parameters are `small`, by name.
 
-    The small model's layer i becomes the attention of big's layer `layers[i]`. Whatever else writes to the residual stream
+    The small model's layer i becomes the attention of big's layer `layers[i]`; they ascend. Whatever else writes to the residual stream
     is silenced; what reads from it keeps its random start. A weight in `small` that `big` has no place for is a KeyError
     that names it.
     """

@@ -188,6 +188,8 @@ def test_plain_values_survive_the_trip() -> None:
     value = {"a": [1, -(2**70), 0.1, float("inf"), 2j, None, True], ("t", 1): ("é", b"\x00"), 3: {1, 2}}
     assert decode(encode(value)) == value
     assert np.isnan(decode(encode(float("nan"))))
+    for one in (torch.arange(4.0)[::2][:1], torch.tensor(3.0).expand(1)):  # one number, whatever its stride
+        assert decode(encode(one)).equal(one)
     assert decode(encode(torch.ones(2, dtype=torch.complex64).conj())).dtype == torch.complex64
 
 

@@ -5,7 +5,15 @@ import torch
 from cleanlens.utils import get_act_name
 
 from ...exercise import exercise
-from .helpers import cached, each_head, head_delta, two_runs, with_changed_mid
+from .helpers import (
+    cached,
+    each_head,
+    head_delta,
+    hooks_after_a_failure,
+    hooks_on,
+    two_runs,
+    with_changed_mid,
+)
 
 ex = exercise(
     "06.11",
@@ -13,6 +21,7 @@ ex = exercise(
     title="Attribution patching",
     objective="You can estimate all head patches at once, from two forward passes and one backward pass.",
     minutes=25,
+    version=2,
     difficulty=4,
     importance=4,
     source="The first-order Taylor expansion of the metric at the corrupted run; Nanda 2023, Attribution patching; Syed et al. 2023, section 2. "
@@ -32,8 +41,9 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    model, clean, corrupted, metric = two_runs(seed)
-    return {"model": model, "clean_tokens": clean, "corrupted_tokens": corrupted, "metric": metric}
+    names = ("model", "clean_tokens", "corrupted_tokens", "metric")
+    deep = two_runs(seed, batch=1, n_pos=1, n_layers=11, n_heads=1)
+    return [dict(zip(names, made)) for made in (two_runs(seed), deep)]
 
 
 @ex.oracle
@@ -58,6 +68,7 @@ def _(model, clean_tokens, corrupted_tokens, metric):
         "result": result,
         "with gradients switched on": result,
         "hooks left on the model": 0,
+        "hooks left when the metric fails": 0,
         "still in a graph": False,
     }
 
@@ -69,12 +80,14 @@ def _(answer, model, clean_tokens, corrupted_tokens, metric):
         with torch.set_grad_enabled(switched_on):
             results.append(answer(model, clean_tokens, corrupted_tokens, metric))
     result, again = results
-    hooks = sum(len(hooks) for hooks in model.list_hooks().values())
+    hooks = hooks_on(model)
+    left = hooks_after_a_failure(model, lambda fails: answer(model, clean_tokens, corrupted_tokens, fails))
     graph = isinstance(again, torch.Tensor) and again.requires_grad
     return {
         "result": result,
         "with gradients switched on": again,
         "hooks left on the model": hooks,
+        "hooks left when the metric fails": left,
         "still in a graph": graph,
     }
 
@@ -252,4 +265,56 @@ ex.slip(
     "The result is [head, layer]. Layers are rows.",
     "return torch.stack(rows)",
     "return torch.stack(rows).mT",
+)
+
+
+ex.slip(
+    "cut_at_every_layer",
+    "The gradient does not come through later heads: each z was cut off from what stands before it. A patched head also changes what later heads "
+    "make of it, so the graph must be whole: keep z itself, without .detach().",
+    "        kept[hook.name] = z\n",
+    "        kept[hook.name] = z.detach().requires_grad_()\n        return kept[hook.name]\n",
+)
+
+
+ex.slip(
+    "heads_and_positions_exchanged",
+    "The sum runs over the heads and leaves the positions. z is [batch, position, head, d_head]: sum over axes 0, 1 and 3.",
+    ".sum(dim=(0, 1, 3))",
+    ".sum(dim=(0, 2, 3))",
+)
+
+
+ex.slip(
+    "summed_before_multiplied",
+    "Differences and gradients were summed over prompts and positions before they were multiplied. Each place has its own gradient: multiply "
+    "first, sum last.",
+    "(difference * gradient).sum(dim=(0, 1, 3))",
+    "(difference.sum(dim=(0, 1)) * gradient.sum(dim=(0, 1))).sum(-1)",
+)
+
+
+ex.slip(
+    "hooks_stay_on_the_model",
+    "Hooks stay on the model, and the next run goes through them. Use run_with_hooks, which removes what it adds.",
+    "value = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, keep) for name in names]))",
+    "for name in names:\n            model.add_hook(name, keep)\n        value = metric(model(corrupted_tokens))",
+)
+
+
+ex.slip(
+    "hooks_stay_when_the_metric_fails",
+    "The numbers are right, but when the metric raises an exception the hooks stay on the model. Take them off in a `finally`; run_with_hooks and "
+    "`with model.hooks(...)` do.",
+    "value = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, keep) for name in names]))",
+    "for name in names:\n            model.add_hook(name, keep)\n        value = metric(model(corrupted_tokens))\n        model.reset_hooks()",
+)
+
+
+ex.slip(
+    "gradients_stay_switched_off",
+    "Where gradients are switched off (torch.no_grad() around the call, as in the notebook) there is no graph to differentiate. Run the corrupted "
+    "tokens under torch.enable_grad().",
+    "    with torch.enable_grad():",
+    "    if True:",
 )

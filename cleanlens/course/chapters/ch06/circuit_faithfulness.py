@@ -5,7 +5,7 @@ import torch
 from cleanlens.utils import get_act_name
 
 from ...exercise import exercise
-from .helpers import cached, record, two_runs
+from .helpers import cached, hooks_after_a_failure, record, tiny_model, two_runs
 
 ex = exercise(
     "06.10",
@@ -14,6 +14,7 @@ ex = exercise(
     title="Is it the circuit?",
     objective="You can run a model with nothing but a circuit, and say how much of the behaviour is left.",
     minutes=35,
+    version=2,
     difficulty=4,
     importance=5,
     source="Wang et al. 2022, section 2 (mean ablation over ABC prompts, template by template) and section 4 (faithfulness).",
@@ -45,8 +46,12 @@ def _(seed):
         "end": torch.full((5,), 5),
         "S2": torch.tensor([2, 4, 3, 2, 1])[torch.randperm(5, generator=g)],
     }
+    z = torch.randn(5, 6, 3, 4, generator=g)
+    deep = tiny_model(seed, n_layers=11, n_heads=1)
     return [
-        {"what": "means", "z": torch.randn(5, 6, 3, 4, generator=g), "templates": templates},
+        {"what": "means", "z": z, "templates": templates},
+        {"what": "means", "z": z.clone(), "templates": torch.tensor([2, 2, 7, 12, 7])},
+        {"what": "means", "z": z[:1, :1, :1].clone(), "templates": torch.tensor([5])},
         {
             "what": "circuit",
             "model": model,
@@ -56,6 +61,16 @@ def _(seed):
             "circuit": {"end": [(1, 0), (1, 2), (0, 1)], "S2": [(0, 2), (0, 1)]},
             "positions": positions,
             "metric": metric,
+        },
+        {
+            "what": "circuit",
+            "model": deep,
+            "tokens": tokens[:2, :1],
+            "abc_tokens": abc[:2, :1],
+            "templates": torch.tensor([4, 9]),
+            "circuit": {"S2": [], "end": [(10, 0)]},
+            "positions": {"S2": torch.zeros(2, dtype=torch.int64), "end": torch.zeros(2, dtype=torch.int64)},
+            "metric": lambda logits: 30 + (logits[:, -1] * weights[:2]).sum(-1).mean(),
         },
     ]
 
@@ -94,7 +109,7 @@ def _(
         resid = resid + torch.einsum("bshe,hed->bsd", z, block.attn.W_O) + block.attn.b_O
         resid = resid + block.mlp(block.ln2(resid))
     alone = metric(model.unembed(model.ln_final(resid)))
-    return record(model, alone / metric(model(tokens)))
+    return record(model, alone / metric(model(tokens))) | {"hooks left when the metric fails": 0}
 
 
 def z_of(attn, x):
@@ -124,8 +139,10 @@ def _(
     if what == "means":
         return answer.template_means(z, templates)
     with torch.no_grad():
-        result = answer.circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric)
-    return record(model, result)
+        given = (model, tokens, abc_tokens, templates, circuit, positions)
+        seen = record(model, answer.circuit_faithfulness(*given, metric))
+        left = hooks_after_a_failure(model, lambda fails: answer.circuit_faithfulness(*given, fails))
+    return seen | {"hooks left when the metric fails": left}
 
 
 @ex.alternative(of="template_means")
@@ -345,5 +362,79 @@ ex.slip(
     "The run was made on the ABC prompts. They only give the means; the circuit is tried on the IOI prompts.",
     "model.run_with_hooks(tokens,",
     "model.run_with_hooks(abc_tokens,",
+    of="circuit_faithfulness",
+)
+
+
+ex.slip(
+    "written_into_z",
+    "The means are right, but they were written into z itself. Whoever called you still needs it: fill a new tensor.",
+    "means = torch.zeros_like(z)",
+    "means = z",
+    of="template_means",
+)
+
+
+ex.slip(
+    "only_templates_0_and_1",
+    "Only the templates 0 and 1 have means. Templates may have any number: templates.unique() tells which there are.",
+    "templates.unique()",
+    "(0, 1)",
+    of="template_means",
+)
+
+
+@ex.mistake(
+    "Every second prompt was averaged, whatever `templates` says. Which prompts belong together is what it tells.",
+    of="template_means",
+)
+def every_second_prompt(z, templates):
+    means = z.clone()
+    means[0::2], means[1::2] = z[0::2].mean(0), z[1::2].mean(0)
+    return means
+
+
+ex.slip(
+    "whole_model_on_abc",
+    "The whole model was measured on the ABC prompts. Circuit and model are compared on the same prompts: `tokens`.",
+    "return alone / metric(model(tokens))",
+    "return alone / metric(model(abc_tokens))",
+    of="circuit_faithfulness",
+)
+
+
+ex.slip(
+    "last_role_of_a_head",
+    "A head that has two roles was kept at the positions of its last role only. It is left alone at those of each of its roles.",
+    "            keep[layer, torch",
+    "            keep[layer, :, :, head] = False\n            keep[layer, torch",
+    of="circuit_faithfulness",
+)
+
+
+ex.slip(
+    "last_head_of_a_layer",
+    "Of a layer's heads in the circuit only the last was kept: what was kept before was written over. All of them.",
+    "            keep[layer, torch",
+    "            keep[layer] = False\n            keep[layer, torch",
+    of="circuit_faithfulness",
+)
+
+
+ex.slip(
+    "positions_averaged_in_the_circuit",
+    "Outside the circuit every position got the mean over all positions. Average over the prompts of a template, position by position.",
+    "/ same.sum(1, keepdim=True), z)",
+    "/ same.sum(1, keepdim=True), z).mean(1, keepdim=True).expand_as(z)",
+    of="circuit_faithfulness",
+)
+
+
+ex.slip(
+    "hooks_stay_when_the_metric_fails",
+    "The share is right, but when the metric raises an exception the hooks stay on the model, and every later run is ablated. Take them off in a "
+    "`finally`; run_with_hooks and `with model.hooks(...)` do.",
+    "    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))",
+    "    for hook in hooks:\n        model.add_hook(*hook)\n    alone = metric(model(tokens))\n    model.reset_hooks()",
     of="circuit_faithfulness",
 )

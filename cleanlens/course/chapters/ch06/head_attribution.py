@@ -12,6 +12,7 @@ ex = exercise(
     title="What each head adds to the logit difference",
     objective="You can split the logit difference into one share per head.",
     minutes=20,
+    version=2,
     difficulty=3,
     importance=5,
     source="Identity: logits = (sum of what was written) / scale @ W_U + b_U; Wang et al. 2022, section 3.1, Elhage et al. 2021, "
@@ -27,19 +28,28 @@ ex = exercise(
 )
 
 
+@torch.no_grad()
+def as_loaded(model):
+    """As from_pretrained leaves a model: nothing is written along the mean of the stream."""
+    for block in model.blocks:
+        block.attn.W_O -= block.attn.W_O.mean(-1, keepdim=True)
+        block.attn.b_O -= block.attn.b_O.mean()
+    return model
+
+
 @ex.inputs
 def _(seed):
-    model = tiny_model(seed, normalization_type="LNPre", n_layers=3, n_heads=2)
-    with torch.no_grad():
-        for block in model.blocks:  # as from_pretrained leaves them: nothing is written along the mean
-            block.attn.W_O -= block.attn.W_O.mean(-1, keepdim=True)
-            block.attn.b_O -= block.attn.b_O.mean()
+    model = as_loaded(tiny_model(seed, normalization_type="LNPre", n_layers=3, n_heads=2))
     g = torch.Generator().manual_seed(500 + seed)
     tokens = torch.randint(0, 11, (4, 5), generator=g)
     answers = torch.stack([torch.randperm(10, generator=g)[:2] for _ in range(4)])
+    directions = torch.randn(4, 10, generator=g)
+    deep = as_loaded(tiny_model(seed, normalization_type="LNPre", n_layers=11, n_heads=1))
     return [
         {"what": "directions", "model": model, "answers": answers},
-        {"what": "heads", "model": model, "tokens": tokens, "directions": torch.randn(4, 10, generator=g)},
+        {"what": "directions", "model": model, "answers": torch.tensor([[0, 3 + seed % 7]])},
+        {"what": "heads", "model": model, "tokens": tokens, "directions": directions},
+        {"what": "heads", "model": deep, "tokens": tokens[:1, :1], "directions": directions[:1]},
     ]
 
 
@@ -246,5 +256,42 @@ ex.slip(
     "The axes are swapped: layers are rows, heads are columns.",
     "return torch.stack(shares)",
     "return torch.stack(shares).T",
+    of="head_attribution",
+)
+
+
+ex.slip(
+    "directions_added",
+    "The two columns were added. What raises both logits alike does not change their difference: subtract.",
+    "model.W_U[:, io] - model.W_U[:, s]",
+    "model.W_U[:, io] + model.W_U[:, s]",
+    of="logit_directions",
+)
+
+
+ex.slip(
+    "only_the_right_names_direction",
+    "That is the direction of answers[:, 0] alone. It also raises the logit of answers[:, 1] where the two columns are alike: subtract that "
+    "column.",
+    " - model.W_U[:, s]",
+    "",
+    of="logit_directions",
+)
+
+
+ex.slip(
+    "multiplied_by_the_scale",
+    "The output was multiplied by LayerNorm's scale. The stream is divided by it.",
+    " / scale[:, None]",
+    " * scale[:, None]",
+    of="head_attribution",
+)
+
+
+ex.slip(
+    "one_share_per_prompt",
+    "The result has an axis for the prompts. Average over them: [layer, head].",
+    ".mean(0)",
+    "",
     of="head_attribution",
 )

@@ -1,5 +1,6 @@
 """What the checks of chapter 06 share."""
 
+from contextlib import suppress
 from functools import lru_cache
 
 import torch
@@ -15,10 +16,10 @@ def built(tag, **settings):
 
 def tiny_model(seed, **changes):
     """A small GPT-2 with random weights, biases and gains. Building takes longest: built once, written anew."""
-    sizes = dict(n_layers=2, n_heads=3, d_model=10, d_head=4, d_mlp=7, n_ctx=8, d_vocab=11)
+    sizes = dict(n_layers=2, n_heads=3, d_model=10, d_head=6, d_mlp=7, n_ctx=8, d_vocab=11)
     settings = dict(act_fn="gelu_new", normalization_type="LN", device="cpu", init_weights=False)
     model = built("", **(sizes | settings | changes))
-    model.reset_hooks(including_permanent=True)
+    clear_hooks(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
@@ -30,18 +31,43 @@ def tiny_model(seed, **changes):
     return model
 
 
-def two_runs(seed, **changes):
-    """A model, two batches of tokens, and a metric: logits -> one number."""
+def clear_hooks(model):
+    """Takes away all hooks, torch's own among them."""
+    model.reset_hooks(including_permanent=True)
+    for module in model.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+
+
+def hooks_on(model):
+    """How many hooks a model has, torch's own among them."""
+    own = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    return own + sum(len(hooks) for hooks in model.list_hooks().values())
+
+
+def hooks_after_a_failure(model, run):
+    """How many hooks are left when the metric raises an exception; `run` is given such a metric."""
+
+    def fails(logits):
+        raise ArithmeticError("this metric has no number for these logits")
+
+    clear_hooks(model)
+    with suppress(ArithmeticError):
+        run(fails)
+    return hooks_on(model)
+
+
+def two_runs(seed, batch=4, n_pos=5, **changes):
+    """A model, two batches of tokens, and a metric: logits -> one number, which reads every position."""
     model = tiny_model(seed, **changes)
     generator = torch.Generator().manual_seed(1000 + seed)
-    batch = 2
-    clean = torch.randint(0, model.cfg.d_vocab, (batch, 5), generator=generator)
-    shift = torch.randint(1, model.cfg.d_vocab, (batch, 5), generator=generator)
+    clean = torch.randint(0, model.cfg.d_vocab, (batch, n_pos), generator=generator)
+    shift = torch.randint(1, model.cfg.d_vocab, (batch, n_pos), generator=generator)
     corrupted = (clean + shift) % model.cfg.d_vocab  # another token at every position
-    weights = torch.randn(batch, model.cfg.d_vocab, generator=generator)
+    weights = torch.randn(batch, n_pos, model.cfg.d_vocab, generator=generator)
 
     def metric(logits):
-        return (logits[:, -1] * weights).sum(-1).mean()
+        return (logits * weights).sum((1, 2)).mean()
 
     return model, clean, corrupted, metric
 
@@ -55,7 +81,7 @@ def record(model, result, *caches):
     """What came back, and what must be as before: hooks, and the activations that the answer was given."""
     return {
         "result": result,
-        "hooks left on the model": sum(len(hooks) for hooks in model.list_hooks().values()),
+        "hooks left on the model": hooks_on(model),
         "given activations afterwards": [
             {name: cache[name] for name in cache if name.endswith(("resid_pre", "hook_z", "hook_pattern"))}
             for cache in caches
@@ -86,18 +112,24 @@ def each_head(model, run):
     )
 
 
+ONE_OF_EACH = {"batch": 1, "n_pos": 1, "n_layers": 1, "n_heads": 1}
+
+
 def resid_inputs(seed):
-    model, clean, corrupted, metric = two_runs(seed)
-    return {"model": model, "clean": clean, "corrupted_tokens": corrupted, "metric": metric}
+    made = [two_runs(seed), two_runs(seed, **ONE_OF_EACH)]
+    names = ("model", "clean", "corrupted_tokens", "metric")
+    return [dict(zip(names, some)) for some in made]
 
 
 def patching_call(answer, model, clean, corrupted_tokens, metric):
     cache = cached(model, clean)
     with torch.no_grad():
         result = answer(model, corrupted_tokens, cache, metric)
-    return record(model, result, cache)
+        seen = record(model, result, cache)
+        left = hooks_after_a_failure(model, lambda fails: answer(model, corrupted_tokens, cache, fails))
+    return seen | {"hooks left when the metric fails": left}
 
 
 def path_inputs(seed, **changes):
-    model, tokens, other, metric = two_runs(seed, n_layers=3, n_heads=2, **changes)
+    model, tokens, other, metric = two_runs(seed, **({"n_layers": 3, "n_heads": 2} | changes))
     return {"model": model, "tokens": tokens, "other": other, "metric": metric}

@@ -10,6 +10,7 @@ ex = exercise(
     title="The logit difference",
     objective="You can read one number per prompt from the logits: by how much the right name is preferred.",
     minutes=10,
+    version=2,
     difficulty=2,
     importance=5,
     source="Wang et al. 2022, section 2: logit of IO minus logit of S, at the END token.",
@@ -29,7 +30,12 @@ def _(seed):
     end = torch.cat([torch.tensor([2]), torch.tensor([5, 4, 3])[torch.randperm(3, generator=g)]])
     logits = torch.randn(4, 6, 7, generator=g) * 2
     logits[torch.arange(4), end, answers[:, 2]] += 9  # a third token is above both
-    return {"logits": logits, "answers": answers[:, :2].clone(), "end": end}
+    return [
+        {"logits": logits, "answers": answers[:, :2].clone(), "end": end},
+        {"logits": logits[:1], "answers": answers[:1, :2].clone(), "end": end[:1]},  # a batch of one
+        {"logits": logits[:, :1], "answers": answers[:, 1:].clone(), "end": torch.zeros_like(end)},
+        {"logits": logits[:3] + 40, "answers": answers[:3, :2].flip(1), "end": torch.tensor([5, 5, 0])},
+    ]
 
 
 @ex.oracle
@@ -98,7 +104,8 @@ ex.slip(
 
 ex.slip(
     "first_end_for_all",
-    "The first prompt's `end` was used for all prompts.",
+    "Every prompt was read at the first prompt's `end`. Pair them up: logits[torch.arange(b), end] takes row b at its own end, while "
+    "logits[:, end] takes every end of every row.",
     "len(logits)), end]",
     "len(logits)), end[:1]]",
 )
@@ -125,4 +132,31 @@ ex.slip(
     "The largest other logit was subtracted. What is asked is the subject's: answers[:, 1].",
     "return io - s",
     "return io - at_end.scatter(1, answers[:, :1], -1e9).amax(1)",
+)
+
+
+ex.slip(
+    "all_ends_for_all",
+    "The result is [b, b]: every prompt was read at every prompt's `end`. Pair them up: logits[torch.arange(b), end] takes one position of "
+    "each row.",
+    "[torch.arange(len(logits)), end]",
+    "[:, end]",
+    ".gather(1, answers).unbind(1)",
+    ".gather(2, answers[:, None].expand(-1, len(end), -1)).unbind(2)",
+)
+
+
+ex.slip(
+    "batch_of_one_squeezed",
+    "A batch of one came back without its axis: a squeeze() with no axis named takes away every axis of length 1. Return [b] whatever b is.",
+    "return io - s",
+    "return (io - s).squeeze()",
+)
+
+
+ex.slip(
+    "both_added",
+    "The two logits were added. What raises both alike is no preference: subtract.",
+    "io - s",
+    "io + s",
 )

@@ -17,6 +17,7 @@ ex = exercise(
     title="A dataset with its counterpart",
     objective="You can make clean and corrupted prompts that differ in one thing only, and answers to score both with.",
     minutes=20,
+    version=2,
     difficulty=2,
     importance=5,
     source="Wang et al. 2022, section 2 (the task) and appendix on the dataset; the contract in the docstring.",
@@ -49,13 +50,10 @@ def _(seed):
     long = ["Bartholomew", "Alexandrina", "Maximiliane", "Wilhelmina"]
     short = ["Mary", "John", "Ida", "Tom", "Kate"]
     names = rng.sample(short + long, 9)
+    tokenizer = WordTokenizer([f" {name}" for name in short] + long)
     return [
-        {
-            "n": 40,
-            "seed": 7 + seed,
-            "names": names,
-            "tokenizer": WordTokenizer([f" {name}" for name in short] + long),
-        }
+        {"n": n, "seed": 7 + seed, "names": names, "tokenizer": tokenizer}
+        for n in (41, 1, 0)  # an odd number, one alone, none
     ]
 
 
@@ -71,9 +69,15 @@ PROPERTIES = (
 )
 
 
+ALWAYS = PROPERTIES[:6]
+
+
 @ex.oracle
 def _(n, seed, names, tokenizer):
-    counts = {"clean": n, "corrupted": n, "answers": n, "names in use": 5}
+    counts = {"clean prompts": n, "corrupted prompts": n, "pairs of answers": n}
+    if n < 2:  # too few to tell what is always so
+        return counts | dict.fromkeys(ALWAYS, True)
+    counts["names in use"] = 5
     givers = {"who gives in even rows": ["B"], "who gives in odd rows": ["A"]}
     corrupted = {
         "who gives when corrupted": ["the other one"],
@@ -103,9 +107,13 @@ def _(observed, n, seed, names, tokenizer):
     first, again, other = observed["runs"]
     clean = [SENTENCE.fullmatch(text) for text in first["clean"]]
     corrupted = [SENTENCE.fullmatch(text) for text in first["corrupted"]]
-    counts = {key: len(first[key]) for key in ("clean", "corrupted", "answers")}
+    counts = {
+        "clean prompts": len(first["clean"]),
+        "corrupted prompts": len(first["corrupted"]),
+        "pairs of answers": len(first["answers"]),
+    }
     if not all(clean) or not all(corrupted):
-        return counts | dict.fromkeys(PROPERTIES, False)
+        return counts | dict.fromkeys(PROPERTIES if n > 1 else ALWAYS, False)
     clean, corrupted = [m.groups() for m in clean], [m.groups() for m in corrupted]
     answers = [tuple(pair) for pair in first["answers"]]
     right = [(a if s == b else b, s) for a, b, s in clean]
@@ -121,6 +129,11 @@ def _(observed, n, seed, names, tokenizer):
         used >= {name for name in names if len(tokenizer.encode(f" {name}")) == 1},
     )
     same = all(old[:2] == new[:2] for old, new in zip(clean, corrupted))
+    if n < 2:
+        giver = all(s == b for _, b, s in clean) and all(
+            new[2] == old[0] for old, new in zip(clean, corrupted)
+        )
+        return counts | dict(zip(ALWAYS, values)) | {"prompts in the template": same and giver}
     counts |= {
         "names in use": len(used),
         "who gives in even rows": kinds(who(s, A=a, B=b) for a, b, s in clean[::2]),
@@ -279,4 +292,21 @@ ex.slip(
     "All prompts are about the same two people. Draw a new pair for every prompt.",
     "    for i in range(n):\n        a, b = rng.sample(names, 2)",
     "    a, b = rng.sample(names, 2)\n    for i in range(n):",
+)
+
+
+ex.slip(
+    "names_exchanged_giver_stays",
+    "In the corrupted prompt A and B are exchanged and the giver is the same: two positions change, and who gives does not. Keep A and B and let "
+    "the other one give.",
+    "A=a, B=b, S=io",
+    "A=b, B=a, S=s",
+)
+
+
+ex.slip(
+    "half_as_many",
+    "There are n // 2 pairs. `n` is the number of pairs, each a clean and a corrupted prompt.",
+    "range(n)",
+    "range(n // 2)",
 )

@@ -10,6 +10,7 @@ ex = exercise(
     title="A scale from 0 to 1",
     objective="You can put a patched logit difference on a scale where 0 is the corrupted run and 1 the clean one.",
     minutes=8,
+    version=2,
     difficulty=1,
     importance=4,
     source="The linear map with f(corrupted) = 0 and f(clean) = 1, as in the patching demos and in Heimersheim & Nanda 2024, section 4.",
@@ -27,9 +28,14 @@ def _(seed):
     g = torch.Generator().manual_seed(seed)
     x, clean, corrupted = torch.randn(5, generator=g), torch.rand(5, generator=g), torch.rand(5, generator=g)
     clean, corrupted = 4 * clean + 1.5, -3 * corrupted - 0.5
+    one = slice(1)
     return [
-        {"x": x + shift, "clean": clean, "corrupted": corrupted} for shift in (0, 9)
-    ]  # the second is above 1
+        {"x": x, "clean": clean, "corrupted": corrupted},
+        {"x": x + 9, "clean": clean, "corrupted": corrupted},  # above 1
+        {"x": x - 9, "clean": clean, "corrupted": corrupted},  # below 0
+        {"x": x, "clean": corrupted, "corrupted": clean},  # the clean run is the lower one
+        {"x": x[one], "clean": clean[one], "corrupted": corrupted[one]},
+    ]
 
 
 @ex.oracle
@@ -47,7 +53,7 @@ def _(answer, x, clean, corrupted):
         value = answer(leaf, clean, corrupted)
         gradient = None
         if isinstance(value, torch.Tensor) and value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+            (gradient,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
     return {"value": value, "gradient": gradient}
 
 
@@ -96,7 +102,7 @@ ex.slip(
 
 ex.slip(
     "a_float",
-    "That is a Python number. Return a tensor (no .item(), no float()): a number has no gradient, and patching by gradients needs one.",
+    "That is a Python number. Return a tensor: a number (what .item() and float() give) has no gradient, and patching by gradients needs one.",
     "return (x.mean() - low) / (high - low)",
     "return ((x.mean() - low) / (high - low)).item()",
 )
@@ -104,7 +110,7 @@ ex.slip(
 
 ex.slip(
     "detached",
-    "The value is right but cut off from x: nothing can be differentiated through it any more. No .detach(), no .data.",
+    "The value is right but cut off from x: nothing can be differentiated through it any more. .detach(), .data, .item() and torch.tensor(...) do that; so does torch.no_grad().",
     "x.mean()",
     "x.detach().mean()",
 )
@@ -133,3 +139,34 @@ def mean_of_ratios(x, clean, corrupted):
 def clipped(x, clean, corrupted):
     low, high = corrupted.mean(), clean.mean()
     return ((x.mean() - low) / (high - low)).clamp(0, 1)
+
+
+ex.slip(
+    "size_of_the_gap",
+    "The denominator has lost its sign: when the clean run's mean is below the corrupted run's, the clean run comes out at -1. Keep clean - "
+    "corrupted as it is.",
+    "(high - low)",
+    "(high - low).abs()",
+)
+
+
+ex.slip(
+    "summed_over_prompts",
+    "x was summed, the two runs were averaged: the number grows with the batch. Average all three.",
+    "x.mean()",
+    "x.sum()",
+)
+
+
+@ex.mistake("The result has one axis, [1], or more. One number is asked for: a tensor without axes.")
+def kept_an_axis(x, clean, corrupted):
+    low, high = corrupted.mean(0, keepdim=True), clean.mean(0, keepdim=True)
+    return (x.mean(0, keepdim=True) - low) / (high - low)
+
+
+ex.slip(
+    "share_of_the_clean_value",
+    "That is a share of the clean value: the corrupted run does not come out at 0. Subtract corrupted above and below the line.",
+    "(x.mean() - low) / (high - low)",
+    "x.mean() / high",
+)

@@ -5,7 +5,16 @@ import torch
 from cleanlens.utils import get_act_name
 
 from ...exercise import exercise
-from .helpers import cached, each_head, head_delta, record, two_runs, with_changed_mid
+from .helpers import (
+    ONE_OF_EACH,
+    cached,
+    each_head,
+    head_delta,
+    hooks_after_a_failure,
+    record,
+    two_runs,
+    with_changed_mid,
+)
 
 ex = exercise(
     "06.7",
@@ -13,6 +22,7 @@ ex = exercise(
     title="Query, key, value or pattern?",
     objective="You can tell whether a head matters for where it looks or for what it moves.",
     minutes=20,
+    version=2,
     difficulty=3,
     importance=4,
     source="Identity: z = softmax(q k^T / sqrt(d_head)) v, with one of the three taken from the clean run.",
@@ -28,9 +38,9 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    model, clean, corrupted, metric = two_runs(seed)
-    given = {"model": model, "clean": clean, "corrupted_tokens": corrupted, "metric": metric}
-    return [{"part": part} | given for part in ("q", "k", "v", "pattern")]
+    names = ("model", "clean", "corrupted_tokens", "metric")
+    given, smallest = (dict(zip(names, two_runs(seed, **sizes))) for sizes in ({}, ONE_OF_EACH))
+    return [{"part": part} | given for part in ("q", "k", "v", "pattern")] + [{"part": "v"} | smallest]
 
 
 @ex.oracle
@@ -51,7 +61,7 @@ def _(part, model, clean, corrupted_tokens, metric):
         delta = head_delta(model, corrupted, layer, head, pattern @ own["v"])
         return with_changed_mid(model, corrupted, layer, delta, metric)
 
-    return record(model, each_head(model, run), cache)
+    return record(model, each_head(model, run), cache) | {"hooks left when the metric fails": 0}
 
 
 @ex.call
@@ -59,7 +69,9 @@ def _(answer, part, model, clean, corrupted_tokens, metric):
     cache = cached(model, clean)
     with torch.no_grad():
         result = answer(part, model, corrupted_tokens, cache, metric)
-    return record(model, result, cache)
+        seen = record(model, result, cache)
+        left = hooks_after_a_failure(model, lambda fails: answer(part, model, corrupted_tokens, cache, fails))
+    return seen | {"hooks left when the metric fails": left}
 
 
 @ex.alternative
@@ -173,4 +185,49 @@ ex.slip(
     "The result is [head, layer]. Layers are rows.",
     "    return result",
     "    return result.mT",
+)
+
+
+ex.slip(
+    "last_position_only",
+    "Only the last position (or, of the pattern, the last query) was patched. All positions: [:, :, head], and [:, head] of the pattern.",
+    '(slice(None), head) if part == "pattern" else (slice(None), slice(None), head)',
+    '(slice(None), head, -1) if part == "pattern" else (slice(None), -1, head)',
+)
+
+
+ex.slip(
+    "queries_and_keys_exchanged",
+    "The keys are patched when the queries are asked for, and the other way round.",
+    "            def patch(",
+    '            part = {"q": "k", "k": "q"}.get(part, part) if head == layer == 0 else part\n\n            def patch(',
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of the batch was patched.",
+    "x[index] = clean_cache[hook.name][index]",
+    "x[:1][index] = clean_cache[hook.name][:1][index]",
+)
+
+
+ex.slip(
+    "cache_written_to",
+    "The clean cache was written to: the head that is patched is clean there, all others are from the corrupted run, and the next head then gets "
+    "corrupted values. Edit the activation that the hook is given.",
+    "                x[index] = clean_cache[hook.name][index]\n                return x",
+    "                kept = clean_cache[hook.name][index].clone()\n"
+    "                clean_cache[hook.name][:] = x\n"
+    "                clean_cache[hook.name][index] = kept\n"
+    "                return clean_cache[hook.name].clone()",
+)
+
+
+ex.slip(
+    "hook_stays_when_the_metric_fails",
+    "The numbers are right, but when the metric raises an exception a hook stays on the model, and every later run is patched. Take it off in a "
+    "`finally`; run_with_hooks and `with model.hooks(...)` do.",
+    "logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)\n            result[layer, head] = metric(logits)",
+    "model.add_hook(*hooks[0])\n            result[layer, head] = metric(model(corrupted_tokens))\n            model.reset_hooks()",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     title="Patching heads",
     objective="You can find which heads carry the information.",
     minutes=15,
+    version=2,
     difficulty=3,
     importance=5,
     source="Identity: attn_out = sum over heads of z @ W_O + b_O, so a head's patch adds (z_clean - z) @ W_O[head] to the stream.",
@@ -41,7 +42,7 @@ def _(model, clean, corrupted_tokens, metric):
         delta = head_delta(model, corrupted, layer, head, cache["z", layer][:, :, head])
         return with_changed_mid(model, corrupted, layer, delta, metric)
 
-    return record(model, each_head(model, run), cache)
+    return record(model, each_head(model, run), cache) | {"hooks left when the metric fails": 0}
 
 
 @ex.alternative
@@ -149,4 +150,53 @@ ex.slip(
     "                clean[:] = z\n"
     "                clean[:, :, head] = kept\n"
     "                return clean",
+)
+
+
+ex.slip(
+    "hook_stays_when_the_metric_fails",
+    "The numbers are right, but when the metric raises an exception a hook stays on the model, and every later run is patched. Take it off in a "
+    "`finally`; run_with_hooks and `with model.hooks(...)` do.",
+    "logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])\n            result[layer, head] = metric(logits)",
+    "model.add_hook(name, patch)\n            result[layer, head] = metric(model(corrupted_tokens))\n            model.reset_hooks()",
+)
+
+
+ex.slip(
+    "up_to_this_head",
+    "All heads up to `head` were patched, so each number belongs to a group of heads. Patch one: z[:, :, head].",
+    "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+    "z[:, :, : head + 1] = clean_cache[hook.name][:, :, : head + 1]",
+)
+
+
+ex.slip(
+    "first_prompts_z_for_all",
+    "Every prompt got the first prompt's clean z. Each prompt has its own: clean_cache[hook.name][:, :, head].",
+    "clean_cache[hook.name][:, :, head]",
+    "clean_cache[hook.name][:1, :, head]",
+)
+
+
+ex.slip(
+    "first_prompt_only",
+    "Only the first prompt of the batch was patched.",
+    "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+    "z[0, :, head] = clean_cache[hook.name][0, :, head]",
+)
+
+
+ex.slip(
+    "difference_from_corrupted",
+    "The corrupted run's metric was subtracted. Return what the metric gives: it knows its own scale.",
+    "= metric(logits)",
+    "= metric(logits) - metric(model(corrupted_tokens))",
+)
+
+
+ex.slip(
+    "mean_over_positions",
+    "Every position got the mean of the clean z over the positions. Put in what the head had at that position.",
+    "clean_cache[hook.name][:, :, head]",
+    "clean_cache[hook.name][:, :, head].mean(1, keepdim=True)",
 )

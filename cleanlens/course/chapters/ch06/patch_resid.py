@@ -13,6 +13,7 @@ ex = exercise(
     title="Patching the residual stream",
     objective="You can find where, layer by layer and position by position, the information that decides stands.",
     minutes=25,
+    version=2,
     difficulty=3,
     importance=5,
     source="Meng et al. 2022 (causal tracing), section 2; Heimersheim & Nanda 2024, section 2. Identity: a run continued from a patched stream.",
@@ -45,7 +46,7 @@ def _(model, clean, corrupted_tokens, metric):
             for block in model.blocks[layer:]:
                 resid = block(resid)
             result[layer, pos] = metric(model.unembed(model.ln_final(resid)))
-    return record(model, result, cache)
+    return record(model, result, cache) | {"hooks left when the metric fails": 0}
 
 
 @ex.alternative
@@ -179,4 +180,30 @@ ex.slip(
     "The corrupted run's metric was subtracted. Return what the metric gives: it knows its own scale.",
     "= metric(logits)",
     "= metric(logits) - metric(model(corrupted_tokens))",
+)
+
+
+ex.slip(
+    "hook_stays_when_the_metric_fails",
+    "The numbers are right, but when the metric raises an exception a hook stays on the model, and every later run is patched. Take it off in a "
+    "`finally`; run_with_hooks and `with model.hooks(...)` do.",
+    "logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])\n            result[layer, pos] = metric(logits)",
+    "model.add_hook(name, patch)\n            result[layer, pos] = metric(model(corrupted_tokens))\n            model.reset_hooks()",
+)
+
+
+ex.slip(
+    "up_to_this_position",
+    "All positions up to `pos` were patched. One place in each run: [:, pos].",
+    "resid[:, pos] = clean_cache[hook.name][:, pos]",
+    "resid[:, : pos + 1] = clean_cache[hook.name][:, : pos + 1]",
+)
+
+
+ex.slip(
+    "axis_of_one_squeezed",
+    "With one layer or one position the result has lost an axis: a squeeze() with no axis named takes away every axis of length 1. Return "
+    "[layer, position] always.",
+    "    return result",
+    "    return result.squeeze()",
 )

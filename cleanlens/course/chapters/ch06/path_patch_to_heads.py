@@ -5,7 +5,7 @@ import torch
 from cleanlens.utils import get_act_name
 
 from ...exercise import exercise
-from .helpers import cached, each_head, head_delta, path_inputs, record
+from .helpers import ONE_OF_EACH, cached, each_head, head_delta, hooks_after_a_failure, path_inputs, record
 
 ex = exercise(
     "06.9",
@@ -13,6 +13,7 @@ ex = exercise(
     title="Path patching to other heads",
     objective="You can find out which heads a head listens to, through its queries, keys or values.",
     minutes=35,
+    version=2,
     difficulty=5,
     importance=4,
     source="Wang et al. 2022, section 3.1, figure on path patching: three runs. Checked against cleanlens.patching.path_patch, which has "
@@ -36,7 +37,8 @@ def _(seed):
     return [
         given | {"receivers": [(2, 1)], "part": "q"},
         given | {"receivers": [(1, 0), (2, 0)], "part": "v"},
-        given | {"receivers": [(1, 1)], "part": "k"},
+        given | {"receivers": [(1, 1), (1, 0)], "part": "k"},  # two in one layer
+        path_inputs(seed, **ONE_OF_EACH) | {"receivers": [(0, 0)], "part": "v"},  # nobody can reach it
     ]
 
 
@@ -79,7 +81,7 @@ def _(model, tokens, other, metric, receivers, part):
             resid = resid + block.mlp(block.ln2(resid))
         return metric(model.unembed(model.ln_final(resid)))
 
-    return record(model, each_head(model, run), cache, new_cache)
+    return record(model, each_head(model, run), cache, new_cache) | {"hooks left when the metric fails": 0}
 
 
 @ex.call
@@ -87,7 +89,11 @@ def _(answer, model, tokens, other, metric, receivers, part):
     cache, new_cache = cached(model, tokens), cached(model, other)
     with torch.no_grad():
         result = answer(model, tokens, cache, new_cache, metric, receivers, part)
-    return record(model, result, cache, new_cache)
+        seen = record(model, result, cache, new_cache)
+        left = hooks_after_a_failure(
+            model, lambda fails: answer(model, tokens, cache, new_cache, fails, receivers, part)
+        )
+    return seen | {"hooks left when the metric fails": left}
 
 
 @ex.alternative
@@ -251,4 +257,28 @@ ex.slip(
     "The result is [head, layer]. Layers are rows.",
     "    return result",
     "    return result.mT",
+)
+
+
+ex.slip(
+    "one_receiver_per_layer",
+    "Of two receivers in one layer only the last was patched. All of them, in one run.",
+    "for to_layer, to_head in receivers:",
+    "for to_layer, to_head in dict(receivers).items():",
+)
+
+
+ex.slip(
+    "too_late_senders_are_zero",
+    "Senders that cannot reach a receiver got 0. Nothing changes for them, so the metric is the plain run's: that is their entry.",
+    "= metric(logits)",
+    "= metric(logits) if layer < max(at for at, _ in receivers) else 0",
+)
+
+
+ex.slip(
+    "heads_as_positions",
+    "The receivers' part was taken along the positions: x[:, head] is a position, x[:, :, head] a head.",
+    "x[:, :, to_head] = arrived[hook.name][:, :, to_head]",
+    "x[:, to_head % x.shape[1]] = arrived[hook.name][:, to_head % x.shape[1]]",
 )

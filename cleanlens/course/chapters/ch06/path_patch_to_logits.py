@@ -5,7 +5,7 @@ import torch
 from cleanlens.utils import get_act_name
 
 from ...exercise import exercise
-from .helpers import cached, each_head, head_delta, path_inputs, record
+from .helpers import ONE_OF_EACH, cached, each_head, head_delta, hooks_after_a_failure, path_inputs, record
 
 ex = exercise(
     "06.8",
@@ -13,11 +13,12 @@ ex = exercise(
     title="Path patching to the logits",
     objective="You can measure what a head tells the logits itself, with nothing passed on through other heads.",
     minutes=30,
+    version=2,
     difficulty=4,
     importance=4,
     source="Wang et al. 2022, section 3.1 and the appendix on path patching; Goldowsky-Dill et al. 2023. Identity: with all heads held, "
     "the stream changes by (z_new - z) @ W_O[head], and only MLPs pass it on.",
-    seeds=2,
+    seeds=1,
     atol=1e-4,
     hints=[
         "Hook z in every layer with one function: start from cache[hook.name].clone(), which holds all heads at their values.",
@@ -31,7 +32,8 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
-    return [path_inputs(seed) | {"freeze_mlps": freeze} for freeze in (False, True)]
+    given, smallest = path_inputs(seed), path_inputs(seed, **ONE_OF_EACH)
+    return [given | {"freeze_mlps": freeze} for freeze in (False, True)] + [smallest | {"freeze_mlps": True}]
 
 
 @ex.oracle
@@ -48,7 +50,7 @@ def _(model, tokens, other, metric, freeze_mlps):
             resid = resid + (cache["mlp_out", number] if freeze_mlps else block.mlp(block.ln2(resid)))
         return metric(model.unembed(model.ln_final(resid)))
 
-    return record(model, each_head(model, run), cache, new_cache)
+    return record(model, each_head(model, run), cache, new_cache) | {"hooks left when the metric fails": 0}
 
 
 @ex.call
@@ -56,7 +58,11 @@ def _(answer, model, tokens, other, metric, freeze_mlps):
     cache, new_cache = cached(model, tokens), cached(model, other)
     with torch.no_grad():
         result = answer(model, tokens, cache, new_cache, metric, freeze_mlps)
-    return record(model, result, cache, new_cache)
+        seen = record(model, result, cache, new_cache)
+        left = hooks_after_a_failure(
+            model, lambda fails: answer(model, tokens, cache, new_cache, fails, freeze_mlps)
+        )
+    return seen | {"hooks left when the metric fails": left}
 
 
 @ex.alternative
@@ -193,4 +199,29 @@ ex.slip(
     "The result is [head, layer]. Layers are rows.",
     "    return result",
     "    return result.mT",
+)
+
+
+ex.slip(
+    "only_the_senders_mlp_frozen",
+    "With freeze_mlps, the MLP of the sender's layer was held and later ones were left running, which pass the change on. Hold all of them.",
+    "                for i in range(model.cfg.n_layers):\n",
+    "                for i in [layer]:\n",
+)
+
+
+ex.slip(
+    "mlps_held_at_the_other_run",
+    "With freeze_mlps, the MLPs were held at the other run's outputs. They belong to `cache`, as the heads that do not send do.",
+    "lambda x, hook: cache[hook.name]",
+    "lambda x, hook: new_cache[hook.name]",
+)
+
+
+ex.slip(
+    "last_position_only",
+    "The sender sends at the last position only. Its z is [batch, position, head, d_head]; put it in at all positions: [:, :, head]. A metric may "
+    "read any of them.",
+    "z[:, :, head] = new_cache[hook.name][:, :, head]",
+    "z[:, -1, head] = new_cache[hook.name][:, -1, head]",
 )

@@ -12,6 +12,7 @@ ex = exercise(
     title="A deeper model with the same function",
     objective="You can put a trained model into a bigger one so that nothing changes, and everything can.",
     minutes=20,
+    version=2,
     difficulty=3,
     importance=3,
     source="Chen, Goodfellow and Shlens 2016, 'Net2Net', section 2.2 (function-preserving initialisation); here by the residual stream: "
@@ -30,10 +31,12 @@ ex = exercise(
 )
 
 
-SMALL_LAYERS = {"attn_only": True, "n_layers": 2}
+def small_size(layers):
+    return {"attn_only": True, "n_layers": len(layers)}
 
 
-BIG_LAYERS = {"attn_only": False, "n_layers": 4}
+def big_model(seed, layers):
+    return small_model(seed + 7, slot=2, attn_only=False, n_layers=max(4, layers[-1] + 1))
 
 
 @ex.inputs
@@ -42,12 +45,13 @@ def _(seed):
         {"seed": seed, "layers": [0, 1], "extra": False},
         {"seed": seed + 50, "layers": [1, 3], "extra": False},
         {"seed": seed + 100, "layers": [0, 2], "extra": True},
+        {"seed": seed + 150, "layers": [0, *range(2, 12)], "extra": False},  # layer numbers of two digits
     ]
 
 
-def small_state(seed, extra):
+def small_state(seed, layers, extra):
     """A small model's parameters; with `extra` one more, that a bigger model has no place for."""
-    model = small_model(seed, slot=1, **SMALL_LAYERS)
+    model = small_model(seed, slot=1, **small_size(layers))
     state = {name: p.detach().clone() for name, p in model.named_parameters()}
     return state | ({"blocks.1.mlp.W_gate": torch.ones(10, 7)} if extra else {})
 
@@ -59,13 +63,11 @@ TOKENS = torch.arange(18).reshape(2, 9) * 7 % 13
 def _(seed, layers, extra):
     if extra:
         return Raised(KeyError, mentions=["mlp.W_gate"])
-    small = small_model(seed, slot=1, **SMALL_LAYERS)
-    before = {
-        name: p.detach().clone() for name, p in small_model(seed + 7, slot=2, **BIG_LAYERS).named_parameters()
-    }
+    small, big = small_model(seed, slot=1, **small_size(layers)), big_model(seed, layers)
+    before = {name: p.detach().clone() for name, p in big.named_parameters()}
     with torch.no_grad():
         logits = small(TOKENS)
-    free = [layer for layer in range(BIG_LAYERS["n_layers"]) if layer not in layers]
+    free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
     keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
     kept = {name: before[name] for name in before if name.endswith(("mlp.W_in", "mlp.b_in"))}
     kept |= {f"blocks.{i}.attn.{kind}": before[f"blocks.{i}.attn.{kind}"] for i in free for kind in keep}
@@ -80,20 +82,20 @@ def _(seed, layers, extra):
 
 @ex.call
 def _(answer, seed, layers, extra):
-    big = small_model(seed + 7, slot=2, **BIG_LAYERS)
-    state = small_state(seed, extra)
+    big = big_model(seed, layers)
+    state = small_state(seed, layers, extra)
     outcome = attempt(answer, big, state, layers)
     if extra or isinstance(outcome, Raised):
         return outcome
     with torch.no_grad():
         logits = big(TOKENS)
     parameters = dict(big.named_parameters())
-    free = [layer for layer in range(BIG_LAYERS["n_layers"]) if layer not in layers]
+    free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
     keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
     names = [name for name in parameters if name.endswith(("mlp.W_in", "mlp.b_in"))]
     names += [f"blocks.{i}.attn.{kind}" for i in free for kind in keep]
     kept = {name: parameters[name].detach().clone() for name in names}
-    fresh = small_state(seed, extra)
+    fresh = small_state(seed, layers, extra)
     unchanged = all(torch.equal(state[name], fresh[name]) for name in fresh)
     shares = any(p.data_ptr() == value.data_ptr() for p in parameters.values() for value in state.values())
     wanted = [parameters[f"blocks.{free[0]}.attn.W_O"], parameters[f"blocks.{free[0]}.mlp.W_out"]]
@@ -258,4 +260,45 @@ ex.slip(
     "The grown model's parameters no longer take gradients. It is supposed to go on learning: leave requires_grad as it was.",
     "    parameters = dict(big.named_parameters())",
     "    parameters = dict(big.requires_grad_(False).named_parameters())",
+)
+
+
+ex.slip(
+    "one_digit_of_the_layer",
+    "Of the layer's number only the first digit was read: from layer 10 on the weights go to other layers. Split the name at its dots.",
+    "layers[int(layer)]",
+    "layers[int(layer[0])]",
+)
+
+
+ex.slip(
+    "first_layer_only",
+    "Only the first of the small model's layers was copied. All of them: layer i goes to layers[i].",
+    "            if name not in parameters:",
+    "            if name.startswith('blocks.') and layer != '0':\n                continue\n            if name not in parameters:",
+)
+
+
+ex.slip(
+    "readers_drawn_anew",
+    "The function is right, but the new parts read with other weights than they had: the bigger model was initialised again. Leave what reads from "
+    "the stream as it is.",
+    "    with torch.no_grad():",
+    "    with torch.no_grad():\n        for p in parameters.values():\n            p.normal_()\n    with torch.no_grad():",
+)
+
+
+ex.slip(
+    "another_exception",
+    "A weight without a place raised a ValueError. A KeyError that names the weight is asked for.",
+    "raise KeyError(name)",
+    "raise ValueError(name)",
+)
+
+
+ex.slip(
+    "names_no_weight",
+    "The KeyError does not say which weight has no place. Put its name into the message.",
+    "raise KeyError(name)",
+    'raise KeyError("a weight has no place")',
 )

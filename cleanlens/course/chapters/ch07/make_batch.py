@@ -13,6 +13,7 @@ ex = exercise(
     title="Training data that asks for induction",
     objective="You can make training data in which the only rule that helps is the one you want learned.",
     minutes=25,
+    version=2,
     difficulty=3,
     importance=5,
     seeds=2,
@@ -34,6 +35,15 @@ def _(seed):
         {"batch": 30, "n_ctx": 61, "d_vocab": 40001, "min_len": 3, "max_len": 7, "seed": seed},
         {"batch": 30, "n_ctx": 40, "d_vocab": 11, "min_len": 4, "max_len": 12, "seed": seed + 50},
         {"batch": 30, "n_ctx": 16, "d_vocab": 997, "min_len": 9, "max_len": 13, "seed": seed + 100},
+        {
+            "batch": 2,
+            "n_ctx": 6,
+            "d_vocab": 2,
+            "min_len": 1,
+            "max_len": 1,
+            "seed": seed,
+        },  # one batch is possible
+        {"batch": 1, "n_ctx": 1, "d_vocab": 2, "min_len": 3, "max_len": 3, "seed": seed},
     ]
 
 
@@ -49,9 +59,11 @@ def described(batch):
         "the tokens' smallest and largest": True,
         "every segment is followed by its copy": True,
         "the copy runs forwards": True,
+        "tokens follow themselves": False,
         "a segment comes back once, then a new one follows": True,
         "lengths min_len and max_len both occur, none outside": True,
         "all lengths are about as frequent": True,
+        "the last pair is cut where the row ends": True,
         "lengths differ within a row": True,
         "lengths differ between rows": True,
         "rows differ": True,
@@ -62,7 +74,9 @@ def described(batch):
 
 
 @ex.oracle
-def _(batch, n_ctx, **_):
+def _(batch, n_ctx, d_vocab, **_):
+    if d_vocab == 2:
+        return torch.tensor([[BOS] + [1] * (n_ctx - 1)] * batch)
     return described((batch, n_ctx))
 
 
@@ -105,7 +119,8 @@ def segments(row, min_len, max_len):
 @ex.measure
 def _(observed, batch, n_ctx, d_vocab, min_len, max_len, seed):
     first = observed["first"]
-    if not isinstance(first, torch.Tensor) or first.ndim != 2 or first.dtype.is_floating_point:
+    not_tokens = not isinstance(first, torch.Tensor) or first.ndim != 2 or first.dtype.is_floating_point
+    if not_tokens or d_vocab == 2:
         return first  # judged by its type
     record = {"shape": list(first.shape), "dtype": str(first.dtype)}
     if record["shape"] != [batch, n_ctx]:
@@ -131,21 +146,24 @@ def _(observed, batch, n_ctx, d_vocab, min_len, max_len, seed):
     lengths = [found for found, _, _ in read]
     every = [n for found in lengths for n in found]
     share = {n: every.count(n) / max(1, len(every)) for n in set(every)}
+    cut = [1 + 2 * sum(found) < n_ctx for found in lengths]  # a pair that fits exactly is rare
     # In a small vocabulary chance makes short repeats, and in a short row no pair fits whole: not judged there.
     whole = d_vocab > 50 and n_ctx > 4 * max_len
     wanted = range(min_len, max_len + 1)
     backwards = sum(any(row[1 : 1 + n] == row[2 * n : n : -1] for n in range(2, max_len + 1)) for row in rows)
     judged = {
         "every segment is followed by its copy": all(ok for _, ok, _ in read),
+        "tokens follow themselves": bool((rest[:, 1:] == rest[:, :-1]).float().mean() > 0.3),
         "the copy runs forwards": backwards < len(rows) / 4,
         "a segment comes back once, then a new one follows": not any(third for _, _, third in read),
         "lengths min_len and max_len both occur, none outside": bool(every)
         and (min(every), max(every)) == (min_len, max_len),
         "all lengths are about as frequent": all(share.get(n, 0) > 0.35 / len(wanted) for n in wanted),
+        "the last pair is cut where the row ends": sum(cut) > len(rows) / 3,
         "lengths differ within a row": sum(len(set(found)) > 1 for found in lengths) > len(rows) / 2,
         "lengths differ between rows": len({tuple(found) for found in lengths}) > len(rows) / 2,
     }
-    record |= {name: value if whole else True for name, value in judged.items()}
+    record |= judged if whole else {name: described((0, 0))[name] for name in judged}
     if n_ctx < 2 * min_len:  # one cut pair per row: the copy's beginning tells the length
         offsets = [
             next((n for n in range(1, n_ctx - 1) if row[1 : n_ctx - n] == row[1 + n :]), 0) for row in rows
@@ -349,7 +367,8 @@ ex.slip(
 
 ex.slip(
     "generator_ignored",
-    "The tokens were not drawn from the generator, so a run cannot be repeated. Pass generator=generator to every random call.",
+    "Not everything was drawn from the generator, so a run cannot be repeated. Pass generator=generator to every random call, for lengths and for "
+    "tokens.",
     "torch.randint(1, d_vocab, (n,), generator=generator)",
     "torch.randint(1, d_vocab, (n,))",
 )
@@ -369,4 +388,31 @@ ex.slip(
     "Tokens are indices: int64, not float. An embedding cannot be indexed with floats.",
     "return tokens",
     "return tokens.float()",
+)
+
+
+ex.slip(
+    "last_pair_made_to_fit",
+    "The last segment was shortened so that its copy just fits. Lengths below min_len come in that way; draw its length as any other's and cut the "
+    "pair off at n_ctx.",
+    "            segment = torch",
+    "            n = min(n, max(1, (n_ctx - at) // 2))\n            segment = torch",
+)
+
+
+ex.slip(
+    "BOS_before_every_pair",
+    "BOS stands before every pair. It marks the beginning of the row and stands nowhere else.",
+    "            new = torch.cat([segment, segment])",
+    "            new = torch.cat([torch.zeros(int(at > 1), dtype=torch.int64), segment, segment])",
+    "            at += 2 * n",
+    "            at += 2 * n + int(at > 1)",
+)
+
+
+ex.slip(
+    "each_token_doubled",
+    "Each token was doubled, not the segment: a b becomes a a b b. Then the rule that helps is 'say the token again'. Write a b a b.",
+    "torch.cat([segment, segment])",
+    "segment.repeat_interleave(2)",
 )

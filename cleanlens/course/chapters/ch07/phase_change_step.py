@@ -13,6 +13,7 @@ ex = exercise(
     title="Where is the phase change?",
     objective="You can say when a curve rises fastest when its points are unevenly spaced and noisy.",
     minutes=20,
+    version=2,
     difficulty=3,
     importance=3,
     source="The chain rule: d score / d log(1+t) = (1+t) d score / dt. Its largest value marks the 'abrupt' change of Olsson et "
@@ -47,6 +48,13 @@ def _(seed):
         (3, [1, 3, 9, 30, 100, 300], [5, 5.05, 5.1, 5.4, 5.9, 6]),  # far from 0 at both ends
         (3, [1, 3, 7, 15, 31, 63, 127], [0, 0.3, 0.4, 0.5, 0.5, 0.6, 3]),  # steepest at the very end
         (3, [1, 3, 7, 15, 31, 63, 127], [2, 2, 2.5, 2.6, 1, 0.5, 0]),  # ends lower than it begins
+    ]
+    shaped += [
+        (1, [0, 1], [0.3, 0.1]),  # one interval
+        (5, [2, 9, 40], [0, 1, 1.5]),  # a window wider than the curve
+        (3, [4, 5], [1, 2]),
+        (7, [0, 10, 30, 500], [0, 0.1, 4, 4.5]),
+        (1, [30, 100, 1000], [90, 60, 20]),  # it only falls
     ]
     for window, steps, scores in shaped:
         cases.append((np.array(steps), np.array(scores) + rng.normal(size=len(steps)) * 0.01, window))
@@ -286,3 +294,38 @@ def over_two_intervals(steps, scores, window=1):
     half = window // 2
     smooth = [scores[max(0, i - half) : i + half + 1].mean().item() for i in range(len(scores))]
     return float(steps[int(np.gradient(smooth, np.log1p(steps.numpy())).argmax())])
+
+
+ex.slip(
+    "one_short_on_the_right",
+    "The average has one neighbour less on the right than on the left: a slice leaves out its end. Take scores up to i + window // 2, that one "
+    "included.",
+    "i + half + 1]",
+    "i + half]",
+    "max(0, i - half) :",
+    "max(0, i - half) : i + 1 if half == 0 else",
+)
+
+
+ex.slip(
+    "smoothed_with_smoothed",
+    "The averages were taken over scores that were averaged already. Smooth from the scores as they were given, into a new tensor.",
+    "    smooth = torch.stack([scores[max(0, i - half) : i + half + 1].mean() for i in range(len(scores))])",
+    "    smooth = scores.clone()\n    for i in range(len(smooth)):\n        smooth[i] = smooth[max(0, i - half) : i + half + 1].mean()",
+)
+
+
+ex.slip(
+    "a_tensor",
+    "The result is a tensor. A Python float is asked for: float(...).",
+    "return float(torch.expm1(middle))",
+    "return torch.expm1(middle)",
+)
+
+
+ex.slip(
+    "rounded",
+    "The result was rounded to a whole step. The middle in log time lies between the steps: keep the fraction.",
+    "return float(torch.expm1(middle))",
+    "return float(round(float(torch.expm1(middle))))",
+)

@@ -11,6 +11,7 @@ ex = exercise(
     title="One score for every checkpoint",
     objective="You can follow a number through training: the same question put to every checkpoint, in the order of time.",
     minutes=15,
+    version=2,
     difficulty=2,
     importance=4,
     source="Olsson et al. 2022, heading 'Argument 1': scores and losses of the same prompts over many snapshots of one training "
@@ -77,7 +78,8 @@ SCORES = {"mean": mean_output, "largest": largest_output}
 def _(seed):
     return [
         {"labels": ["100", "2500", "0", "800", "1000", "30"], "score": "mean", "seed": seed},
-        {"labels": ["512", "1024", "2", "64"], "score": "largest", "seed": seed + 50},
+        {"labels": ("512", "1024", "2", "64"), "score": "largest", "seed": seed + 50},
+        {"labels": ["143000"], "score": "mean", "seed": seed + 100},
     ]
 
 
@@ -239,4 +241,44 @@ ex.slip(
     "The steps became the last axis. Stack along the first one: scores[i] belongs to steps[i].",
     "torch.stack(scores)",
     "torch.stack(scores, dim=-1)",
+)
+
+
+ex.slip(
+    "joined_end_to_end",
+    "The checkpoints' scores were joined end to end, so the axis of the steps is lost. Stack them: scores[i] belongs to steps[i].",
+    "torch.stack(scores)",
+    "torch.cat([s.reshape(-1) for s in scores])",
+)
+
+
+ex.slip(
+    "a_list_of_steps",
+    "The steps came back as a list. A tensor of integers is asked for, as long as the scores.",
+    "torch.tensor([int(label) for label in ordered])",
+    "[int(label) for label in ordered]",
+)
+
+
+ex.slip(
+    "a_list_of_scores",
+    "The scores came back as a list. Stack them into one tensor, [step ...].",
+    "torch.stack(scores)",
+    "scores",
+)
+
+
+ex.slip(
+    "steps_are_floats",
+    "The steps are floats. A step is a count: int(label).",
+    "torch.tensor([int(label) for label in ordered])",
+    "torch.tensor([float(label) for label in ordered])",
+)
+
+
+ex.slip(
+    "sorted_in_place",
+    "The answer is right, but the caller's labels were sorted too, and a tuple cannot be sorted like that. Make a new list: sorted(labels, key=int).",
+    "sorted(labels, key=int)",
+    "labels\n    labels.sort(key=int)",
 )

@@ -13,6 +13,7 @@ ex = exercise(
     title="Train it, and watch",
     objective="You can write a training loop that measures the model while it learns, and that trains the same with or without the measuring.",
     minutes=30,
+    version=2,
     difficulty=3,
     importance=5,
     source="Loshchilov and Hutter 2019, algorithm 2 (AdamW); warm-up and clipping as in Vaswani et al. 2017, section 5.3, and Pascanu et al. 2013, "
@@ -65,6 +66,7 @@ def _(seed):
     return [
         {"seed": seed, "steps": 7, "every": 3, "learning_rate": 0.03, "warmup": 4},
         {"seed": seed + 50, "steps": 4, "every": 2, "learning_rate": 0.02, "warmup": 2},
+        {"seed": seed + 100, "steps": 1, "every": 5, "learning_rate": 0.02, "warmup": 1},
     ]
 
 
@@ -311,4 +313,70 @@ ex.slip(
     "The model that you were given was not trained: a copy of it was. Train the model itself.",
     "    parameters = list(model.parameters())",
     "    import copy\n\n    model = copy.deepcopy(model)\n    parameters = list(model.parameters())",
+)
+
+
+ex.slip(
+    "last_step_too_small",
+    "The finished model's score stands beside step steps - 1. It has had `steps` updates: that is its step.",
+    "recorded.append(steps)",
+    "recorded.append(steps - 1)",
+)
+
+
+ex.slip(
+    "scored_at_the_end_twice",
+    "The finished model was scored twice when steps is a multiple of every. Once is enough: inside the loop for the steps before it, after the "
+    "loop for the last.",
+    "    recorded.append(steps)",
+    "    if steps % every == 0:\n        recorded.append(steps)\n        scores.append(score(model))\n    recorded.append(steps)",
+)
+
+
+ex.slip(
+    "last_score_only_on_a_multiple",
+    "The finished model was scored only when steps is a multiple of every. It is always scored once more, after the last update.",
+    "    recorded.append(steps)\n    scores.append(score(model))\n",
+    "    if steps % every == 0:\n        recorded.append(steps)\n        scores.append(score(model))\n",
+)
+
+
+ex.slip(
+    "no_weight_decay",
+    "Weights do not decay, or not by the amount that was asked for: weight_decay=0.01.",
+    "weight_decay=0.01",
+    "weight_decay=0.0",
+)
+
+
+ex.slip(
+    "rate_set_when_scoring",
+    "The rate changes only at the steps that are scored. The warm-up raises it before every update, scored or not.",
+    "        optimizer.param_groups[0]",
+    "        if step % every == 0:\n            optimizer.param_groups[0]",
+)
+
+
+ex.slip(
+    "rates_one_step_early",
+    "Each update has the rate of the one after it. Update number `step`, counted from 0, has learning_rate * (step + 1) / warmup; a scheduler is "
+    "stepped after the optimizer.",
+    "(step + 1) / warmup",
+    "(step + 2) / warmup",
+)
+
+
+ex.slip(
+    "losses_for_scores",
+    "The scores are losses of the training batches. What is asked for is score(model), of the same question at every step.",
+    "            scores.append(score(model))\n        optimizer.param_groups",
+    "            scores.append(model(make_batch(step), return_type='loss').item())\n            make_batch.asked.pop()\n        optimizer.param_groups",
+)
+
+
+ex.slip(
+    "pairs_instead_of_lists",
+    "A list of pairs came back. Two lists are asked for: when it was scored, and what the scores were.",
+    "return recorded, scores",
+    "return list(zip(recorded, scores))",
 )
