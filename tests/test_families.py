@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from helpers import SIZES, load, random_model, random_tokens, word_tokenizer
+from safetensors.torch import save_file
 from torch import Tensor
 
 from cleanlens import HookedTransformer, HookedTransformerConfig, patching
@@ -679,7 +680,7 @@ def test_what_is_not_built_is_named(fields: dict[str, Any], message: str, tmp_pa
         num_heads=4, sliding_window=4, use_sliding_window=True,
     )  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps({**sizes, **fields}), encoding="utf-8")
-    (tmp_path / "pytorch_model.bin").touch()
+    save_file({}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=message):
         load(str(tmp_path))
 
@@ -701,7 +702,7 @@ def test_configs_that_contradict_themselves(fields: dict[str, Any], message: str
 
 
 def test_a_missing_bias_is_named_when_other_layers_have_it(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     tiny("llama").save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")

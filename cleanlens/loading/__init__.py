@@ -262,6 +262,9 @@ def _fill(
                 raise ModelFileError(
                     f"{source}: its config says tie_word_embeddings, but the file holds an unembedding of its "
                     f"own, {theirs!r}, with other values. Set tie_word_embeddings to false to use it"
+                    if name == "unembed.W_U"
+                    else f"{source}: {theirs!r} and another tensor both give {name}, with other values. "
+                    "Get the model again"
                 )
             place.copy_(value)
             check_values(theirs, value, place, source)

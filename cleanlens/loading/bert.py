@@ -39,6 +39,7 @@ NAMES = {
     "cls.predictions.decoder.bias": "unembed.b_U",
     "cls.predictions.bias": "unembed.b_U",  # the same once more, in many files the only one
 }
+STATED_TWICE = {"unembed.b_U"}  # files hold it for the head and once more for its decoder
 NOT_WEIGHTS = re.compile(r"embeddings\.position_ids|pooler\..*|cls\.seq_relationship\..*")
 TIED = True  # when config.json does not say
 OPTIONAL = ()

@@ -141,6 +141,7 @@ def plan(
             there twice; or the number of layers differs.
     """
     tied = cfg.tie_word_embeddings
+    may_repeat = getattr(family, "STATED_TWICE", set()) | ({"unembed.W_U"} if tied else set())
     fills: dict[str, list[str]] = {}
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
     for theirs, (shape, kind) in stored.items():
@@ -157,7 +158,7 @@ def plan(
                 "Get the model in one of these (of quantised files only GGUF is read)"
             )
         for name, value in ours.items():
-            if name in shapes and not (name == "unembed.W_U" and tied):
+            if name in shapes and name not in may_repeat:
                 raise ModelFileError(
                     f"{source}: both {shapes[name][0]!r} and {theirs!r} give {name}; expected one of them. "
                     "Get the model again"
