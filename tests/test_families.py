@@ -659,7 +659,7 @@ BAD_CONFIGS = [
     ({"model_type": "mixtral"}, "model_type is 'mixtral'; cleanlens loads bert, .*cleanlens/loading"),
     (
         {"model_type": "llama", "quantization_config": {"quant_method": "gptq"}},
-        "its weights are quantized .gptq",
+        "its weights are quantized ..gptq",
     ),
     (
         {"model_type": "llama", "rope_scaling": {"rope_type": "yarn", "factor": 2.0}},

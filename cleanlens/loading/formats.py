@@ -38,10 +38,10 @@ class WeightFile(Protocol):
         """These tensors in turn, the largest first. Raises ModelFileError when the file is not whole."""
 
 
-def short(error: BaseException) -> str:
+def short(error: BaseException, most: int = 150) -> str:
     """The beginning of an exception's message, for a sentence of ours."""
     lines = str(error).splitlines()
-    return (lines[0][:150] if lines else "") or type(error).__name__
+    return (lines[0][:most] if lines else "") or type(error).__name__
 
 
 def checked_file(path: Path) -> Path:
