@@ -33,8 +33,8 @@ class FactoredMatrix:
     """
 
     def __init__(self, A: Tensor | Sequence[Tensor], B: Tensor | Sequence[Tensor]):
-        self.lefts = list(A) if isinstance(A, (list, tuple)) else [A]
-        self.rights = list(B) if isinstance(B, (list, tuple)) else [B]
+        self.lefts: list[Any] = list(A) if isinstance(A, (list, tuple)) else [A]
+        self.rights: list[Any] = list(B) if isinstance(B, (list, tuple)) else [B]
         chain = [*self.lefts, *self.rights]
         given = " and ".join(
             f"{name} {' @ '.join(str(list(part.shape)) for part in parts)}"

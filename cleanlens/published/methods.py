@@ -220,7 +220,7 @@ class OlderMethods(OlderHookMethods):
         device: Any = None,
     ) -> Any:
         """The residual stream that enters the first block, from token embeddings."""
-        kind, positions = self.cfg.positional_embedding_type, None
+        kind, positions = self.cfg.positional_embedding_type, torch.zeros(())
         if kind != "rotary":
             tokens = (
                 torch.ones(embed.shape[:2], dtype=torch.int64, device=embed.device)
