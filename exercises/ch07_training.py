@@ -37,8 +37,8 @@ def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"
 
     First each score becomes the mean of the scores at most `window // 2` places away from it (at the ends, of those that
     exist). Then every two neighbours have a slope, (difference of scores) / (difference of x). The answer is the middle,
-    in x, of the interval with the largest slope, turned back into a step. There are two steps or more, ascending, and no two slopes
-    are equal; `window` is odd.
+    in x, of the interval with the largest slope, turned back into a step. There are two steps or more, ascending, and one slope is
+    larger than all others; `window` is odd.
     """
     raise NotImplementedError("07.2")
 

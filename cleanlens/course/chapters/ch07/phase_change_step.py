@@ -51,9 +51,9 @@ def _(seed):
     ]
     shaped += [
         (1, [0, 1], [0.3, 0.1]),  # one interval
-        (5, [2, 9, 40], [0, 1, 1.5]),  # a window wider than the curve
+        (5, [2, 9, 40, 90], [0, 1, 1.5, 1.7]),  # a window wider than the curve
         (3, [4, 5], [1, 2]),
-        (7, [0, 10, 30, 500], [0, 0.1, 4, 4.5]),
+        (7, [0, 10, 30, 500, 900], [0, 0.1, 4, 4.5, 4.6]),
         (1, [30, 100, 1000], [90, 60, 20]),  # it only falls
     ]
     for window, steps, scores in shaped:
