@@ -118,7 +118,7 @@ def config_of(family: Any, fields: Mapping[str, Any], source: str) -> HookedTran
     except KeyError as error:
         raise ModelFileError(f"{source}: its config does not say {error.args[0]}. Get it again") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ModelFileError(f"{source}: its config does not describe a model: {short(error, 500)}") from None
+        raise ModelFileError(f"{source}: its config does not describe a model: {short(error, 400)}") from None
     for name in ("n_layers", "d_model", "n_ctx", "d_head", "n_heads", "d_vocab", "d_vocab_out"):
         if type(getattr(cfg, name)) is not int:
             raise ModelFileError(
