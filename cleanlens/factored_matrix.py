@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cleanlens.utils import ShapeError
+from cleanlens.utils import InputError
 
 
 class FactoredMatrix:
@@ -43,13 +43,13 @@ class FactoredMatrix:
         if min(part.ndim for part in chain) < 2 or any(
             l.shape[-1] != r.shape[-2] for l, r in pairwise(chain)
         ):
-            raise ShapeError(
+            raise InputError(
                 f"FactoredMatrix: the shapes are {given}; they must be [... ldim mdim] and [... mdim rdim]"
             )
         try:
             self.leading = torch.broadcast_shapes(*(part.shape[:-2] for part in chain))
         except RuntimeError:
-            raise ShapeError(
+            raise InputError(
                 f"FactoredMatrix: shape mismatch: the leading axes of {given} do not broadcast"
             ) from None
         self.ldim, self.mdim, self.rdim = chain[0].shape[-2], self.lefts[-1].shape[-1], chain[-1].shape[-1]
@@ -99,7 +99,7 @@ class FactoredMatrix:
 
     def _check_square(self, what: str) -> None:
         if self.ldim != self.rdim:
-            raise ShapeError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
+            raise InputError(f"FactoredMatrix.{what}: needs a square matrix; this one has shape {self.shape}")
 
     @property
     def T(self) -> "FactoredMatrix":
@@ -116,7 +116,7 @@ class FactoredMatrix:
     def unsqueeze(self, k: int) -> "FactoredMatrix":
         """A new leading axis of size 1 at place k."""
         if k < 0 or k > self.ndim - 2:
-            raise ShapeError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
+            raise InputError(f"FactoredMatrix.unsqueeze: {k} is not a place among the leading axes of {self}")
         lefts, rights = self._with_leading()
         return FactoredMatrix([part.unsqueeze(k) for part in lefts], [part.unsqueeze(k) for part in rights])
 
@@ -162,7 +162,7 @@ class FactoredMatrix:
         """(A B) @ other, with a matrix, another FactoredMatrix or a vector. The smallest inner axis wins.
 
         Raises:
-            ShapeError: other's rows are not this matrix's columns.
+            InputError: other's rows are not this matrix's columns.
         """
         _check_inner(self.shape, other.shape)
         if isinstance(other, FactoredMatrix):
@@ -192,7 +192,7 @@ class FactoredMatrix:
     def __mul__(self, scalar: "int | float | Tensor") -> "FactoredMatrix":
         """Times a number."""
         if isinstance(scalar, Tensor) and scalar.numel() != 1:
-            raise ShapeError(
+            raise InputError(
                 f"FactoredMatrix: can be multiplied by one number, not by a tensor of shape {list(scalar.shape)}"
             )
         return FactoredMatrix([*self.lefts[:-1], self.lefts[-1] * scalar], self.rights)
@@ -311,6 +311,6 @@ def _keep_axis(index: Any) -> Any:
 def _check_inner(left: torch.Size, right: torch.Size) -> None:
     inner = right[-2] if len(right) > 1 else right[-1]
     if left[-1] != inner:
-        raise ShapeError(
+        raise InputError(
             f"FactoredMatrix: cannot multiply shape {list(left)} by {list(right)}; {left[-1]} columns meet {inner} rows"
         )

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from cleanlens.key_value_cache import HookedTransformerKeyValueCache
 from cleanlens.tokenization import PaddingSide, infer_mask
-from cleanlens.utils import sample_logits
+from cleanlens.utils import InputError, sample_logits
 
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
@@ -143,7 +143,7 @@ class Generation:
         if eos_token_id is None:
             eos_token_id = getattr(self.tokenizer, "eos_token_id", None)
         if eos_token_id is None:
-            raise ValueError(
+            raise InputError(
                 "stop_at_eos needs an eos_token_id or a tokenizer that has one; or stop_at_eos=False"
             )
         return [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id)

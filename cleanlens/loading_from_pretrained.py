@@ -11,11 +11,12 @@ from cleanlens.loading import find_model, load_pretrained
 from cleanlens.loading.names import ALIASES, STANFORD_CRFM_STEPS, get_checkpoint_labels, official_name
 
 MODEL_ALIASES = {
-    name: [alias for alias, official in ALIASES.items() if official == name] for name in ALIASES.values()
+    name: [alias for alias, official in ALIASES.items() if official == name]
+    for name in sorted(set(ALIASES.values()), key=str.lower)
 }
 """Hugging Face id -> the short names that mean it."""
 
-OFFICIAL_MODEL_NAMES = sorted(MODEL_ALIASES)
+OFFICIAL_MODEL_NAMES = list(MODEL_ALIASES)
 DEFAULT_MODEL_ALIASES = [aliases[0] for aliases in MODEL_ALIASES.values()]
 STANFORD_CRFM_CHECKPOINTS = STANFORD_CRFM_STEPS
 PYTHIA_CHECKPOINTS = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]

@@ -10,6 +10,8 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cleanlens.utils import InputError
+
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
 
@@ -73,7 +75,7 @@ class Tokenization:
 
     def _tokenizer(self: "HookedTransformer", what: str) -> Any:
         if self.tokenizer is None:
-            raise ValueError(
+            raise InputError(
                 f"{what} needs a tokenizer and this model has none; call model.set_tokenizer(...) or pass tokens"
             )
         return self.tokenizer

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from cleanlens.factored_matrix import FactoredMatrix
 
 
-class ShapeError(ValueError, AssertionError, RuntimeError):
-    """Shapes that do not fit: a ValueError, and also what the published library raises, for code that catches that."""
+class InputError(ValueError, AssertionError, RuntimeError):
+    """What was given does not fit: a ValueError, and also what the published library raises, for code that catches it."""
 
 
 # ---------------------------------------------------------------- activation functions
@@ -210,7 +210,7 @@ def lm_cross_entropy_loss(
     if attention_mask is None:
         return loss if per_token else loss.mean()
     if attention_mask.shape != tokens.shape:
-        raise ShapeError(
+        raise InputError(
             f"attention_mask has shape {list(attention_mask.shape)}; the tokens have {list(tokens.shape)}"
         )
     counts = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
@@ -250,7 +250,7 @@ def sample_logits(
             negative (Keskar et al. 2019, section 4.1); 1 changes nothing.
     """
     if repetition_penalty != 1.0:
-        final_logits = penalize_repetition(final_logits, repetition_penalty, tokens, attention_mask)
+        final_logits = penalize_repetition(final_logits, tokens, repetition_penalty, attention_mask)
     if temperature == 0.0:
         return final_logits.argmax(dim=-1)
     return torch.multinomial(
@@ -260,13 +260,13 @@ def sample_logits(
 
 def penalize_repetition(
     logits: Float[Tensor, "batch d_vocab"],
-    penalty: float,
     tokens: Int[Tensor, "batch pos"] | None,
+    penalty: float,
     attention_mask: Int[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, "batch d_vocab"]:
     """Logits with those of tokens that occurred already brought down; see `sample_logits`."""
     if tokens is None or penalty <= 0:
-        raise ValueError(
+        raise InputError(
             f"repetition_penalty = {penalty}; it must be positive, and it needs the tokens so far"
         )
     seen = torch.ones_like(tokens) if attention_mask is None else attention_mask
@@ -285,15 +285,15 @@ def next_token_probs(
 ) -> Float[Tensor, "batch d_vocab"]:
     """The distribution that `sample_logits` draws from; arguments as there."""
     if temperature <= 0:
-        raise ValueError(f"temperature = {temperature}; it must be positive (0 is greedy in sample_logits)")
+        raise InputError(f"temperature = {temperature}; it must be positive (0 is greedy in sample_logits)")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k = {top_k}; it must be at least 1, or None for all tokens")
+        raise InputError(f"top_k = {top_k}; it must be at least 1, or None for all tokens")
     if top_p is not None and not 0.0 < top_p <= 1.0:
-        raise ValueError(f"top_p = {top_p}; it must be above 0 and at most 1")
+        raise InputError(f"top_p = {top_p}; it must be above 0 and at most 1")
     logits = logits / temperature
     if freq_penalty:
         if tokens is None:
-            raise ValueError("freq_penalty needs the tokens so far")
+            raise InputError("freq_penalty needs the tokens so far")
         once = torch.ones_like(tokens) if attention_mask is None else attention_mask
         logits = logits - freq_penalty * torch.zeros_like(logits).scatter_add_(1, tokens, once.to(logits))
     if top_k is not None:
@@ -353,6 +353,8 @@ def logits_to_df(logits: Float[Tensor, "d_vocab"], tokenizer: Any = None, top_k:
     """
     import pandas
 
+    if logits.ndim != 1:
+        raise InputError(f"logits_to_df: the logits have shape {list(logits.shape)}; expected [d_vocab]")
     logits = logits.detach().float().cpu()
     log_probs = logits.log_softmax(dim=-1)
     order = logits.argsort(descending=True, stable=True)[:top_k]
@@ -419,6 +421,6 @@ def join_and_cut(
 def __getattr__(name: str) -> Any:
     """Functions that only older notebooks use live in `cleanlens.published.utils`."""
     published = importlib.import_module("cleanlens.published.utils")
-    if name.startswith("_") or not hasattr(published, name):
+    if name.startswith("__") or not hasattr(published, name):
         raise AttributeError(f"module 'cleanlens.utils' has no attribute {name!r}")
     return getattr(published, name)

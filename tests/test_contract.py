@@ -436,7 +436,8 @@ def test_cache_entries() -> None:
     entry = HookedTransformerKeyValueCacheEntry.init_cache_entry(cfg, "cpu", 2)
     assert entry.past_keys.shape == entry.past_values.shape == (2, 0, 3, 4)
     k = torch.randn(2, 5, 3, 4, dtype=torch.bfloat16)
-    entry.append(k, 2 * k)
+    entry.append(k[:, :2], 2 * k[:, :2])
+    entry.append(k[:, 2:], 2 * k[:, 2:])
     assert entry.past_keys.equal(k)
     assert entry.past_values.equal(2 * k)
 
@@ -479,14 +480,16 @@ def test_loss_counts_no_padding_whatever_is_there() -> None:
         utils.lm_cross_entropy_loss(logits, tokens, mask),
         utils.lm_cross_entropy_loss(logits[:, 1:], tokens[:, 1:]),
     )
-    with pytest.raises((AssertionError, TypeError), match="attention_mask"):  # these tests check shapes before us
+    with pytest.raises(
+        (AssertionError, TypeError), match="attention_mask"
+    ):  # these tests check shapes before us
         utils.lm_cross_entropy_loss(logits, tokens, mask[:, 1:])
 
 
 def test_repetition_penalty() -> None:
     logits, tokens = torch.tensor([[3.0, 2.0, -1.0]]), torch.tensor([[0, 2, 0]])
     assert utils.sample_logits(logits, temperature=0.0, tokens=tokens, repetition_penalty=2.0).item() == 1
-    penalized = utils.penalize_repetition(logits, 2.0, tokens)
+    penalized = utils.penalize_repetition(logits, tokens, 2.0)
     assert penalized.tolist() == [[1.5, 2.0, -2.0]]
     assert utils.sample_logits(logits, temperature=0.0, tokens=tokens).item() == 0
     with pytest.raises(ValueError, match="needs the tokens so far"):

@@ -1,5 +1,12 @@
-"""The config under the name of its base class in the published library's version 3."""
+"""The base class of the config in the published library's version 3."""
+
+from dataclasses import dataclass
 
 from cleanlens.config import HookedTransformerConfig
 
-TransformerLensConfig = HookedTransformerConfig
+
+@dataclass
+class TransformerLensConfig(HookedTransformerConfig):
+    """A HookedTransformerConfig that need not say which `act_fn`."""
+
+    act_fn: str | None = "relu"

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cleanlens.utils import ACTIVATIONS, get_corner, join_and_cut
+from cleanlens.utils import ACTIVATIONS, get_corner, join_and_cut, penalize_repetition
 
 # ---------------------------------------------------------------- activation functions
 
@@ -75,6 +75,7 @@ def init_kaiming_normal_(
 # ---------------------------------------------------------------- tensors
 
 get_matrix_corner = get_corner
+_apply_repetition_penalty = penalize_repetition  # imported by some although private
 
 
 def get_cumsum_along_dim(tensor: Tensor, dim: int, reverse: bool = False) -> Tensor:
