@@ -190,8 +190,8 @@ def sweep(
     """
     if isinstance(patching_metric, Mapping):
         names, metric = list(patching_metric), _several(patching_metric, reduce)
-        place = (patch_setter, activation_name, index_axis_names, metric_pos)
-        values = sweep(model, corrupted_tokens, clean_cache, metric, *place)
+        where = (patch_setter, activation_name, index_axis_names, metric_pos)
+        values = sweep(model, corrupted_tokens, clean_cache, metric, *where)
         return dict(zip(names, values.movedim(len(index_axis_names), 0)))
     patching_metric = _reduced(patching_metric, reduce)
     corrupted_tokens = corrupted_tokens if corrupted_tokens.ndim == 2 else corrupted_tokens[None]

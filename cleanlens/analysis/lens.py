@@ -134,5 +134,5 @@ def logit_lens(
     final = [("ln_final.hook_scale", lambda _, hook: scales[0])] if scale == "final" else []
     with model.hooks(fwd_hooks=final):
         logits = torch.stack([model.unembed(model.ln_final(resid)) for resid in stack])
-    words = [model.to_str_tokens(row, prepend_bos=False) for row in tokens]
+    words = [[model.to_single_str_token(int(token)) for token in row] for row in tokens]
     return LogitLens(logits, tokens, list(labels), words, lambda i: model.to_single_str_token(i))
