@@ -27,9 +27,11 @@ from cleanlens.training.words import (
     EVERYDAY,
     GLAD,
     HE,
+    MANY,
     MORE,
     NAMES,
     OBJECTS,
+    PAST,
     PLACES,
     PLURALS,
     RARE_HE,
@@ -117,7 +119,6 @@ TRAIN_TEMPLATES = [i for i in range(_N_COMBINED) if i not in HELD_OUT_TEMPLATES]
 # The first six openings and first five actions have the same number of words, slot for slot, so prompts from
 # different ones of these templates line up token by token as well.
 ALIGNED_TEMPLATES = [o * len(_ACTIONS) + a for o in range(6) for a in range(5)]
-_HELD_OUT_PATTERNS = {IOI_TEMPLATES[i] for i in HELD_OUT_TEMPLATES}
 
 
 @dataclass(frozen=True)
@@ -283,6 +284,8 @@ RULES: dict[str, list[str]] = {
     "ANYWORD": MORE,
     "WORD": EVERYDAY,
     "CAPITAL": CAPITALS,
+    "DID": PAST,
+    "MANY": MANY,
     "VERB": VERB,
     "VERBED": VERBED,
     "VERBING": VERBING,
@@ -329,6 +332,8 @@ RULES: dict[str, list[str]] = {
         *["{A} was {AT} with {B}", "{A} had a friend named {B}", "the friends {A} and {B} met {AT}"],
         *["there were {A} and {B} {AT}", "{A}, a friend of {B}, was {AT}", "{A} and a friend, {B}, {DO}"],
         *["{AT} {A} met {B}", "{AT} were {A} and {B}", "{A} came {TO}, and {B} was there too"],
+        *["{A} {DID} the {NOUN} and {DID} {B}", "{A} {DID} {ADVERB}, and {B} {DID} {AT}", "{A} {DID} {B} {ADVERB}"],
+        *["the {REL} {DID} {A} and {B}", "{A} {DID} {OBJ} with {B}", "{A} {DID} while {B} {VERBED} the {THING}"],
         *["both {A} and {B} {DO}", "{A} went {TO} and {B} came along", "{A} got {OBJ}, and {B} saw it"],
         *["the {REL} saw {A} and {B} {AT}", "{A} was {SAD} and {B} was {GLAD}", "{A} and then {B} arrived {AT}"],
     ],
@@ -345,6 +350,8 @@ RULES: dict[str, list[str]] = {
         *["The sky was blue.", "It was late at night.", "Everyone was {GLAD}.", "There was a party."],
         *["It was the first day of spring.", "The {THING} was {ADJ}.", "The birds were singing.", "It was dark."],
         *["There was a {ANIMAL} {AT}.", "The {PLACE} was {ADJ}.", "A {REL} was there too.", "It was nearly time."],
+        *["The {REL} {DID} {ADVERB}.", "The {NOUN} {DID} {AT}.", "The {MANY} {DID} the {THING}.", "They {DID} {ADVERB}."],
+        *["It {DID} {ADVERB} {AT}.", "The {ANYWORD} {DID} and the {ANYWORD} {DID}.", "There were some {ANIMAL} toys."],
         *["The {NOUN} was on the table.", "They had a lot of fun.", "They were very {GLAD}.", "They were {SAD}."],
         *["They talked for a long time.", "They talked about the {THING}.", "They sat under a tree."],
         *["They played all day.", "It was time to go home.", "They laughed and sang.", "The food was good."],
@@ -356,6 +363,7 @@ RULES: dict[str, list[str]] = {
         *["It was the house of {X}.", "They did not see {X}.", "They had heard about {X}.", "{X} was far away."],
         *["It was {X}'s {NOUN}.", "The {NOUN} of {X} was {ADJ}.", "{X} could not come.", "{X} had left early."],
         *["A {REL} of {X} was there.", "They read a story about {X}.", "{X} did not like the {THING}."],
+        *["{X} {DID} {ADVERB}.", "{X} {DID} the {REL}.", "{X} {DID} {OBJ} {AT}.", "The {REL} {DID} {X}."],
         *["Far away, {X} was {AT}.", "They talked about {X}.", "{X} slept.", "Nobody had seen {X}."],
     ],
     "GAVE": [
@@ -365,7 +373,9 @@ RULES: dict[str, list[str]] = {
         *["had to give", "would give", "secretly sent", "read", "delivered", "agreed to sell", "wanted to show"],
     ],
     "GIVE": [  # follows the giver, ends where the recipient's name comes
-        *["{GAVE} {object} to"] * 10,
+        *["{GAVE} {object} to"] * 12,
+        *["{DID} {object} to", "{DID} {object} and {GAVE} it to", "{DID} the {THING} to", "{VERBED} {object} for"],
+        *["{DID} to", "{DID} {ADVERB} to", "{DID} and {DID} {object} to", "will {VERB} {object} for"],
         *["took {object} and gave it to", "found {object} and showed it to", "bought {object} and sent it to"],
         *["made {object} and brought it to", "picked up {object} and handed it to", "had {object} for"],
         *["made {object} for", "bought {object} for", "got {object} for", "found {object} for", "took {object} to"],
@@ -388,6 +398,8 @@ RULES: dict[str, list[str]] = {
         *["Do you {VERB} the {THING}?", "The {ANYWORD} and the {ANYWORD} are {ADJ}.", "You should {VERB} it."],
         *["A {REL} and a {REL} talked about the {ANYWORD}.", "It was about {ANYWORD} and {THING}."],
         *["His {REL} was {GLAD}, but her {REL} was {SAD}.", "Some {ANYWORD} is {ADJ}, some is {ADJ}."],
+        *["The {MANY} {DID} {AT}.", "Some {MANY} {DID} {ADVERB}.", "A {ANYWORD} {DID} a {WORD}.", "The {WORD} {DID}."],
+        *["I {DID} {ADVERB}, but you {DID} the {WORD}.", "My {MANY} {DID} your {WORD} {ADVERB}."],
         *["What is a {ANYWORD}?", "The {THING} is more {ADJ} than the {THING}.", "They are {VERBING} {AT}."],
         *["{TIME} the {REL} {VERBED} a {ADJ} {NOUN}.", "My {REL} likes {VERBING}.", "This {ANYWORD} is {WORD}."],
         *["{WORD} and {WORD}, {WORD} or {WORD}.", "The word {WORD} is not {WORD}.", "{CAPITAL} {WORD} {WORD}."],
@@ -425,6 +437,7 @@ _JOINED = [  # an introduction and a giving in one sentence
 ]
 _SAID_BEFORE = [  # about one of the two, before the giving, without a word about who receives
     *["{Y} was {GLAD}.", "{Y} was {SAD}.", "{Y} smiled.", "{Y} sat down.", "{Y} looked at the {NOUN}."],
+    *["{Y} {DID} {ADVERB}.", "{Y} {DID} the {THING}.", "{Y} {DID} {AT}.", "The {REL} {DID} {Y}."],
     *["{Y} had {OBJ}.", "{Y} liked the {THING}.", '"It is {ADJ}," said {Y}.', "{Y} laughed.", "{Y} was very {SAD}."],
 ]
 _WANTED = [  # ... and with one
@@ -645,16 +658,16 @@ def scene_document(rng: random.Random) -> str:
 
 def _is_held_out_text(text: str) -> bool:
     """Whether a held-out combination of an opening and an action came about by chance."""
-    return any(pattern.search(text) for pattern in _HELD_OUT_SHAPES)
+    return _HELD_OUT.search(text) is not None
 
 
-def _shape(pattern: str) -> re.Pattern:
-    name, thing = r"[A-Z]\w+", r"(an?|the|some|his|her|that|another|this)( \w+){1,2}"
-    slots = {"A": name, "B": name, "giver": name, "place": r"\w+", "object": thing}
-    return re.compile(re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}").replace(r"\ ", " ").format(**slots))
+def _regex(template: str) -> str:
+    name = r"[A-Z]\w+"
+    slots = {"A": name, "B": name, "giver": name, "place": r"\w+", "object": r"[\w' ]+?"}
+    return template.format(**slots)
 
 
-_HELD_OUT_SHAPES = [_shape(IOI_TEMPLATES[i]) for i in HELD_OUT_TEMPLATES]
+_HELD_OUT = re.compile("|".join(_regex(IOI_TEMPLATES[i]) for i in HELD_OUT_TEMPLATES))
 
 
 # ------------------------------------------------------------------------------------------ stories

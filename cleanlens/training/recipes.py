@@ -11,10 +11,11 @@ from torch import Tensor
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training import formats, measure
-from cleanlens.training.corpus import documents, ioi_prompts
+from cleanlens.training.corpus import NAMES, documents, ioi_prompts
 from cleanlens.training.data import mixture, pack, repeats_only
 from cleanlens.training.grow import grow
-from cleanlens.training.tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
+from cleanlens.training.plain import plain_accuracy, plain_prompts
+from cleanlens.training.tokenizer import VOCAB_SIZE, save_tokenizer, tokenizer_texts, train_tokenizer
 from cleanlens.training.train import init_weights, train, warmup_hold_cosine
 
 N_CTX = 128
@@ -32,49 +33,49 @@ class Recipe:
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
-    varied: bool = False  # IOI sentences in more phrasings
     weight_decay: float = 0.01
     bfloat16: bool = False  # matrix products in bfloat16
     seed: int = 0
 
 
 ATTN_ONLY = Recipe(
-    steps=2500,
+    steps=3000,
     batch=32,
     learning_rate=2e-3,
-    hold=1600,
+    hold=2200,
     stories=0.5,
-    stories_from=1500,
-    n_documents=100_000,
+    stories_from=2000,
+    n_documents=50_000,
+    bfloat16=True,
 )
 GPT2 = Recipe(
-    steps=4200,
+    steps=5000,
     batch=16,
     learning_rate=1e-3,
-    hold=2000,
-    stories=0.75,
+    hold=2500,
+    stories=0.8,
     stories_from=0,
-    n_documents=150_000,
-    varied=True,
+    n_documents=180_000,
     bfloat16=True,
     seed=1,
 )
 # The checkpoints that ship with the attention-only model: close together where induction appears. The last is
 # the finished model.
 CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
-# The four-layer model is grown from the two-layer one as it was just before it saw any document. Its new layers
-# all come after the induction heads, so that there is room for heads that read what those have found.
-GROW_FROM_STEP = 1500
-GROW_INTO_LAYERS = (0, 1)
+GPT2_CHECKPOINTS = list(range(0, 5001, 250))
+# The six-layer model is grown from the two-layer one as it was just before it saw any document. Its induction heads
+# come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
+GROW_FROM_STEP = 2000
+GROW_INTO_LAYERS = (0, 4)
 
 
 def attn_only_config() -> HookedTransformerConfig:
     return HookedTransformerConfig(
         n_layers=2,
-        d_model=128,
+        d_model=160,
         n_ctx=N_CTX,
         d_head=32,
-        n_heads=4,
+        n_heads=5,
         d_vocab=VOCAB_SIZE,
         attn_only=True,
         normalization_type="LN",
@@ -85,12 +86,12 @@ def attn_only_config() -> HookedTransformerConfig:
 
 def gpt2_config() -> HookedTransformerConfig:
     return HookedTransformerConfig(
-        n_layers=4,
-        d_model=128,
+        n_layers=6,
+        d_model=160,
         n_ctx=N_CTX,
         d_head=32,
-        n_heads=4,
-        d_mlp=512,
+        n_heads=5,
+        d_mlp=640,
         d_vocab=VOCAB_SIZE,
         act_fn="gelu_new",
         normalization_type="LN",
@@ -108,12 +109,16 @@ def new_model(cfg: HookedTransformerConfig, seed: int) -> HookedTransformer:
 
 
 def corpus_tokenizer() -> Tokenizer:
-    """The tokenizer of both models, always from the same documents, whatever a run's seed."""
-    return train_tokenizer(documents(20_000, seed=0))
+    """The tokenizer of both models, always from the same texts, whatever a run's seed."""
+    return train_tokenizer(tokenizer_texts())
 
 
 class Curve:
-    """What the model could do every 250 steps, kept in the model's folder as training_curve.json."""
+    """What the model could do every 250 steps, kept in the model's folder as training_curve.json.
+
+    For a model with MLPs also the birth of its circuit: accuracy on plain sentences (over all and in the worst
+    sentence and order), how far the best name mover looks from the end to the indirect object, and how well it copies.
+    """
 
     def __init__(self, model: HookedTransformer, tokenizer: Tokenizer, out: Path, every: int = 250):
         self.model, self.every, self.path = model, every, out / "training_curve.json"
@@ -122,16 +127,30 @@ class Curve:
         self.losses: list[float] = []
         self.entries = json.loads(self.path.read_text()) if self.path.exists() else []
 
+    def names(self) -> dict[str, float]:
+        """What the model does with names."""
+        ioi = measure.ioi_accuracy(self.model, self.prompts, self.encode)
+        plain = plain_accuracy(self.model, pairs=6, encode=self.encode)
+        attention = measure.plain_attention(self.model, plain_prompts(pairs=4), self.encode)
+        copies = measure.copy_scores(self.model, [self.encode(f" {name}")[0] for name in NAMES])
+        layer, head = measure.name_mover(attention, copies)
+        return {f"ioi_{name}": value for name, value in ioi.items()} | {
+            "plain": plain.mean().item(),
+            "plain_worst": plain.min().item(),
+            "mover": f"L{layer}H{head}",
+            "mover_to_io": attention["end to IO"][layer, head].item(),
+            "mover_to_s1": attention["end to S1"][layer, head].item(),
+            "mover_copies": copies[layer, head].item(),
+        }
+
     def __call__(self, step: int, loss: float) -> None:
         self.losses.append(loss)
         if step % self.every:
             return
         entry = {"step": step, "loss": sum(self.losses) / len(self.losses)}
         entry |= measure.repeat_summary(self.model)
-        entry |= {
-            f"ioi_{k}": v for k, v in measure.ioi_accuracy(self.model, self.prompts, self.encode).items()
-        }
-        entry = {name: value if name == "step" else round(value, 3) for name, value in entry.items()}
+        entry |= {} if self.model.cfg.attn_only else self.names()
+        entry = {name: round(value, 3) if isinstance(value, float) else value for name, value in entry.items()}
         self.entries = [e for e in self.entries if e["step"] < step] + [entry]
         self.losses = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +166,7 @@ def run(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train `model` as the recipe says; the state to resume from stays beside the model's folder."""
-    rows = pack(documents(recipe.n_documents, recipe.seed, recipe.varied), tokenizer, N_CTX)
+    rows = pack(documents(recipe.n_documents, recipe.seed), tokenizer, N_CTX)
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
     mixed = mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
     if not resume:
@@ -194,7 +213,12 @@ def make_gpt2(
     save_tokenizer(tokenizer, out)
     model = new_model(gpt2_config(), recipe.seed)
     grow(model, small, GROW_INTO_LAYERS)
-    run(model, recipe, tokenizer, out, resume)
+
+    def keep(step: int, loss: float) -> None:
+        if step in GPT2_CHECKPOINTS:
+            formats.save_checkpoint(model, out, step)
+
+    run(model, recipe, tokenizer, out, resume, keep)
     formats.save_gpt2(model, out)
     return model
 

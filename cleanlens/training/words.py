@@ -72,7 +72,7 @@ RELATIVES = _words(
     "writer artist lawyer president officer soldier guest owner child baby boy girl man woman lady "
     "wife husband son daughter family"
 )
-MANY = _words("parents children people kids men women everyone nobody somebody others friends anyone")
+MANY = _words("parents children people kids men women others friends")
 THINGS = _words(  # what people talk about
     "weather news game party movie music plan trip work job money dream idea problem question answer "
     "accident holiday weekend wedding birthday summer winter spring autumn war peace history science math art "
@@ -120,7 +120,7 @@ BASE = _words(  # ... what they do, or may do
     "gives hands shows passes sends brings throws offers says wants goes likes makes takes"
 )
 FUNCTION = _words(
-    "the a an and or but so because when while after before since as if although though until unless "
+    "everyone nobody somebody anyone the a an and or but so because when while after before since as if although though until unless "
     "in on at to from for with without by of near behind under over above below between beside next into out "
     "up down off through across around along against about during toward inside like than that this these those "
     "he she it they we you i I him her them us me his their our your my its who what where why how "
