@@ -107,14 +107,17 @@ PAST = _words(  # what somebody did
     "understood served baked planted wrapped delivered mailed presented spoke led grew became happened rained "
     "shone seemed used enjoyed could would should did might must been done gone given taken seen known"
 )
-BASE = _words(  # ... what they do, or may do
-    "give hand show pass send bring throw offer sell lend take make buy get find cook have be is are go walk "
+BASE = _words(  # ... what they may do
+    "give hand show pass send bring throw offer sell lend take make buy get find cook go walk "
     "run come drive sit stand stay live meet see visit call follow talk wait play thank look "
     "listen dance sing read write tell ask say smile laugh cry want decide try promise forget "
     "remember need like know think feel hear leave arrive return start begin stop finish open close keep hold "
     "drop lose break fix clean wash paint draw build eat sleep move turn jump climb fall fly carry "
     "pull push pick catch hide share learn teach watch wish believe agree invite join grow become happen seem "
-    "use enjoy can will shall may do does has am going playing working looking waiting sitting walking talking "
+    "use enjoy"
+)
+FORMS = _words(
+    "be have is are can will shall may do does has am going playing working looking waiting sitting walking talking "
     "reading running eating sleeping cooking shopping swimming singing shining raining having making "
     "getting trying doing coming being giving writing thinking standing living fishing hiking camping laughing "
     "gives hands shows passes sends brings throws offers says wants goes likes makes takes"
@@ -213,6 +216,7 @@ EVERYDAY = list(
         + ADVERBS
         + PAST
         + BASE
+        + FORMS
         + FUNCTION
         + PLURALS
         + TIMES
