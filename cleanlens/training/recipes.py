@@ -39,34 +39,38 @@ class Recipe:
 
 
 ATTN_ONLY = Recipe(
-    steps=3000,
-    batch=32,
+    steps=2600,
+    batch=24,
     learning_rate=2e-3,
-    hold=2200,
+    hold=2000,
     stories=0.5,
-    stories_from=2000,
+    stories_from=1800,
     n_documents=50_000,
     bfloat16=True,
 )
 GPT2 = Recipe(
-    steps=5000,
+    steps=4000,
     batch=16,
     learning_rate=1e-3,
-    hold=2500,
+    hold=2000,
     stories=0.8,
     stories_from=0,
     n_documents=180_000,
     bfloat16=True,
     seed=1,
 )
-# The checkpoints that ship with the attention-only model: close together where induction appears. The last is
-# the finished model.
+# The checkpoints that ship: with the attention-only model close together where induction appears, with the other where
+# the indirect object is learned. The last label of each is the finished model's, which is not stored twice.
 CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
-GPT2_CHECKPOINTS = list(range(0, 5001, 250))
+GPT2_CHECKPOINTS = list(range(0, 4001, 250))
 # The six-layer model is grown from the two-layer one as it was just before it saw any document. Its induction heads
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
-GROW_FROM_STEP = 2000
+GROW_FROM_STEP = 1800
 GROW_INTO_LAYERS = (0, 4)
+
+
+# How much neighbouring positions are alike before training; see `init_weights`.
+ALIKE = 0.7
 
 
 def attn_only_config() -> HookedTransformerConfig:
@@ -74,8 +78,8 @@ def attn_only_config() -> HookedTransformerConfig:
         n_layers=2,
         d_model=160,
         n_ctx=N_CTX,
-        d_head=32,
-        n_heads=5,
+        d_head=40,
+        n_heads=4,
         d_vocab=VOCAB_SIZE,
         attn_only=True,
         normalization_type="LN",
@@ -89,8 +93,8 @@ def gpt2_config() -> HookedTransformerConfig:
         n_layers=6,
         d_model=160,
         n_ctx=N_CTX,
-        d_head=32,
-        n_heads=5,
+        d_head=40,
+        n_heads=4,
         d_mlp=640,
         d_vocab=VOCAB_SIZE,
         act_fn="gelu_new",
@@ -103,7 +107,7 @@ def gpt2_config() -> HookedTransformerConfig:
 def new_model(cfg: HookedTransformerConfig, seed: int) -> HookedTransformer:
     """A model to train. Its output bias stays zero, because GPT-2 has none."""
     model = HookedTransformer(cfg)
-    init_weights(model, seed)
+    init_weights(model, seed, alike=ALIKE)
     model.unembed.b_U.requires_grad_(False)
     return model
 
@@ -197,11 +201,11 @@ def make_attn_only(recipe: Recipe, out: Path, resume: bool = False) -> HookedTra
     model = new_model(attn_only_config(), recipe.seed)
 
     def keep(step: int, loss: float) -> None:
-        if step in CHECKPOINTS:
-            formats.save_checkpoint(model, out, step)
+        if step in CHECKPOINTS and step < recipe.steps:
+            formats.save_checkpoint(formats.parameters(model), out, step)
 
     run(model, recipe, tokenizer, out, resume, keep)
-    formats.save_cleanlens(model, out, [step for step in CHECKPOINTS if step <= recipe.steps])
+    formats.save_cleanlens(model, out, [*(step for step in CHECKPOINTS if step < recipe.steps), recipe.steps])
     return model
 
 
@@ -215,11 +219,12 @@ def make_gpt2(
     grow(model, small, GROW_INTO_LAYERS)
 
     def keep(step: int, loss: float) -> None:
-        if step in GPT2_CHECKPOINTS:
-            formats.save_checkpoint(model, out, step)
+        if step in GPT2_CHECKPOINTS and step < recipe.steps:
+            formats.save_checkpoint(formats.to_gpt2(formats.parameters(model)), out, step)
 
     run(model, recipe, tokenizer, out, resume, keep)
-    formats.save_gpt2(model, out)
+    labels = [*(step for step in GPT2_CHECKPOINTS if step < recipe.steps), recipe.steps]
+    formats.save_gpt2(model, out, labels)
     return model
 
 
