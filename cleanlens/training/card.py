@@ -345,7 +345,7 @@ def circuit_part(model: HookedTransformer) -> dict[str, object]:
     """Roles, movers, senders, backups, and the circuit alone."""
     case = circuit.make_case(model, ioi_prompts(200, seed=5, aligned=True))
     roles = circuit.find_roles(case)
-    found = circuit.assemble(case, roles)
+    found = circuit.assemble(roles)
     attention, plain = measure.ioi_attention(model, case.data), measure.plain_attention(model, plain_prompts(pairs=10))
     copies = measure.copy_scores(model, [model.to_single_token(f" {name}") for name in NAMES])
     direct, _ = measure.direct_attribution(model, case.data)

@@ -199,6 +199,22 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
     }
 
 
+# Where each role does its work.
+POSITION = {
+    "name mover": "end",
+    "negative name mover": "end",
+    "S-inhibition": "end",
+    "duplicate token": "S2",
+    "induction": "S2",
+    "previous token": "S1+1",
+}
+
+
+def assemble(roles: Mapping[str, Sequence[Head]]) -> Circuit:
+    """The circuit made of these heads, each at the position of its role."""
+    return {role: [(head, POSITION[role]) for head in heads] for role, heads in roles.items() if heads}
+
+
 # --------------------------------------------------------------------------------- the circuit alone
 
 

@@ -68,7 +68,7 @@ def is_held_out_pair(a: str, b: str) -> bool:
 
 # -------------------------------------------------------------------------------------- IOI prompts
 
-_OPENINGS = [
+OPENINGS = [
     "When {A} and {B} went to the {place},",
     "After {A} and {B} went to the {place},",
     "While {A} and {B} were at the {place},",
@@ -82,7 +82,7 @@ _OPENINGS = [
     "While {A} was at the {place} with {B},",
     "At the {place} {A} met {B}, and then",
 ]
-_ACTIONS = [
+ACTIONS = [
     "{giver} gave {object} to",
     "{giver} handed {object} to",
     "{giver} showed {object} to",
@@ -93,33 +93,33 @@ _ACTIONS = [
     "{giver} found {object} and showed it to",
 ]
 # Neither the opening nor the action of these is in any training text.
-_NOVEL_OPENINGS = [
+NOVEL_OPENINGS = [
     "Before {A} and {B} left the {place},",
     "The {place} was full when {A} and {B} arrived, but",
     "It was at the {place} that {A} first saw {B}. Years later",
     "Nobody at the {place} knew {A} or {B}, although",
 ]
-_NOVEL_ACTIONS = [
+NOVEL_ACTIONS = [
     "{giver} mailed {object} to",
     "{giver} presented {object} to",
     "{giver} held {object} out to",
 ]
 
-IOI_TEMPLATES: list[str] = [f"{opening} {action}" for opening in _OPENINGS for action in _ACTIONS] + [
-    f"{opening} {action}" for opening in _NOVEL_OPENINGS for action in _NOVEL_ACTIONS
+IOI_TEMPLATES: list[str] = [f"{opening} {action}" for opening in OPENINGS for action in ACTIONS] + [
+    f"{opening} {action}" for opening in NOVEL_OPENINGS for action in NOVEL_ACTIONS
 ]
 """Every template; a template's id is its index here."""
 
 # One in five of the combinations of an opening and an action is held out.
-_N_COMBINED = len(_OPENINGS) * len(_ACTIONS)
+_N_COMBINED = len(OPENINGS) * len(ACTIONS)
 HELD_OUT_TEMPLATES = [
-    i for i in range(_N_COMBINED) if (i // len(_ACTIONS) + 3 * (i % len(_ACTIONS))) % 5 == 0
+    i for i in range(_N_COMBINED) if (i // len(ACTIONS) + 3 * (i % len(ACTIONS))) % 5 == 0
 ]
 NOVEL_TEMPLATES = list(range(_N_COMBINED, len(IOI_TEMPLATES)))
 TRAIN_TEMPLATES = [i for i in range(_N_COMBINED) if i not in HELD_OUT_TEMPLATES]
 # The first six openings and first five actions have the same number of words, slot for slot, so prompts from
 # different ones of these templates line up token by token as well.
-ALIGNED_TEMPLATES = [o * len(_ACTIONS) + a for o in range(6) for a in range(5)]
+ALIGNED_TEMPLATES = [o * len(ACTIONS) + a for o in range(6) for a in range(5)]
 
 
 @dataclass(frozen=True)

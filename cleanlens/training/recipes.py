@@ -33,6 +33,8 @@ class Recipe:
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
+    first_tokens: int = VOCAB_SIZE  # repeated random tokens are drawn from the vocabulary's first so many entries
+    first_until: int = 0  # ... before this step, and from all of it later
     weight_decay: float = 0.01
     bfloat16: bool = False  # matrix products in bfloat16
     seed: int = 0
@@ -40,8 +42,10 @@ class Recipe:
 
 ATTN_ONLY = Recipe(
     steps=2600,
-    batch=24,
+    batch=32,
     learning_rate=2e-3,
+    first_tokens=512,
+    first_until=1200,
     hold=2000,
     stories=0.5,
     stories_from=1800,
@@ -65,12 +69,12 @@ CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 150
 GPT2_CHECKPOINTS = list(range(0, 4001, 250))
 # The six-layer model is grown from the two-layer one as it was just before it saw any document. Its induction heads
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
-GROW_FROM_STEP = 1800
+GROW_FROM_STEP = 1500
 GROW_INTO_LAYERS = (0, 4)
 
 
 # How much neighbouring positions are alike before training; see `init_weights`.
-ALIKE = 0.7
+ALIKE = 0.0
 
 
 def attn_only_config() -> HookedTransformerConfig:
@@ -171,6 +175,7 @@ def run(
 ) -> None:
     """Train `model` as the recipe says; the state to resume from stays beside the model's folder."""
     rows = pack(documents(recipe.n_documents, recipe.seed), tokenizer, N_CTX)
+    few = repeats_only(recipe.batch, N_CTX, recipe.first_tokens, recipe.seed)
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
     mixed = mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
     if not resume:
@@ -181,9 +186,13 @@ def run(
         curve(step, loss)
         on_step(step, loss)
 
+    def make_batch(step: int) -> Tensor:
+        stage = few if step < recipe.first_until else repeats if step < recipe.stories_from else mixed
+        return stage(step)
+
     train(
         model,
-        lambda step: (repeats if step < recipe.stories_from else mixed)(step),
+        make_batch,
         recipe.steps,
         warmup_hold_cosine(recipe.learning_rate, recipe.steps, recipe.hold),
         recipe.weight_decay,
@@ -191,6 +200,8 @@ def run(
         state=out.parent / f"{out.name}.state",
         resume=resume,
         bfloat16=recipe.bfloat16,
+        first_tokens=recipe.first_tokens,
+        first_until=recipe.first_until,
     )
 
 
