@@ -99,10 +99,15 @@ def best_induction(model, tokens):
 with torch.no_grad():
     middle = min(
         labels,
-        key=lambda label: abs(best_induction(checkpoints[label], measure.repeated_prompt(12, 4, FIRST)) - 0.5),
+        key=lambda label: abs(
+            best_induction(checkpoints[label], measure.repeated_prompt(12, 4, FIRST)) - 0.5
+        ),
     )
     ten = torch.stack(
-        [best_induction(checkpoints[middle], measure.repeated_prompt(12, 1, FIRST, seed)) for seed in range(10)]
+        [
+            best_induction(checkpoints[middle], measure.repeated_prompt(12, 1, FIRST, seed))
+            for seed in range(10)
+        ]
     )
 say(
     f"At step {middle} the score is between **{ten.min():.2f} and {ten.max():.2f}**, depending on the prompt alone (one prompt of 12 tokens, ten "
@@ -675,10 +680,22 @@ curve = json.loads((folder / "training_curve.json").read_text())
 grown_steps = torch.tensor([entry["step"] for entry in curve])
 grown = {
     name: torch.tensor([entry[name] for entry in curve])
-    for name in ("second_loss", "induction", "ioi_accuracy", "ioi_logit_diff", "plain", "mover_to_io", "mover_to_s1", "mover_copies")
+    for name in (
+        "second_loss",
+        "induction",
+        "ioi_accuracy",
+        "ioi_logit_diff",
+        "plain",
+        "mover_to_io",
+        "mover_to_s1",
+        "mover_copies",
+    )
 }
 plots.line(
-    {"induction score (best head)": grown["induction"], "indirect objects in plain sentences": grown["plain"]},
+    {
+        "induction score (best head)": grown["induction"],
+        "indirect objects in plain sentences": grown["plain"],
+    },
     grown_steps,
     "gpt2-demo after it was grown",
     "step",

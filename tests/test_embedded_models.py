@@ -8,10 +8,10 @@ import torch
 
 from cleanlens import HookedTransformer
 from cleanlens.training import measure
-from cleanlens.training.corpus import ALIGNED_TEMPLATES, HELD_OUT_TEMPLATES, documents, ioi_prompts
+from cleanlens.training.corpus import ALIGNED_TEMPLATES, HELD_OUT_TEMPLATES, ioi_prompts
 from cleanlens.training.plain import SENTENCES, plain_accuracy, plain_logit_diffs, plain_prompts
-from cleanlens.training.recipes import ATTN_ONLY, CHECKPOINTS, EMBEDDED, GPT2_CHECKPOINTS, GROW_FROM_STEP, corpus_tokenizer
-from cleanlens.training.words import EVERYDAY, NAMES
+from cleanlens.training.recipes import ATTN_ONLY, CHECKPOINTS, EMBEDDED, GROW_FROM_STEP, corpus_tokenizer
+from cleanlens.training.words import NAMES
 
 ATTN, GPT2 = "attn-only-2l-demo", "gpt2-demo"
 
@@ -31,7 +31,20 @@ def repeats(name: str, n: int, prefix: int = 0):
 
 
 # periods and prefix lengths of every kind, also beyond what the training batches held
-PERIODS = [(8, 0), (13, 0), (20, 0), (31, 0), (48, 0), (61, 0), (8, 90), (10, 5), (17, 30), (25, 11), (40, 40), (48, 21)]
+PERIODS = [
+    (8, 0),
+    (13, 0),
+    (20, 0),
+    (31, 0),
+    (48, 0),
+    (61, 0),
+    (8, 90),
+    (10, 5),
+    (17, 30),
+    (25, 11),
+    (40, 40),
+    (48, 21),
+]
 
 
 @pytest.mark.parametrize(("n", "prefix"), PERIODS)
@@ -62,16 +75,15 @@ def test_ablating_the_previous_token_head_destroys_induction():
     assert second_loss(head) > 2 * second_loss(other)  # it is this head's doing
 
 
-@pytest.mark.parametrize(("name", "expected"), [(ATTN, CHECKPOINTS), (GPT2, GPT2_CHECKPOINTS)])
-def test_checkpoints_are_there(name, expected):
-    labels = json.loads((EMBEDDED / name / "config.json").read_text())["checkpoint_labels"]
-    assert labels == expected
-    files = sorted(path.name for path in (EMBEDDED / name / "checkpoints").iterdir())
+def test_checkpoints_are_there():
+    labels = json.loads((EMBEDDED / ATTN / "config.json").read_text())["checkpoint_labels"]
+    assert labels == CHECKPOINTS
+    files = sorted(path.name for path in (EMBEDDED / ATTN / "checkpoints").iterdir())
     assert files == [f"step-{label:06d}.safetensors" for label in labels[:-1]]
     # The last one is the finished model.
-    last = HookedTransformer.from_pretrained(name, checkpoint_index=-1, device="cpu")
+    last = HookedTransformer.from_pretrained(ATTN, checkpoint_index=-1, device="cpu")
     assert last.cfg.checkpoint_value == labels[-1]
-    assert all(torch.equal(a, b) for a, b in zip(last.parameters(), load(name).parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(last.parameters(), load(ATTN).parameters()))
 
 
 def test_checkpoints_show_the_phase_change():
@@ -120,7 +132,9 @@ def test_gpt2_on_each_held_out_template(template):
     assert measure.ioi_accuracy(load(GPT2), ioi_prompts(60, templates=[template]))["accuracy"] >= 0.95
 
 
-@pytest.mark.parametrize("opening", ["Leo was at home.", "Paul saw Leo near the lake.", "It was the birthday of Ruth's brother."])
+@pytest.mark.parametrize(
+    "opening", ["Leo was at home.", "Paul saw Leo near the lake.", "It was the birthday of Ruth's brother."]
+)
 def test_gpt2_is_not_misled_by_others_in_the_text(opening):
     others = [f"{opening} {text}" for text in SENTENCES]
     assert plain_accuracy(load(GPT2), others, pairs=6).mean() >= 0.9

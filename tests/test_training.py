@@ -57,7 +57,7 @@ def test_articles_fit_their_nouns(texts):
 def test_sentences_begin_with_a_capital_and_end(texts):
     for text in texts:
         assert re.match(r'["A-Z]', text), text
-        assert not re.search(r'[.!?] [a-z](?!.{0,40}said)', text), text
+        assert not re.search(r"[.!?] [a-z](?!.{0,40}said)", text), text
         assert text[-1] in '.!?"', text
 
 
@@ -109,7 +109,9 @@ def test_most_scenes_name_people_who_take_no_part():
     for _ in range(500):
         text = corpus.scene_document(rng)
         giving = text.split(". ")
-        names = Counter(re.findall(r"[A-Z][a-z]+", text)) & Counter(dict.fromkeys([*words.NAMES, *words.RARE_NAMES], 99))
+        names = Counter(re.findall(r"[A-Z][a-z]+", text)) & Counter(
+            dict.fromkeys([*words.NAMES, *words.RARE_NAMES], 99)
+        )
         rest.append(len(names))
         assert giving
     assert sum(count > 2 for count in rest) > 0.4 * len(rest)
@@ -129,7 +131,11 @@ def test_held_out_is_a_real_share():
 @pytest.mark.parametrize("templates", ["train", "held_out", "novel"])
 def test_ioi_prompts(templates):
     data = corpus.ioi_prompts(200, seed=1, templates=templates)
-    ids = {"held_out": corpus.HELD_OUT_TEMPLATES, "novel": corpus.NOVEL_TEMPLATES, "train": corpus.TRAIN_TEMPLATES}
+    ids = {
+        "held_out": corpus.HELD_OUT_TEMPLATES,
+        "novel": corpus.NOVEL_TEMPLATES,
+        "train": corpus.TRAIN_TEMPLATES,
+    }
     assert Counter(data.orders) == {"ABBA": 100, "BABA": 100}
     for item, io, s in zip(data.items, data.io, data.s):
         assert {io, s} == {item.first, item.second}
@@ -194,7 +200,9 @@ def test_rare_names_are_several_tokens(tokenizer):
 
 def test_everyday_sentences_fall_into_words(tokenizer):
     """At most a few words of the hand-written sentences are cut."""
-    pieces = sum(len(tokenizer.encode(text.format(A="Mary", B="John", S="Mary")).ids) for text in plain.SENTENCES)
+    pieces = sum(
+        len(tokenizer.encode(text.format(A="Mary", B="John", S="Mary")).ids) for text in plain.SENTENCES
+    )
     whole = sum(len(re.findall(r"\w+|[.,]", text)) for text in plain.SENTENCES)
     assert pieces < 1.03 * whole
 

@@ -55,7 +55,9 @@ def curve_table(name: str, columns: Mapping[str, str], every: int) -> str:
     """The training curve that the recipe recorded; `columns` maps its fields to headings."""
     entries = json.loads((recipes.EMBEDDED / name / "training_curve.json").read_text())
     kept = [entry for entry in entries if entry["step"] % every == 0 or entry is entries[-1]]
-    return table(["step", *columns.values()], [[entry["step"], *[entry[c] for c in columns]] for entry in kept])
+    return table(
+        ["step", *columns.values()], [[entry["step"], *[entry[c] for c in columns]] for entry in kept]
+    )
 
 
 def recipe_lines(recipe: recipes.Recipe) -> str:
@@ -346,7 +348,10 @@ def circuit_part(model: HookedTransformer) -> dict[str, object]:
     case = circuit.make_case(model, ioi_prompts(200, seed=5, aligned=True))
     roles = circuit.find_roles(case)
     found = circuit.assemble(roles)
-    attention, plain = measure.ioi_attention(model, case.data), measure.plain_attention(model, plain_prompts(pairs=10))
+    attention, plain = (
+        measure.ioi_attention(model, case.data),
+        measure.plain_attention(model, plain_prompts(pairs=10)),
+    )
     copies = measure.copy_scores(model, [model.to_single_token(f" {name}") for name in NAMES])
     direct, _ = measure.direct_attribution(model, case.data)
     movers = roles["name mover"] or [measure.name_mover(attention, copies)]
@@ -358,7 +363,10 @@ def circuit_part(model: HookedTransformer) -> dict[str, object]:
         ((layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)),
         key=lambda head: -(alone[head] - direct[head]).item(),
     )
-    members = {role: ", ".join(f"{name_of(head)} at {where}" for head, where in heads) for role, heads in found.items()}
+    members = {
+        role: ", ".join(f"{name_of(head)} at {where}" for head, where in heads)
+        for role, heads in found.items()
+    }
     return {
         "n_case": len(case.data),
         "total": case.clean_diff,
@@ -426,7 +434,12 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
         "induction": measure.induction_scores(pattern, 25),
     }
     curve = {"loss": "loss", "second_loss": "second repeat", "induction": "induction", "plain": "plain"}
-    curve |= {"plain_worst": "worst", "ioi_logit_diff": "logit difference", "mover": "mover", "mover_to_io": "to IO"}
+    curve |= {
+        "plain_worst": "worst",
+        "ioi_logit_diff": "logit difference",
+        "mover": "mover",
+        "mover_to_io": "to IO",
+    }
     curve |= {"mover_copies": "copies"}
     return GPT2_CARD.format(
         name=name,

@@ -99,7 +99,9 @@ def query_shift(case: Case, mover: Head) -> tuple[float, Float[Tensor, "layer he
 
 
 @torch.no_grad()
-def attention_when_patched(case: Case, sender: Head, mover: Head, position: str = "end") -> tuple[float, float]:
+def attention_when_patched(
+    case: Case, sender: Head, mover: Head, position: str = "end"
+) -> tuple[float, float]:
     """The mover's attention from the end to IO and to S1 when the sender's output at one place is the flipped run's.
 
     Everything in between runs freely.
@@ -263,7 +265,9 @@ def faithfulness(case: Case, circuit: Circuit) -> float:
     return diff_with(case, kept(case, circuit)) / case.clean_diff
 
 
-def completeness(case: Case, circuit: Circuit, n_random: int = 8, seed: int = 0) -> dict[str, tuple[float, float]]:
+def completeness(
+    case: Case, circuit: Circuit, n_random: int = 8, seed: int = 0
+) -> dict[str, tuple[float, float]]:
     """For sets K of the circuit's heads: (circuit without K, whole model without K), in logits.
 
     A complete circuit loses what the model loses, whatever is taken away (Wang et al. section 4.2). K is each role
@@ -277,7 +281,10 @@ def completeness(case: Case, circuit: Circuit, n_random: int = 8, seed: int = 0)
     result = {}
     for name, without in sets.items():
         removed = kept(case, {"K": without})
-        result[name] = (diff_with(case, kept(case, circuit) & ~removed), diff_with(case, everything & ~removed))
+        result[name] = (
+            diff_with(case, kept(case, circuit) & ~removed),
+            diff_with(case, everything & ~removed),
+        )
     return result
 
 

@@ -112,9 +112,7 @@ IOI_TEMPLATES: list[str] = [f"{opening} {action}" for opening in OPENINGS for ac
 
 # One in five of the combinations of an opening and an action is held out.
 _N_COMBINED = len(OPENINGS) * len(ACTIONS)
-HELD_OUT_TEMPLATES = [
-    i for i in range(_N_COMBINED) if (i // len(ACTIONS) + 3 * (i % len(ACTIONS))) % 5 == 0
-]
+HELD_OUT_TEMPLATES = [i for i in range(_N_COMBINED) if (i // len(ACTIONS) + 3 * (i % len(ACTIONS))) % 5 == 0]
 NOVEL_TEMPLATES = list(range(_N_COMBINED, len(IOI_TEMPLATES)))
 TRAIN_TEMPLATES = [i for i in range(_N_COMBINED) if i not in HELD_OUT_TEMPLATES]
 # The first six openings and first five actions have the same number of words, slot for slot, so prompts from
@@ -300,7 +298,12 @@ RULES: dict[str, list[str]] = {
     ],
     "AT": [
         *["at the {PLACE}", "in the {PLACE}", "near the {PLACE}", "by the {PLACE}", "outside the {PLACE}"],
-        *["behind the {PLACE}", "next to the {PLACE}", "on the way to the {PLACE}", "in front of the {PLACE}"],
+        *[
+            "behind the {PLACE}",
+            "next to the {PLACE}",
+            "on the way to the {PLACE}",
+            "in front of the {PLACE}",
+        ],
         *["at home", "at work", "at school", "in the city", "under the tree", "at the table", "on the road"],
         *["at a party", "at the {ADJ} {PLACE}", "in the {ADJ} {PLACE}", "in class", "at dinner", "outside"],
     ],
@@ -316,16 +319,58 @@ RULES: dict[str, list[str]] = {
         *["cooked together", "were friends", "were tired", "were {SAD}", "were {GLAD}", "were very {GLAD}"],
         *["had a fight", "had a long talk", "had a good time {AT}", "danced all night", "were old friends"],
         *["found {OBJ} {AT}", "bought {OBJ}", "were looking for {OBJ}", "finished the {THING}", "made {OBJ}"],
-        *["talked about the {THING}", "wanted to see the {THING}", "watched the {THING}", "cleaned the {PLACE}"],
+        *[
+            "talked about the {THING}",
+            "wanted to see the {THING}",
+            "watched the {THING}",
+            "cleaned the {PLACE}",
+        ],
         *["arrived {AT}", "left the {PLACE}", "returned from the {PLACE}", "got home from the {PLACE}"],
-        *["were reading {AT}", "were walking {TO}", "were having breakfast", "played with {OBJ}", "sang a song"],
-        *["did not know what to do", "could not find the {PLACE}", "opened the {ADJ} {NOUN}", "painted the {PLACE}"],
+        *[
+            "were reading {AT}",
+            "were walking {TO}",
+            "were having breakfast",
+            "played with {OBJ}",
+            "sang a song",
+        ],
+        *[
+            "did not know what to do",
+            "could not find the {PLACE}",
+            "opened the {ADJ} {NOUN}",
+            "painted the {PLACE}",
+        ],
     ],
     "MET": [  # {A} MET {B}
-        *["met", "saw", "visited", "found", "called", "helped", "followed", "talked to", "waited for", "knew"],
+        *[
+            "met",
+            "saw",
+            "visited",
+            "found",
+            "called",
+            "helped",
+            "followed",
+            "talked to",
+            "waited for",
+            "knew",
+        ],
         *["walked with", "played with", "thanked", "looked at", "ran into", "sat next to", "liked", "loved"],
-        *["had dinner with", "argued with", "listened to", "went out with", "joined", "invited", "worked with"],
-        *["was looking for", "wanted to see", "went {TO} with", "stood beside", "lived near", "was a friend of"],
+        *[
+            "had dinner with",
+            "argued with",
+            "listened to",
+            "went out with",
+            "joined",
+            "invited",
+            "worked with",
+        ],
+        *[
+            "was looking for",
+            "wanted to see",
+            "went {TO} with",
+            "stood beside",
+            "lived near",
+            "was a friend of",
+        ],
         *["was {AT} with", "came {TO} with", "was talking to", "noticed", "greeted", "studied with"],
     ],
     "PAIR": [  # how {A} and {B} come into the text, in this order
@@ -334,77 +379,231 @@ RULES: dict[str, list[str]] = {
         *["{A} was {AT} with {B}", "{A} had a friend named {B}", "the friends {A} and {B} met {AT}"],
         *["there were {A} and {B} {AT}", "{A}, a friend of {B}, was {AT}", "{A} and a friend, {B}, {DO}"],
         *["{AT} {A} met {B}", "{AT} were {A} and {B}", "{A} came {TO}, and {B} was there too"],
-        *["{A} {DID} the {NOUN} and {DID} {B}", "{A} {DID} {ADVERB}, and {B} {DID} {AT}", "{A} {DID} {B} {ADVERB}"],
-        *["the {REL} {DID} {A} and {B}", "{A} {DID} {OBJ} with {B}", "{A} {DID} while {B} {VERBED} the {THING}"],
+        *[
+            "{A} {DID} the {NOUN} and {DID} {B}",
+            "{A} {DID} {ADVERB}, and {B} {DID} {AT}",
+            "{A} {DID} {B} {ADVERB}",
+        ],
+        *[
+            "the {REL} {DID} {A} and {B}",
+            "{A} {DID} {OBJ} with {B}",
+            "{A} {DID} while {B} {VERBED} the {THING}",
+        ],
         *["both {A} and {B} {DO}", "{A} went {TO} and {B} came along", "{A} got {OBJ}, and {B} saw it"],
-        *["the {REL} saw {A} and {B} {AT}", "{A} was {SAD} and {B} was {GLAD}", "{A} and then {B} arrived {AT}"],
+        *[
+            "the {REL} saw {A} and {B} {AT}",
+            "{A} was {SAD} and {B} was {GLAD}",
+            "{A} and then {B} arrived {AT}",
+        ],
     ],
     "TIME": [
         *["One day,", "Last week,", "Yesterday,", "In the morning,", "At night,", "Then,", "Later,", "Soon,"],
         *["On Monday,", "On Sunday,", "In the summer,", "Last night,", "One evening,", "After dinner,"],
-        *["After a while,", "At noon,", "This morning,", "In the end,", "A long time ago,", "During the day,"],
+        *[
+            "After a while,",
+            "At noon,",
+            "This morning,",
+            "In the end,",
+            "A long time ago,",
+            "During the day,",
+        ],
         *["One day", "Yesterday", "Then", "Later", "Soon", "Last year", "One morning", "Today", "In winter,"],
         *["The next day,", "That evening,", "Finally,", "Suddenly,", "Every day,", "At the end of the day,"],
-        *["On Saturday night,", "Before lunch,", "During the {THING},", "After the {THING},", "A week later,"],
+        *[
+            "On Saturday night,",
+            "Before lunch,",
+            "During the {THING},",
+            "After the {THING},",
+            "A week later,",
+        ],
     ],
     "SET": [  # sentences about nobody, or about all
         *["It was a {ADJ} day.", "It was raining.", "The sun was shining.", "It was very cold outside."],
         *["The sky was blue.", "It was late at night.", "Everyone was {GLAD}.", "There was a party."],
-        *["It was the first day of spring.", "The {THING} was {ADJ}.", "The birds were singing.", "It was dark."],
-        *["There was a {ANIMAL} {AT}.", "The {PLACE} was {ADJ}.", "A {REL} was there too.", "It was nearly time."],
-        *["The {REL} {DID} {ADVERB}.", "The {NOUN} {DID} {AT}.", "The {MANY} {DID} the {THING}.", "They {DID} {ADVERB}."],
-        *["It {DID} {ADVERB} {AT}.", "The {ANYWORD} {DID} and the {ANYWORD} {DID}.", "There were some {ANIMAL} toys."],
-        *["The {NOUN} was on the table.", "They had a lot of fun.", "They were very {GLAD}.", "They were {SAD}."],
+        *[
+            "It was the first day of spring.",
+            "The {THING} was {ADJ}.",
+            "The birds were singing.",
+            "It was dark.",
+        ],
+        *[
+            "There was a {ANIMAL} {AT}.",
+            "The {PLACE} was {ADJ}.",
+            "A {REL} was there too.",
+            "It was nearly time.",
+        ],
+        *[
+            "The {REL} {DID} {ADVERB}.",
+            "The {NOUN} {DID} {AT}.",
+            "The {MANY} {DID} the {THING}.",
+            "They {DID} {ADVERB}.",
+        ],
+        *[
+            "It {DID} {ADVERB} {AT}.",
+            "The {ANYWORD} {DID} and the {ANYWORD} {DID}.",
+            "There were some {ANIMAL} toys.",
+        ],
+        *[
+            "The {NOUN} was on the table.",
+            "They had a lot of fun.",
+            "They were very {GLAD}.",
+            "They were {SAD}.",
+        ],
         *["They talked for a long time.", "They talked about the {THING}.", "They sat under a tree."],
         *["They played all day.", "It was time to go home.", "They laughed and sang.", "The food was good."],
         *["They looked around.", "They were good friends.", "Nobody said a word.", "They saw a {ANIMAL}."],
     ],
     "AWAY": [  # somebody who takes no part
         *["{X} was {AT}.", "{X} was {SAD}.", "{X} was {GLAD}.", "{X} lived {AT}.", "{X} had {OBJ}."],
-        *["{X} went {TO}.", "{X} stayed {AT}.", "{X} was asleep.", "{X} knew nothing about it.", "{X} was away."],
-        *["It was the house of {X}.", "They did not see {X}.", "They had heard about {X}.", "{X} was far away."],
-        *["It was {X}'s {NOUN}.", "The {NOUN} of {X} was {ADJ}.", "{X} could not come.", "{X} had left early."],
+        *[
+            "{X} went {TO}.",
+            "{X} stayed {AT}.",
+            "{X} was asleep.",
+            "{X} knew nothing about it.",
+            "{X} was away.",
+        ],
+        *[
+            "It was the house of {X}.",
+            "They did not see {X}.",
+            "They had heard about {X}.",
+            "{X} was far away.",
+        ],
+        *[
+            "It was {X}'s {NOUN}.",
+            "The {NOUN} of {X} was {ADJ}.",
+            "{X} could not come.",
+            "{X} had left early.",
+        ],
         *["A {REL} of {X} was there.", "They read a story about {X}.", "{X} did not like the {THING}."],
         *["{X} {DID} {ADVERB}.", "{X} {DID} the {REL}.", "{X} {DID} {OBJ} {AT}.", "The {REL} {DID} {X}."],
         *["Far away, {X} was {AT}.", "They talked about {X}.", "{X} slept.", "Nobody had seen {X}."],
     ],
     "GAVE": [
-        *["gave", "gave", "handed", "showed", "passed", "sent", "brought", "threw", "offered", "sold", "lent"],
-        *["quickly gave", "happily handed", "kindly offered", "wanted to give", "decided to give", "returned"],
-        *["tried to give", "was happy to give", "promised to give", "forgot to give", "went to give", "carried"],
-        *["had to give", "would give", "secretly sent", "read", "delivered", "agreed to sell", "wanted to show"],
+        *[
+            "gave",
+            "gave",
+            "handed",
+            "showed",
+            "passed",
+            "sent",
+            "brought",
+            "threw",
+            "offered",
+            "sold",
+            "lent",
+        ],
+        *[
+            "quickly gave",
+            "happily handed",
+            "kindly offered",
+            "wanted to give",
+            "decided to give",
+            "returned",
+        ],
+        *[
+            "tried to give",
+            "was happy to give",
+            "promised to give",
+            "forgot to give",
+            "went to give",
+            "carried",
+        ],
+        *[
+            "had to give",
+            "would give",
+            "secretly sent",
+            "read",
+            "delivered",
+            "agreed to sell",
+            "wanted to show",
+        ],
     ],
     "GIVE": [  # follows the giver, ends where the recipient's name comes
         *["{GAVE} {object} to"] * 12,
-        *["{DID} {object} to", "{DID} {object} and {GAVE} it to", "{DID} the {THING} to", "{VERBED} {object} for"],
+        *[
+            "{DID} {object} to",
+            "{DID} {object} and {GAVE} it to",
+            "{DID} the {THING} to",
+            "{VERBED} {object} for",
+        ],
         *["{DID} to", "{DID} {ADVERB} to", "{DID} and {DID} {object} to", "will {VERB} {object} for"],
-        *["took {object} and gave it to", "found {object} and showed it to", "bought {object} and sent it to"],
+        *[
+            "took {object} and gave it to",
+            "found {object} and showed it to",
+            "bought {object} and sent it to",
+        ],
         *["made {object} and brought it to", "picked up {object} and handed it to", "had {object} for"],
-        *["made {object} for", "bought {object} for", "got {object} for", "found {object} for", "took {object} to"],
-        *["cooked {object} for", "had a gift for", "opened the {NOUN} and gave {object} to", "told a story to"],
+        *[
+            "made {object} for",
+            "bought {object} for",
+            "got {object} for",
+            "found {object} for",
+            "took {object} to",
+        ],
+        *[
+            "cooked {object} for",
+            "had a gift for",
+            "opened the {NOUN} and gave {object} to",
+            "told a story to",
+        ],
         *["said hello to", "talked to", "waved to", "sang a song to", "listened to", "said goodbye to"],
-        *["smiled at", "was angry with", "wrote a letter to", "explained the {THING} to", "waited for", "thanked"],
+        *[
+            "smiled at",
+            "was angry with",
+            "wrote a letter to",
+            "explained the {THING} to",
+            "waited for",
+            "thanked",
+        ],
         *["gave the {THING} back to", "left {object} for", "put {object} down and talked to", "ran to"],
     ],
     "AFTER": [  # what may follow
         *["{io} was {GLAD}.", '"Thank you, {giver}," said {io}.', "{io} thanked {giver} and smiled."],
-        *["{io} liked it very much.", "Then {giver} and {io} went home.", "{giver} smiled.", "They were {GLAD}."],
+        *[
+            "{io} liked it very much.",
+            "Then {giver} and {io} went home.",
+            "{giver} smiled.",
+            "They were {GLAD}.",
+        ],
         *["{io} laughed.", '"It is {ADJ}!" said {io}.', "{giver} was {GLAD} too.", "{io} took it {TO}."],
         *["So {io} gave {OBJ} to {giver}.", "Later, {io} {GAVE} {OBJ} to {giver}.", "{io} {MET} {giver}."],
     ],
     # Plain sentences: every word somewhere.
     "PLAIN": [
-        *["The {REL} {VERBED} the {THING}.", "The {ADJ} {NOUN} was {AT}.", "The {ANIMAL} was {ADJ} and {ADJ}."],
+        *[
+            "The {REL} {VERBED} the {THING}.",
+            "The {ADJ} {NOUN} was {AT}.",
+            "The {ANIMAL} was {ADJ} and {ADJ}.",
+        ],
         *["They {VERBED} the {NOUN} {ADVERB}.", "There was a {ADJ} {THING} {AT}.", "She {VERBED} {OBJ}."],
         *["He {VERBED} the {REL} {AT}.", "We can {VERB} the {NOUN} {AT}.", "I want to {VERB} {OBJ}."],
-        *["Do you {VERB} the {THING}?", "The {ANYWORD} and the {ANYWORD} are {ADJ}.", "You should {DO_IT} it.", "They will {DO_IT} and {DO_IT}.", "Please {DO_IT} the {THING}."],
+        *[
+            "Do you {VERB} the {THING}?",
+            "The {ANYWORD} and the {ANYWORD} are {ADJ}.",
+            "You should {DO_IT} it.",
+            "They will {DO_IT} and {DO_IT}.",
+            "Please {DO_IT} the {THING}.",
+        ],
         *["A {REL} and a {REL} talked about the {ANYWORD}.", "It was about {ANYWORD} and {THING}."],
         *["His {REL} was {GLAD}, but her {REL} was {SAD}.", "Some {ANYWORD} is {ADJ}, some is {ADJ}."],
-        *["The {MANY} {DID} {AT}.", "Some {MANY} {DID} {ADVERB}.", "A {ANYWORD} {DID} a {WORD}.", "The {WORD} {DID}."],
+        *[
+            "The {MANY} {DID} {AT}.",
+            "Some {MANY} {DID} {ADVERB}.",
+            "A {ANYWORD} {DID} a {WORD}.",
+            "The {WORD} {DID}.",
+        ],
         *["I {DID} {ADVERB}, but you {DID} the {WORD}.", "My {MANY} {DID} your {WORD} {ADVERB}."],
         *["What is a {ANYWORD}?", "The {THING} is more {ADJ} than the {THING}.", "They are {VERBING} {AT}."],
-        *["{TIME} the {REL} {VERBED} a {ADJ} {NOUN}.", "My {REL} likes {VERBING}.", "This {ANYWORD} is {WORD}."],
-        *["{WORD} and {WORD}, {WORD} or {WORD}.", "The word {WORD} is not {WORD}.", "{CAPITAL} {WORD} {WORD}."],
+        *[
+            "{TIME} the {REL} {VERBED} a {ADJ} {NOUN}.",
+            "My {REL} likes {VERBING}.",
+            "This {ANYWORD} is {WORD}.",
+        ],
+        *[
+            "{WORD} and {WORD}, {WORD} or {WORD}.",
+            "The word {WORD} is not {WORD}.",
+            "{CAPITAL} {WORD} {WORD}.",
+        ],
     ],
 }
 
@@ -440,7 +639,13 @@ _JOINED = [  # an introduction and a giving in one sentence
 _SAID_BEFORE = [  # about one of the two, before the giving, without a word about who receives
     *["{Y} was {GLAD}.", "{Y} was {SAD}.", "{Y} smiled.", "{Y} sat down.", "{Y} looked at the {NOUN}."],
     *["{Y} {DID} {ADVERB}.", "{Y} {DID} the {THING}.", "{Y} {DID} {AT}.", "The {REL} {DID} {Y}."],
-    *["{Y} had {OBJ}.", "{Y} liked the {THING}.", '"It is {ADJ}," said {Y}.', "{Y} laughed.", "{Y} was very {SAD}."],
+    *[
+        "{Y} had {OBJ}.",
+        "{Y} liked the {THING}.",
+        '"It is {ADJ}," said {Y}.',
+        "{Y} laughed.",
+        "{Y} was very {SAD}.",
+    ],
 ]
 _WANTED = [  # ... and with one
     *["{Y} wanted {OBJ}.", "{Y} asked for {OBJ}.", "{Y} needed {OBJ}.", "{Y} had lost the {NOUN}."],
@@ -448,12 +653,31 @@ _WANTED = [  # ... and with one
     *['"Can I have {OBJ}?" asked {Y}.', "{Y} had always wanted {OBJ}.", "The {NOUN} belonged to {Y}."],
 ]
 _TURNED = [
-    *["turned to {Y} and", "looked at {Y} and", "smiled at {Y} and", "went to {Y} and", "sat down beside {Y} and"],
-    *["called {Y} and", "met {Y} and", "waited for {Y} and", "visited {Y} and", "liked {Y} and", "found {Y} and"],
+    *[
+        "turned to {Y} and",
+        "looked at {Y} and",
+        "smiled at {Y} and",
+        "went to {Y} and",
+        "sat down beside {Y} and",
+    ],
+    *[
+        "called {Y} and",
+        "met {Y} and",
+        "waited for {Y} and",
+        "visited {Y} and",
+        "liked {Y} and",
+        "found {Y} and",
+    ],
     *["saw {Y} {AT} and", "met {Y} {AT} and", "went {TO} with {Y} and", "had lunch with {Y} and"],
 ]
 _GIVEN_BY = [  # things that have to do with somebody else
-    *["{X}'s {NOUN}", "a letter from {X}", "the {NOUN} of {X}", "a picture of {X}", "the {ADJ} {NOUN} from {X}"],
+    *[
+        "{X}'s {NOUN}",
+        "a letter from {X}",
+        "the {NOUN} of {X}",
+        "a picture of {X}",
+        "the {ADJ} {NOUN} from {X}",
+    ],
 ]
 _GIVER = ["{giver}, who knew {X},", "{giver}, a friend of {X},", "{giver}, the {REL} of {X},"]
 _CLOSE = [*["."] * 8, "!", " {AT}.", " and went {TO}.", ", and they were {GLAD}.", " {ADVERB}."]
@@ -586,7 +810,9 @@ def _three(scene: Scene) -> None:
     """Three people: two of them give, or one tells another: the third is who is left."""
     people = scene.people[:3]
     scene.surroundings(0.3)
-    intro = scene.rng.choice(["{A}, {B} and {C} {DO}.", "{A} and {B} {DO}, and {C} was there too.", "{C} {MET} {A} and {B}."])
+    intro = scene.rng.choice(
+        ["{A}, {B} and {C} {DO}.", "{A} and {B} {DO}, and {C} was there too.", "{C} {MET} {A} and {B}."]
+    )
     scene.say(intro, **dict(zip("ABC", people)))
     a, b, io = scene.rng.sample(people, 3)
     scene.surroundings(0.3)
@@ -595,7 +821,9 @@ def _three(scene: Scene) -> None:
         give = fill(give, slots, scene.rng).replace(f"{b} was", f"{b} were")
         scene.finish(scene.rng.choice(["", "{TIME} "]) + give, slots, io)
     else:
-        told = scene.rng.choice(["told {b} about", "asked {b} about", "left with {b} and waited for", "and {b} looked for"])
+        told = scene.rng.choice(
+            ["told {b} about", "asked {b} about", "left with {b} and waited for", "and {b} looked for"]
+        )
         scene.finish(f"{{giver}} {told}", {"giver": a, "b": b}, io)
 
 
@@ -626,7 +854,9 @@ def _back(scene: Scene) -> None:
         **{"A": owners[0][0], "n": owners[0][1], "B": owners[1][0], "m": owners[1][1]},
     )  # fmt: skip
     scene.surroundings(0.3)
-    text = scene.rng.choice(["{giver} gave the {n} back to", "{giver} found the {n} and brought it to", "the {n} belonged to"])
+    text = scene.rng.choice(
+        ["{giver} gave the {n} back to", "{giver} found the {n} and brought it to", "the {n} belonged to"]
+    )
     scene.finish(scene.rng.choice(["", "{TIME} "]) + text, {"giver": giver, "n": thing}, a)
 
 
@@ -635,10 +865,21 @@ def _stranger(scene: Scene) -> None:
     a, b, giver = scene.people[:3]
     intro, named = scene.pair(a, b)
     give, slots = scene.giving(giver)
-    scene.finish(scene.rng.choice(_JOINED).format(intro=intro, give=give), named | slots, scene.rng.choice((a, b)))
+    scene.finish(
+        scene.rng.choice(_JOINED).format(intro=intro, give=give), named | slots, scene.rng.choice((a, b))
+    )
 
 
-SCENES = {_simple: 0.08, _two: 0.42, _two_pairs: 0.14, _met: 0.12, _three: 0.09, _asked: 0.08, _back: 0.04, _stranger: 0.03}
+SCENES = {
+    _simple: 0.08,
+    _two: 0.42,
+    _two_pairs: 0.14,
+    _met: 0.12,
+    _three: 0.09,
+    _asked: 0.08,
+    _back: 0.04,
+    _stranger: 0.03,
+}
 """The kinds of scene and how often each comes.
 
 If names could only stand in the places of a few templates, a model would fetch them from these places. If a text
@@ -805,9 +1046,20 @@ def story(rng: random.Random, invented: bool = False) -> str:
     if invented:
         hero = invented_name(rng)
         friend = invented_name(rng) if rng.random() < 0.5 else friend
-    slots = {"hero": hero, "friend": friend, "third": third, "he": pronoun(hero), "he/friend": pronoun(friend)}
+    slots = {
+        "hero": hero,
+        "friend": friend,
+        "third": third,
+        "he": pronoun(hero),
+        "he/friend": pronoun(friend),
+    }
     slots |= {"place": rng.choice(PLACES), "object": rng.choice(OBJECTS), "adj": rng.choice(ADJECTIVES)}
-    slots |= {"glad": rng.choice(GLAD), "sad": rng.choice(SAD), "animal": rng.choice(ANIMALS), "thing": rng.choice(THINGS)}
+    slots |= {
+        "glad": rng.choice(GLAD),
+        "sad": rng.choice(SAD),
+        "animal": rng.choice(ANIMALS),
+        "thing": rng.choice(THINGS),
+    }
     return fill("{STORY}", slots, rng)
 
 

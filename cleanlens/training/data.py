@@ -38,7 +38,10 @@ def repeated_tokens(
     for i, row in enumerate(tokens):
         at = 1 + draw(0, 1) * draw(0, 20)
         if i % 3 == 2:
-            short = [torch.randint(BOS + 1, d_vocab, (draw(2, 4),), generator=generator) for _ in range(draw(2, 10))]
+            short = [
+                torch.randint(BOS + 1, d_vocab, (draw(2, 4),), generator=generator)
+                for _ in range(draw(2, 10))
+            ]
             while at < n_ctx:
                 copy = short[draw(0, len(short) - 1)][: n_ctx - at]
                 row[at : at + len(copy)] = copy

@@ -99,7 +99,7 @@ def to_gpt2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def save_gpt2(model, folder: Path, checkpoint_labels: list[int]) -> None:
+def save_gpt2(model, folder: Path) -> None:
     """config.json and model.safetensors that `GPT2LMHeadModel.from_pretrained(folder)` loads."""
     cfg = model.cfg
     config = {
@@ -123,8 +123,6 @@ def save_gpt2(model, folder: Path, checkpoint_labels: list[int]) -> None:
         "tie_word_embeddings": False,
         "dtype": "float32",
         "torch_dtype": "float32",
-        "checkpoint_label_type": "step",
-        "checkpoint_labels": checkpoint_labels,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

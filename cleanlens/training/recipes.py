@@ -33,7 +33,9 @@ class Recipe:
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
-    first_tokens: int = VOCAB_SIZE  # repeated random tokens are drawn from the vocabulary's first so many entries
+    first_tokens: int = (
+        VOCAB_SIZE  # repeated random tokens are drawn from the vocabulary's first so many entries
+    )
     first_until: int = 0  # ... before this step, and from all of it later
     weight_decay: float = 0.01
     bfloat16: bool = False  # matrix products in bfloat16
@@ -63,10 +65,9 @@ GPT2 = Recipe(
     bfloat16=True,
     seed=1,
 )
-# The checkpoints that ship: with the attention-only model close together where induction appears, with the other where
-# the indirect object is learned. The last label of each is the finished model's, which is not stored twice.
-CHECKPOINTS = [0, 100, 300, 600, 800, 850, 900, 950, 1000, 1050, 1100, 1200, 1500, 2500]
-GPT2_CHECKPOINTS = list(range(0, 4001, 250))
+# The checkpoints that ship with the attention-only model: close together where induction appears. The last label is the
+# finished model's, which is not stored twice.
+CHECKPOINTS = [0, 300, 500, 600, 650, 700, 750, 800, 900, 1200, 1500, ATTN_ONLY.steps]
 # The six-layer model is grown from the two-layer one as it was just before it saw any document. Its induction heads
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
 GROW_FROM_STEP = 1500
@@ -158,7 +159,9 @@ class Curve:
         entry = {"step": step, "loss": sum(self.losses) / len(self.losses)}
         entry |= measure.repeat_summary(self.model)
         entry |= {} if self.model.cfg.attn_only else self.names()
-        entry = {name: round(value, 3) if isinstance(value, float) else value for name, value in entry.items()}
+        entry = {
+            name: round(value, 3) if isinstance(value, float) else value for name, value in entry.items()
+        }
         self.entries = [e for e in self.entries if e["step"] < step] + [entry]
         self.losses = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,14 +231,8 @@ def make_gpt2(
     save_tokenizer(tokenizer, out)
     model = new_model(gpt2_config(), recipe.seed)
     grow(model, small, GROW_INTO_LAYERS)
-
-    def keep(step: int, loss: float) -> None:
-        if step in GPT2_CHECKPOINTS and step < recipe.steps:
-            formats.save_checkpoint(formats.to_gpt2(formats.parameters(model)), out, step)
-
-    run(model, recipe, tokenizer, out, resume, keep)
-    labels = [*(step for step in GPT2_CHECKPOINTS if step < recipe.steps), recipe.steps]
-    formats.save_gpt2(model, out, labels)
+    run(model, recipe, tokenizer, out, resume)
+    formats.save_gpt2(model, out)
     return model
 
 

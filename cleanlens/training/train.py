@@ -113,9 +113,7 @@ def train(
     return model
 
 
-def first_logits(
-    model: nn.Module, tokens: Int[Tensor, "batch pos"], n: int
-) -> Float[Tensor, "batch pos n"]:
+def first_logits(model: nn.Module, tokens: Int[Tensor, "batch pos"], n: int) -> Float[Tensor, "batch pos n"]:
     """The logits of the vocabulary's first `n` entries: with a large vocabulary the others are most of the work."""
     stream = model.ln_final(model(tokens, stop_at_layer=model.cfg.n_layers))
     return stream @ model.unembed.W_U[:, :n] + model.unembed.b_U[:n]
