@@ -125,12 +125,20 @@ def ioi_accuracy(
 
 @torch.no_grad()
 def repeat_summary(
-    model: HookedTransformer, lengths=(12, 25, 50), batch: int = 16, seed: int = 0
+    model: HookedTransformer,
+    lengths=(12, 25, 50),
+    batch: int = 16,
+    seed: int = 0,
+    d_vocab: int | None = None,
 ) -> dict[str, float]:
-    """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`."""
+    """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`.
+
+    Args:
+        d_vocab: draw the tokens from the vocabulary's first so many entries; from all when None.
+    """
     total = torch.zeros(4)
     for n in lengths:
-        tokens = repeated_prompt(n, batch, model.cfg.d_vocab, seed)
+        tokens = repeated_prompt(n, batch, d_vocab or model.cfg.d_vocab, seed)
         pattern = patterns(model, tokens)
         best = previous_token_scores(pattern).max(), induction_scores(pattern, n).max()
         total += torch.tensor([*repeat_losses(model, tokens, n), *best])

@@ -3,6 +3,7 @@
 Each has two people, {A} before {B}, and one of the two, {S}, who gives. The other is the answer.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ from itertools import islice
 import torch
 from jaxtyping import Float
 
-from cleanlens.training.words import HE, SHE
+from cleanlens.training.words import HE, NAMES, SHE
 
 SENTENCES = [
     "One day, {A} and {B} were in the kitchen, and {S} gave the apple to",
@@ -98,3 +99,23 @@ def plain_accuracy(
     prompts = plain_prompts(sentences, pairs)
     right = (plain_logit_diffs(model, prompts, encode) > 0).float()
     return right.view(len(sentences), -1, 2).mean(1)
+
+
+@torch.no_grad()
+def preference(model, text: str, right: str, wrong: str) -> float:
+    """A sentence of your own: logit of the right name minus logit of the wrong one, where the text ends.
+
+    Warns when a name is more than one token, because then the logit is that of its first piece only.
+    """
+    ids = {name: model.tokenizer.encode(f" {name}", add_special_tokens=False) for name in (right, wrong)}
+    for name, pieces in ids.items():
+        if len(pieces) > 1:
+            cut = [model.tokenizer.decode([piece]) for piece in pieces]
+            warnings.warn(
+                f"{name!r} is {len(pieces)} tokens here, {cut}: only the first is compared, and others may begin with "
+                f"it too. Names of one token are {', '.join(NAMES[:8])} and {len(NAMES) - 8} more "
+                f"(cleanlens.training.words.NAMES).",
+                stacklevel=2,
+            )
+    logits = model(text.rstrip())[0, -1]
+    return (logits[ids[right][0]] - logits[ids[wrong][0]]).item()

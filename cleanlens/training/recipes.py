@@ -43,14 +43,14 @@ class Recipe:
 
 
 ATTN_ONLY = Recipe(
-    steps=2600,
+    steps=2100,
     batch=32,
     learning_rate=2e-3,
     first_tokens=512,
     first_until=1200,
-    hold=2000,
+    hold=1700,
     stories=0.5,
-    stories_from=1800,
+    stories_from=1500,
     n_documents=50_000,
     bfloat16=True,
 )
@@ -72,10 +72,6 @@ CHECKPOINTS = [0, 300, 500, 600, 650, 700, 750, 800, 900, 1200, 1500, ATTN_ONLY.
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
 GROW_FROM_STEP = 1500
 GROW_INTO_LAYERS = (0, 4)
-
-
-# How much neighbouring positions are alike before training; see `init_weights`.
-ALIKE = 0.0
 
 
 def attn_only_config() -> HookedTransformerConfig:
@@ -112,7 +108,7 @@ def gpt2_config() -> HookedTransformerConfig:
 def new_model(cfg: HookedTransformerConfig, seed: int) -> HookedTransformer:
     """A model to train. Its output bias stays zero, because GPT-2 has none."""
     model = HookedTransformer(cfg)
-    init_weights(model, seed, alike=ALIKE)
+    init_weights(model, seed)
     model.unembed.b_U.requires_grad_(False)
     return model
 

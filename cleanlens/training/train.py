@@ -1,6 +1,5 @@
 """The training loop: AdamW, a learning-rate schedule, a progress bar, and a state that can be resumed."""
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -18,15 +17,11 @@ from cleanlens.utils import lm_cross_entropy_loss
 Rate = Callable[[int], float]
 
 
-def init_weights(model: nn.Module, seed: int, std: float = 0.1, alike: float = 0.0) -> None:
+def init_weights(model: nn.Module, seed: int, std: float = 0.1) -> None:
     """Seeded starting weights: embeddings N(0, std²), matrices N(0, 1/d_model), biases 0, LayerNorm gains 1.
 
     The matrices that write to the residual stream are divided by sqrt(number of writers), as in GPT-2.
     GPT-2's own std of 0.02 is made for wider models: here it delays induction past the end of training.
-
-    Args:
-        alike: correlation of neighbouring positions' embeddings. With 0, a head finds "one back" no sooner than "two
-            back", and some seeds end with heads that look one token too far. With 0.7 the nearer is the easier.
     """
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(model.named_parameters())
@@ -38,11 +33,7 @@ def init_weights(model: nn.Module, seed: int, std: float = 0.1, alike: float = 0
             if kind.startswith("W_"):
                 scale = std if kind in ("W_E", "W_pos") else d_model**-0.5
                 scale /= math.sqrt(n_writers) if kind in ("W_O", "W_out") else 1
-                values = torch.randn(parameter.shape, generator=generator)
-                if kind == "W_pos":
-                    for before, position in itertools.pairwise(values):
-                        position.mul_((1 - alike**2) ** 0.5).add_(alike * before)
-                parameter.copy_(scale * values)
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
             else:
                 parameter.fill_(1.0 if kind == "w" else 0.0)
 
