@@ -176,7 +176,7 @@ def test_the_shipped_tokenizer_is_the_recipe_s(name, tmp_path):
 def test_the_folders_hold_data_only_and_are_small():
     files = [path for path in EMBEDDED.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".md"}
-    assert sum(path.stat().st_size for path in files) < 26e6  # packed: a wheel under 25 MB
+    assert sum(path.stat().st_size for path in files) < 28e6  # packed, a wheel under 25 MB
 
 
 def test_aligned_held_out_templates_are_enough_for_the_course():

@@ -320,7 +320,11 @@ def plain_tokens(
         tokens = [BOS, *encode(prompt.text)]
         answers = [encode(f" {prompt.io}")[0], encode(f" {prompt.s}")[0]]
         groups.setdefault(len(tokens), []).append((tokens, answers))
-    return [tuple(torch.tensor(column) for column in zip(*group)) for group in groups.values()]
+    batches = []
+    for group in groups.values():
+        rows, answers = (torch.tensor(column) for column in zip(*group))
+        batches.append((rows, answers))
+    return batches
 
 
 def plain_attention(

@@ -132,27 +132,25 @@ class Curve:
         self.losses: list[float] = []
         self.entries = json.loads(self.path.read_text()) if self.path.exists() else []
 
-    def names(self) -> dict[str, float]:
+    def names(self) -> dict[str, float | str]:
         """What the model does with names."""
         ioi = measure.ioi_accuracy(self.model, self.prompts, self.encode)
         plain = plain_accuracy(self.model, pairs=6, encode=self.encode)
         attention = measure.plain_attention(self.model, plain_prompts(pairs=4), self.encode)
         copies = measure.copy_scores(self.model, [self.encode(f" {name}")[0] for name in NAMES])
         layer, head = measure.name_mover(attention, copies)
-        return {f"ioi_{name}": value for name, value in ioi.items()} | {
-            "plain": plain.mean().item(),
-            "plain_worst": plain.min().item(),
-            "mover": f"L{layer}H{head}",
-            "mover_to_io": attention["end to IO"][layer, head].item(),
-            "mover_to_s1": attention["end to S1"][layer, head].item(),
-            "mover_copies": copies[layer, head].item(),
-        }
+        entry: dict[str, float | str] = {f"ioi_{name}": value for name, value in ioi.items()}
+        entry |= {"plain": plain.mean().item(), "plain_worst": plain.min().item()}
+        entry |= {"mover": f"L{layer}H{head}", "mover_copies": copies[layer, head].item()}
+        entry |= {"mover_to_io": attention["end to IO"][layer, head].item()}
+        entry |= {"mover_to_s1": attention["end to S1"][layer, head].item()}
+        return entry
 
     def __call__(self, step: int, loss: float) -> None:
         self.losses.append(loss)
         if step % self.every:
             return
-        entry = {"step": step, "loss": sum(self.losses) / len(self.losses)}
+        entry: dict[str, float | str] = {"step": step, "loss": sum(self.losses) / len(self.losses)}
         entry |= measure.repeat_summary(self.model)
         entry |= {} if self.model.cfg.attn_only else self.names()
         entry = {

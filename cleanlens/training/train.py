@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training.data import MakeBatch
 from cleanlens.utils import lm_cross_entropy_loss
 
@@ -49,7 +50,7 @@ def warmup_hold_cosine(peak: float, steps: int, hold: int = 0, warmup: int = 100
 
 
 def train(
-    model: nn.Module,
+    model: HookedTransformer,
     make_batch: MakeBatch,
     steps: int,
     rate: Rate,
@@ -62,7 +63,7 @@ def train(
     bfloat16: bool = False,
     first_tokens: int = 0,
     first_until: int = 0,
-) -> nn.Module:
+) -> HookedTransformer:
     """Minimise the next-token loss of `model(tokens)` over `make_batch(step)` for `steps` steps.
 
     Args:
@@ -104,7 +105,9 @@ def train(
     return model
 
 
-def first_logits(model: nn.Module, tokens: Int[Tensor, "batch pos"], n: int) -> Float[Tensor, "batch pos n"]:
+def first_logits(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"], n: int
+) -> Float[Tensor, "batch pos n"]:
     """The logits of the vocabulary's first `n` entries: with a large vocabulary the others are most of the work."""
     stream = model.ln_final(model(tokens, stop_at_layer=model.cfg.n_layers))
     return stream @ model.unembed.W_U[:, :n] + model.unembed.b_U[:n]
