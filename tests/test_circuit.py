@@ -5,7 +5,7 @@ import torch
 
 from cleanlens import HookedTransformer
 from cleanlens.training import circuit, measure
-from cleanlens.training.corpus import NAMES, ioi_prompts
+from cleanlens.training.corpus import ioi_prompts
 from cleanlens.training.plain import plain_prompts, preference
 
 
@@ -109,18 +109,17 @@ def test_patching_nothing_changes_no_attention(case):
     )
 
 
-def test_copy_scores_against_a_loop(model):
-    names = [model.to_single_token(f" {name}") for name in NAMES[:9]]
-    scores = measure.copy_scores(model, names)
+def test_copy_scores_against_a_loop(model, case):
+    scores = measure.copy_scores(model, case.tokens, case.at["IO"])
     layer, head = 4, 2
     copied = 0
-    for name in names:
-        _, cache = model.run_with_cache(torch.tensor([[0, name]]))
-        x = model.blocks[layer].ln1(cache["resid_post", 0])[0, 1]
+    for tokens, at in zip(case.tokens, case.at["IO"]):
+        _, cache = model.run_with_cache(tokens[None])
+        x = model.blocks[layer].ln1(cache["resid_post", 0])[0, at]
         out = (x @ model.W_V[layer, head] + model.blocks[layer].attn.b_V[head]) @ model.W_O[layer, head]
         logits = model.unembed(model.ln_final(out[None, None]))[0, 0]
-        copied += name in logits.topk(5).indices.tolist()
-    assert scores[layer, head] == pytest.approx(copied / len(names))
+        copied += tokens[at] in logits.topk(5).indices
+    assert scores[layer, head] == pytest.approx(copied / len(case.tokens))
 
 
 def test_denoising_every_position_of_a_role_gives_the_library_s_numbers(case):

@@ -351,7 +351,7 @@ def circuit_part(model: HookedTransformer) -> dict[str, object]:
         measure.ioi_attention(model, case.data),
         measure.plain_attention(model, plain_prompts(pairs=10)),
     )
-    copies = measure.copy_scores(model, [model.to_single_token(f" {name}") for name in NAMES])
+    copies = measure.copy_scores(model, case.tokens, case.at["IO"])
     direct, _ = measure.direct_attribution(model, case.data)
     movers = roles["name mover"] or [measure.name_mover(attention, copies)]
     best = max(movers, key=lambda head: attention["end to IO"][head].item())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training import measure
-from cleanlens.training.corpus import NAMES, IOIDataset
+from cleanlens.training.corpus import IOIDataset
 
 Head = tuple[int, int]
 # A role's heads, and the position at which they do its work.
@@ -176,9 +176,8 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
     * previous token: attends to the token before with at least 0.5, on random tokens
     """
     model, cfg = case.model, case.model.cfg
-    names = [model.to_single_token(f" {name}") for name in NAMES]
     attention = measure.role_attention(model, case.tokens, case.answers)
-    copies, sunk = measure.copy_scores(model, names), measure.copy_scores(model, names, sign=-1)
+    copies, sunk = (measure.copy_scores(model, case.tokens, case.at["IO"], sign=sign) for sign in (1, -1))
     direct, _ = measure.direct_attribution(model, case.data)
     previous = measure.previous_token_scores(
         measure.patterns(model, measure.repeated_prompt(25, d_vocab=cfg.d_vocab))

@@ -245,17 +245,19 @@ def invented_name(rng: random.Random) -> str:
     return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(n)).capitalize()
 
 
-def _anyone(rng: random.Random) -> str:
-    """A name: common (one token) two times in three, else rare or invented (several tokens)."""
+def _anyone(rng: random.Random, common: float) -> str:
+    """A name: one token with probability `common`, else rare or invented (several tokens)."""
     kind = rng.random()
-    return rng.choice(NAMES) if kind < 0.66 else rng.choice(RARE_NAMES) if kind < 0.84 else invented_name(rng)
+    if kind < common:
+        return rng.choice(NAMES)
+    return rng.choice(RARE_NAMES) if kind < common + (1 - common) * 9 / 17 else invented_name(rng)
 
 
-def cast(rng: random.Random, n: int) -> list[str]:
+def cast(rng: random.Random, n: int, common: float = 0.66) -> list[str]:
     """`n` people with different names, no two of them a held-out pair."""
     people: list[str] = []
     while len(people) < n:
-        name = _anyone(rng)
+        name = _anyone(rng, common)
         if name not in people and not any(is_held_out_pair(name, other) for other in people):
             people.append(name)
     return people
@@ -686,9 +688,9 @@ _CLOSE = [*["."] * 8, "!", " {AT}.", " and went {TO}.", ", and they were {GLAD}.
 class Scene:
     """One scene while it is being written: its people, what they are called in rules, and its sentences."""
 
-    def __init__(self, rng: random.Random):
+    def __init__(self, rng: random.Random, common: float = 0.66):
         self.rng = rng
-        *self.people, self.away1, self.away2 = cast(rng, 6)
+        *self.people, self.away1, self.away2 = cast(rng, 6, common)
         # Four scenes in five may name somebody who takes no part.
         self.crowded = rng.random() < 0.8
         self.sentences: list[str] = []
@@ -776,6 +778,21 @@ def _two(scene: Scene) -> None:
             scene.say(scene.rng.choice(_SAID_BEFORE), Y=scene.rng.choice((a, b)))
         time = scene.rng.choice(["", "", "{TIME} "])
         scene.finish(time + give, slots, io)
+
+
+def _exchange(scene: Scene) -> None:
+    """Two people who give to each other again and again: both are repeated, and only who gives now tells."""
+    a, b = scene.people[:2]
+    intro, named = scene.pair(a, b)
+    scene.surroundings(0.3)
+    scene.say(f"{intro}.", **named)
+    giver, io = scene.rng.sample((a, b), 2)
+    for _ in range(scene.rng.randint(2, 4)):
+        give, slots = scene.giving(giver)
+        scene.say(f"{scene.rng.choice(['', '', '{TIME} '])}{give} {{io}}.", **slots, io=io)
+        scene.surroundings(0.2)
+        if scene.chance(0.65):
+            giver, io = io, giver
 
 
 def _two_pairs(scene: Scene) -> None:
@@ -889,11 +906,14 @@ whole pairs stand beside the giver's: what is left is to find the name that fits
 """
 
 
-def scene_document(rng: random.Random) -> str:
-    """One scene, answer included."""
+def scene_document(rng: random.Random, dense: bool = False) -> str:
+    """One scene, answers included; `dense` scenes are mostly of common names, and most of them are exchanges."""
     while True:
-        scene = Scene(rng)
-        rng.choices(list(SCENES), list(SCENES.values()))[0](scene)
+        scene = Scene(rng, common=0.85 if dense else 0.66)
+        if dense and scene.chance(0.6):
+            _exchange(scene)
+        else:
+            rng.choices(list(SCENES), list(SCENES.values()))[0](scene)
         text = " ".join(scene.sentences)
         if not _is_held_out_text(text):
             return text
@@ -1069,14 +1089,19 @@ def plain_text(rng: random.Random) -> str:
     return " ".join(_sentence(fill(sentence, {}, rng)) for sentence in sentences)
 
 
-def documents(n: int, seed: int = 0) -> Iterator[str]:
-    """The corpus: `n` documents, about half scenes, 20% stories, 20% with invented names, 10% plain text."""
+def documents(n: int, seed: int = 0, dense: bool = False) -> Iterator[str]:
+    """The corpus: `n` documents, about half scenes, 20% stories, 20% with invented names, 10% plain text.
+
+    `dense`: four in five are scenes, with more givings in each; what stories are made of is known by then.
+    """
     rng = random.Random(seed)
+    scenes = 0.8 if dense else 0.5
     for _ in range(n):
         kind = rng.random()
-        if kind < 0.5:
-            yield scene_document(rng)
-        elif kind < 0.9:
-            yield story(rng, invented=kind > 0.7)
+        rest = (kind - scenes) / (1 - scenes)
+        if kind < scenes:
+            yield scene_document(rng, dense)
+        elif rest < 0.8:
+            yield story(rng, invented=rest > 0.4)
         else:
             yield plain_text(rng)

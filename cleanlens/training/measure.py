@@ -340,28 +340,31 @@ def plain_attention(
 
 @torch.no_grad()
 def copy_scores(
-    model: HookedTransformer, names: Sequence[int], top: int = 5, sign: int = 1
+    model: HookedTransformer,
+    tokens: Int[Tensor, "batch pos"],
+    at: Int[Tensor, " batch"],
+    top: int = 5,
+    sign: int = 1,
 ) -> Float[Tensor, "layer head"]:
     """How well each head would copy a name if it attended to nothing else (Wang et al. 2022, section 3.1).
 
-    The residual stream at the name after the first block goes through the head's OV circuit, the final LayerNorm
-    and the unembedding; the score is the share of names that are among the `top` tokens.
+    The residual stream at the name, after the first block, goes through the head's OV circuit, the final LayerNorm
+    and the unembedding; the score is the share of prompts in which the name is among the `top` tokens.
 
     Args:
-        names: tokens of names, each put after BOS.
+        at: where the name stands in each prompt.
         sign: -1 to ask whether the head pushes the name *down* (a negative name mover).
     """
-    tokens = torch.tensor([[BOS, name] for name in names])
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: name == "blocks.0.hook_resid_post")
-    residual = cache["blocks.0.hook_resid_post"][:, 1:]  # [name, 1, d_model]
+    rows = torch.arange(len(tokens))
+    residual, names = cache["blocks.0.hook_resid_post"][rows, at][:, None], tokens[rows, at]
     scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     for layer, block in enumerate(model.blocks):
-        x = block.ln1(residual)
+        x = block.ln1(residual)  # [batch, 1, d_model]
         for head in range(model.cfg.n_heads):
             written = (x @ block.attn.W_V[head] + block.attn.b_V[head]) @ block.attn.W_O[head]
             logits = model.unembed(model.ln_final(sign * written))[:, 0]
-            copied = logits.topk(top).indices == torch.tensor(names)[:, None]
-            scores[layer, head] = copied.any(1).float().mean()
+            scores[layer, head] = (logits.topk(top).indices == names[:, None]).any(1).float().mean()
     return scores
 
 

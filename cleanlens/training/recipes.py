@@ -3,16 +3,18 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training import formats, measure
-from cleanlens.training.corpus import NAMES, documents, ioi_prompts
-from cleanlens.training.data import mixture, pack, repeats_only
+from cleanlens.training.corpus import documents, ioi_prompts
+from cleanlens.training.data import BOS, MakeBatch, mixture, pack, repeats_only
 from cleanlens.training.grow import grow
 from cleanlens.training.plain import plain_accuracy, plain_prompts
 from cleanlens.training.tokenizer import VOCAB_SIZE, save_tokenizer, tokenizer_texts, train_tokenizer
@@ -33,6 +35,7 @@ class Recipe:
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
+    dense_from: int | None = None  # from this step on, documents with more scenes and more givings in each
     first_tokens: int = (
         VOCAB_SIZE  # repeated random tokens are drawn from the vocabulary's first so many entries
     )
@@ -129,6 +132,12 @@ class Curve:
         self.model, self.every, self.path = model, every, out / "training_curve.json"
         self.encode = lambda text: tokenizer.encode(text).ids
         self.prompts = ioi_prompts(200, seed=123)
+        aligned = ioi_prompts(100, seed=123, aligned=True)
+        tokens = torch.tensor([[BOS, *self.encode(text)] for text in aligned.prompts])
+        answers = torch.tensor(
+            [[self.encode(f" {io}")[0], self.encode(f" {s}")[0]] for io, s in zip(aligned.io, aligned.s)]
+        )
+        self.names_in_prompts = tokens, measure.places(tokens, answers).io
         self.losses: list[float] = []
         self.entries = json.loads(self.path.read_text()) if self.path.exists() else []
 
@@ -137,7 +146,7 @@ class Curve:
         ioi = measure.ioi_accuracy(self.model, self.prompts, self.encode)
         plain = plain_accuracy(self.model, pairs=6, encode=self.encode)
         attention = measure.plain_attention(self.model, plain_prompts(pairs=4), self.encode)
-        copies = measure.copy_scores(self.model, [self.encode(f" {name}")[0] for name in NAMES])
+        copies = measure.copy_scores(self.model, *self.names_in_prompts)
         layer, head = measure.name_mover(attention, copies)
         entry: dict[str, float | str] = {f"ioi_{name}": value for name, value in ioi.items()}
         entry |= {"plain": plain.mean().item(), "plain_worst": plain.min().item()}
@@ -171,10 +180,14 @@ def run(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train `model` as the recipe says; the state to resume from stays beside the model's folder."""
-    rows = pack(documents(recipe.n_documents, recipe.seed), tokenizer, N_CTX)
+
+    @cache  # made when first needed: a resumed run may be past the first kind
+    def texts(dense: bool) -> MakeBatch:
+        rows = pack(documents(recipe.n_documents, recipe.seed + dense, dense), tokenizer, N_CTX)
+        return mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
+
     few = repeats_only(recipe.batch, N_CTX, recipe.first_tokens, recipe.seed)
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
-    mixed = mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
     if not resume:
         (out / "training_curve.json").unlink(missing_ok=True)
     curve = Curve(model, tokenizer, out)
@@ -184,8 +197,9 @@ def run(
         on_step(step, loss)
 
     def make_batch(step: int) -> Tensor:
-        stage = few if step < recipe.first_until else repeats if step < recipe.stories_from else mixed
-        return stage(step)
+        if step < recipe.stories_from:
+            return (few if step < recipe.first_until else repeats)(step)
+        return texts(recipe.dense_from is not None and step >= recipe.dense_from)(step)
 
     train(
         model,
