@@ -171,9 +171,11 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
     * name mover: copy score at least 0.9, attends to IO from the end with at least 0.3, raises the difference
     * negative name mover: lowers the difference by 0.1 or more, and pushes down what it attends to (score 0.9)
     * S-inhibition: patching it in a name mover's query moves at least 0.05 of attention away from IO over to S
-    * duplicate token: attends from S2 to S1 with at least 0.3
-    * induction: attends from S2 to the token after S1, with at least 0.3
+    * duplicate token: attends from S2 to S1 with at least 0.3, in a layer before the movers
+    * induction: attends from S2 to the token after S1, with at least 0.3, in a layer before the movers
     * previous token: attends to the token before with at least 0.5, on random tokens
+    * token reader: not a role of the paper. Attends to its own token with at least 0.5 at the name positions, and
+      what it writes at S2 brings back at least 0.1 of the answer: it makes of the name what later heads read
     """
     model, cfg = case.model, case.model.cfg
     attention = measure.role_attention(model, case.tokens, case.answers)
@@ -187,6 +189,8 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
         return [(layer, head) for layer, head in condition.nonzero().tolist()]
 
     movers = where((copies >= 0.9) & (attention["end to IO"] >= 0.3) & (direct > 0.1))
+    # What notices a repetition at S2 must come before the movers to be of use to them.
+    ahead = torch.arange(cfg.n_layers)[:, None] < min((layer for layer, _ in movers), default=cfg.n_layers)
     shift = torch.zeros(cfg.n_layers, cfg.n_heads)
     for mover in movers:
         shift = torch.maximum(shift, query_shift(case, mover)[1])
@@ -194,26 +198,37 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
         "name mover": movers,
         "negative name mover": where((sunk >= 0.9) & (direct < -0.1)),
         "S-inhibition": where(shift >= 0.05),
-        "duplicate token": where(attention["S2 to S1"] >= 0.3),
-        "induction": where(attention["S2 to S1+1"] >= 0.3),
+        "duplicate token": where((attention["S2 to S1"] >= 0.3) & ahead),
+        "induction": where((attention["S2 to S1+1"] >= 0.3) & ahead),
         "previous token": where(previous >= 0.5),
+        "token reader": where((attention["S2 to S2"] >= 0.5) & (heads_by_position(case, "S2") >= 0.1)),
     }
 
 
 # Where each role does its work.
-POSITION = {
-    "name mover": "end",
-    "negative name mover": "end",
-    "S-inhibition": "end",
-    "duplicate token": "S2",
-    "induction": "S2",
-    "previous token": "S1+1",
+POSITIONS = {
+    "name mover": ["end"],
+    "negative name mover": ["end"],
+    "S-inhibition": ["end"],
+    "duplicate token": ["S2"],
+    "induction": ["S2"],
+    "previous token": ["S1+1"],
+    "token reader": ["S2", "S1", "IO"],
 }
 
 
 def assemble(roles: Mapping[str, Sequence[Head]]) -> Circuit:
-    """The circuit made of these heads, each at the position of its role."""
-    return {role: [(head, POSITION[role]) for head in heads] for role, heads in roles.items() if heads}
+    """The circuit made of these heads, each at the positions of its role.
+
+    Previous-token heads belong to it only where induction heads read what they write.
+    """
+    if not roles["induction"]:
+        roles = {role: heads for role, heads in roles.items() if role != "previous token"}
+    return {
+        role: [(head, position) for head in heads for position in POSITIONS[role]]
+        for role, heads in roles.items()
+        if heads
+    }
 
 
 # --------------------------------------------------------------------------------- the circuit alone

@@ -302,6 +302,7 @@ def role_attention(
         "S2 to S1": between(at.s2, at.s1),
         "S2 to S1+1": between(at.s2, at.s1 + 1),
         "S2 to IO": between(at.s2, at.io),
+        "S2 to S2": between(at.s2, at.s2),
     }
 
 
