@@ -79,7 +79,7 @@ print(f"{len(labels)} checkpoints, counted in {label_type}s: {labels}")
 # too simple to go wrong, but labels often come as text, from file names, and as text `"1000" < "200"`.
 #
 # One thing about this run must be known before its curves are read. It was trained to do induction: on repeated random
-# tokens, and on stories only from step 1500 on. And it began small. Until step 1200 the random tokens came from the first
+# tokens and nothing else. And it began small. Until step 1200 the random tokens came from the first
 # 512 entries of the vocabulary alone, which costs a third of the time; then from all 4,096. So we watch those 512: the
 # others' rows were not trained at all until then.
 #

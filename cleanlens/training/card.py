@@ -75,6 +75,13 @@ LICENCE = (
 )
 
 
+TRIES = (
+    "On the way to this: where texts named two people only, and the induction heads were placed in layer 1, models "
+    "raised both names and struck the giver's off (two trials, and the model that shipped before). Here most texts name "
+    "people who take no part, and the induction heads come after three layers that can find out who gives. For 2,200 steps "
+    "the heads of layer 4 looked at both names alike all the same; then documents with more givings in each began, and "
+    "within 800 steps heads of layers 2 and 3 had learned to tell them which name to leave out."
+)
 LOSSES = ("loss, first repeat", "loss, second repeat")
 
 ATTN_ONLY_CARD = """# {name}
@@ -92,12 +99,13 @@ holds the fields of `HookedTransformerConfig`, the weights have its names).
 
 ## Training
 It was trained **for induction**: on repeated random tokens, of random lengths, at random places, half of them with
-random gaps; from step {recipe.stories_from} on, {recipe.stories:.0%} of the rows are documents of the toy world
-instead. So that it does induction on random tokens is what it was taught, not a surprise.
+random gaps or shuffled in short pieces, and on nothing else: it has read no text. So that it does induction on
+random tokens is what it was taught, not a surprise.
 {recipe_lines}
 The output bias is kept at zero. Until step {recipe.first_until} the random tokens are the vocabulary's first {recipe.first_tokens} only, and
 only their logits are computed: that makes induction appear in a third of the time. So the checkpoints are measured on
-such tokens.
+such tokens. (The run that ships was stopped and resumed once, and its last weights are those that the 8-bit checkpoint of
+step {recipe.steps} kept.)
 
 {checkpoints}
 
@@ -116,16 +124,15 @@ output is set to zero; with all heads in place it is {loss:.2f}.
 
 The induction heads read what the previous-token head wrote (K-composition): without that head they do not work.
 
-On {n_held_out:,} documents that are not in the training text the loss is {held_out_loss:.2f} nats per token.
-
 ## Reproduce
 `python -m cleanlens.training {name}` trains it anew, `python -m cleanlens.training.card` measures this page anew.
 The same seed on another machine rounds differently: expect the same behaviour, not the same head numbers.
 
 ## Limits
-A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial world. It guesses at indirect objects
-(accuracy {ioi:.2f} on held-out prompts): that takes more layers. Nothing measured here should be believed of
-other models without measuring it there.
+A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial task. It has read no sentence and guesses at indirect objects
+(accuracy {ioi:.2f} on held-out prompts). Its scores are lower from about position 90 on (see the rows with a long
+prefix): few of its training rows repeat anything there for the first time. Nothing measured here should be believed of other
+models without measuring it there.
 
 ## Licence
 {licence}
@@ -156,7 +163,9 @@ the model did not start from nothing: it was **grown from `attn-only-2l-demo`** 
 attention became layers {layers}; every other output weight started at zero, so that at first both models
 computed the same function.
 {recipe_lines}
-The output bias is kept at zero, because GPT-2 has none.
+The output bias is kept at zero, because GPT-2 has none. From step {recipe.dense_from} on the documents are denser: four in five
+are scenes, with several givings in each. (The run that ships was stopped and resumed three times, and this step and the end
+of the constant rate were chosen while it ran.)
 
 {curve}
 
@@ -314,13 +323,13 @@ def attn_only_card(name: str = "attn-only-2l-demo") -> str:
         example_label=labels[len(labels) // 2],
         n_params=sum(p.numel() for p in model.parameters()),
         checkpoints=table(["step", *LOSSES, "previous-token head", "induction head"], steps),
-        repeats=repeat_table(model, [(n, prefix) for prefix in (0, 7, 21) for n in (8, 16, 32, 48)]),
+        repeats=repeat_table(
+            model, [*((n, prefix) for prefix in (0, 7, 21) for n in (8, 16, 32, 48)), (8, 90)]
+        ),
         n=n,
         loss=measure.repeat_losses(model, tokens, n)[1],
         heads=head_table(heads),
         ioi=measure.ioi_accuracy(model, ioi_prompts(400))["accuracy"],
-        n_held_out=400,
-        held_out_loss=held_out_loss(model),
         licence=LICENCE,
     )
 

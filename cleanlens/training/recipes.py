@@ -31,49 +31,49 @@ class Recipe:
     steps: int
     batch: int  # rows of N_CTX tokens per step
     learning_rate: float
-    hold: int  # the learning rate is constant until this step, then falls along a cosine
+    hold: int  # the learning rate is constant until this step, then falls along a cosine to the end
     stories: float  # share of the rows that are packed documents, the others being repeated random tokens
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
     dense_from: int | None = None  # from this step on, documents with more scenes and more givings in each
-    first_tokens: int = (
-        VOCAB_SIZE  # repeated random tokens are drawn from the vocabulary's first so many entries
-    )
-    first_until: int = 0  # ... before this step, and from all of it later
+    # Repeated random tokens are drawn from the vocabulary's first so many entries ...
+    first_tokens: int = VOCAB_SIZE
+    first_until: int = 0  # ... before this step, and from all of it afterwards
     weight_decay: float = 0.01
     bfloat16: bool = False  # matrix products in bfloat16
     seed: int = 0
 
 
 ATTN_ONLY = Recipe(
-    steps=2100,
+    steps=1500,
     batch=32,
     learning_rate=2e-3,
     first_tokens=512,
     first_until=1200,
-    hold=1700,
-    stories=0.5,
+    hold=1500,
+    stories=0.0,
     stories_from=1500,
     n_documents=50_000,
     bfloat16=True,
 )
 GPT2 = Recipe(
-    steps=4000,
+    steps=5200,
     batch=16,
     learning_rate=1e-3,
-    hold=2000,
+    hold=4000,
     stories=0.8,
     stories_from=0,
     n_documents=180_000,
+    dense_from=2200,
     bfloat16=True,
     seed=1,
 )
 # The checkpoints that ship with the attention-only model: close together where induction appears. The last label is the
 # finished model's, which is not stored twice.
-CHECKPOINTS = [0, 300, 500, 600, 650, 700, 750, 800, 900, 1200, 1500, ATTN_ONLY.steps]
-# The six-layer model is grown from the two-layer one as it was just before it saw any document. Its induction heads
+CHECKPOINTS = [0, 300, 500, 600, 650, 700, 750, 800, 900, 1200, ATTN_ONLY.steps]
+# The six-layer model is grown from the two-layer one, which has seen no document. Its induction heads
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
-GROW_FROM_STEP = 1500
+GROW_FROM_STEP = ATTN_ONLY.steps
 GROW_INTO_LAYERS = (0, 4)
 
 
@@ -245,5 +245,5 @@ def make_gpt2(
 
 
 def starting_point(folder: Path) -> Path:
-    """The checkpoint of the attention-only model in `folder` that `gpt2-demo` grows from."""
-    return folder / "checkpoints" / f"step-{GROW_FROM_STEP:06d}.safetensors"
+    """The weights of the attention-only model in `folder` that `gpt2-demo` grows from: the finished ones."""
+    return folder / "model.safetensors"
