@@ -62,10 +62,11 @@ def curve_table(name: str, columns: Mapping[str, str], every: int) -> str:
 
 def recipe_lines(recipe: recipes.Recipe) -> str:
     tokens = recipe.steps * recipe.batch * recipes.N_CTX / 1e6
+    fall = f"until step {recipe.hold}, then a cosine" if recipe.hold < recipe.steps else "throughout"
     return (
         f"AdamW (betas 0.9 and 0.98, weight decay {recipe.weight_decay}, gradients clipped to norm 1), "
         f"{recipe.steps:,} steps of {recipe.batch} rows of {recipes.N_CTX} tokens ({tokens:.1f} M tokens), "
-        f"learning rate {recipe.learning_rate} until step {recipe.hold}, then a cosine; seed {recipe.seed}"
+        f"learning rate {recipe.learning_rate} {fall}; seed {recipe.seed}"
         f"{'; matrix products in bfloat16' if recipe.bfloat16 else ''}."
     )
 
