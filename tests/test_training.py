@@ -114,7 +114,9 @@ def test_most_scenes_name_people_who_take_no_part():
 def test_dense_documents_hold_more_givings():
     def share(dense):
         texts = list(corpus.documents(1500, seed=2, dense=dense))
-        return sum(len(re.findall(r" (?:gave|handed|sent|brought|showed) [^.]* to [A-Z]", text)) for text in texts)
+        return sum(
+            len(re.findall(r" (?:gave|handed|sent|brought|showed) [^.]* to [A-Z]", text)) for text in texts
+        )
 
     assert share(dense=True) > 1.5 * share(dense=False)
 
