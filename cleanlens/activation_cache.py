@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cleanlens.hook_points import pos_dim
 from cleanlens.published.methods import CacheProjection
-from cleanlens.utils import Slice, SliceInput, get_act_name
+from cleanlens.utils import InputError, Slice, SliceInput, get_act_name, remove_batch_dim
 
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
@@ -101,12 +101,11 @@ class ActivationCache(CacheProjection):
     def remove_batch_dim(self) -> "ActivationCache":
         """Drop the batch axis, in place, when it has one entry; returns itself."""
         if self.has_batch_dim:
-            for name, tensor in self.items():
-                if tensor.shape[0] != 1:
-                    raise ValueError(
-                        f"remove_batch_dim: {name} has a batch of {tensor.shape[0]}; it must be 1"
-                    )
-            self.cache_dict = {name: tensor[0] for name, tensor in self.items()}
+            if self.batch_size != 1:
+                raise InputError(
+                    f"remove_batch_dim: the cache has batch size {self.batch_size}; it must be 1"
+                )
+            self.cache_dict = {name: remove_batch_dim(tensor) for name, tensor in self.items()}
             self.has_batch_dim = False
         return self
 
@@ -114,8 +113,8 @@ class ActivationCache(CacheProjection):
         """A new cache with these entries of the batch; an int drops the batch axis."""
         if not self.has_batch_dim:
             raise ValueError("apply_slice_to_batch_dim: this cache has no batch axis")
-        batch_slice = Slice.unwrap(batch_slice)
-        sliced = {name: batch_slice.apply(tensor, dim=0) for name, tensor in self.items()}
+        batch_slice, batch = Slice.unwrap(batch_slice), self.batch_size
+        sliced = {name: batch_slice.apply(x, dim=0) if len(x) == batch else x for name, x in self.items()}
         return ActivationCache(sliced, self.model, has_batch_dim=batch_slice.mode != "int")
 
     # ---------------------------------------------------------------- the residual stream as a sum

@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple] = {
     "act_fn": (None, *ACTIVATIONS),
     "normalization_type": NORMALIZATIONS,
     "attention_dir": ("causal", "bidirectional"),
-    "positional_embedding_type": ("standard", "rotary", "shortformer"),
+    "positional_embedding_type": ("standard", "rotary", "alibi", "shortformer"),
     "default_padding_side": ("left", "right"),
     "init_mode": INIT_MODES,
 }

@@ -1,6 +1,6 @@
 """The choices that GPT-2 does not know: what other families add to the config. All of them are off by default."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -27,8 +27,32 @@ class FamilyConfig:
     NTK_original_ctx_len: int = 8192  # the original context
     tie_word_embeddings: bool = False  # the unembedding was the embedding when the model was trained
 
+    # Options of published configs that nothing here builds: each may be given as it is here, and not otherwise.
+    n_devices: int = 1  # layers on several devices
+    load_in_4bit: bool = False  # bitsandbytes' weights
+    num_experts: int | None = None  # a mixture of experts
+    experts_per_token: int | None = None  # the same
+    post_embedding_ln: bool = False  # a LayerNorm on the embedding (BLOOM)
+    use_normalization_before_and_after: bool = False  # Gemma 2's norms around each layer
+    attn_scores_soft_cap: float = -1.0  # a bound on scores (Gemma 2)
+    output_logits_soft_cap: float = -1.0  # a bound on logits (Gemma 2)
+    relative_attention_max_distance: int | None = None  # T5's positions
+    relative_attention_num_buckets: int | None = None  # the same
+    decoder_start_token_id: int | None = None  # T5's decoder
+    use_hook_tokens: bool = False  # a hook point on the tokens
+    trust_remote_code: bool = False  # code that comes with weights is never run
+
     def _check_families(self: Any) -> None:
-        """Raise ValueError where these contradict one another, or the fields of HookedTransformerConfig."""
+        """Raise ValueError where these contradict one another or the fields of HookedTransformerConfig, or ask for
+        what is not built."""
+        for name in NOT_BUILT:
+            if (value := getattr(self, name)) != (off := getattr(FamilyConfig, name)):
+                raise ValueError(
+                    f"config: {name} = {value!r} is not built here, only {off!r}. What blocks can be made of is in "
+                    "cleanlens/components"
+                )
+        if self.gated_mlp and self.is_layer_norm_activation():
+            raise ValueError(f"config: act_fn = {self.act_fn!r} has a LayerNorm, which gated_mlp does not")
         if self.positional_embedding_type == "rotary":
             self.rotary_dim = self.d_head if self.rotary_dim is None else self.rotary_dim
             if self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.d_head:
@@ -56,6 +80,15 @@ class FamilyConfig:
                 "config: parallel_attn_mlp needs an MLP, and positions other than a shortformer's"
             )
 
+    @property
+    def embeds_positions(self: Any) -> bool:
+        """Whether positions have an embedding of their own, W_pos; others are in the attention."""
+        return self.positional_embedding_type in ("standard", "shortformer")
+
     def is_layer_norm_activation(self: Any) -> bool:
         """Whether the MLP has a LayerNorm behind its activation function, as in the SoLU models."""
         return self.act_fn is not None and self.act_fn.endswith("_ln")
+
+
+_NAMES = [field.name for field in fields(FamilyConfig)]
+NOT_BUILT = _NAMES[_NAMES.index("n_devices") :]

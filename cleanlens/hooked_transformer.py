@@ -63,7 +63,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
 
         self.embed = Embed(cfg)
         self.hook_embed = HookPoint()  # [batch pos d_model]
-        if cfg.positional_embedding_type != "rotary":  # those are in the attention
+        if cfg.embeds_positions:  # others are in the attention
             self.pos_embed = PosEmbed(cfg)
             self.hook_pos_embed = HookPoint()  # [batch pos d_model]
         self.blocks: Any = nn.ModuleList(block_for(cfg, layer) for layer in range(cfg.n_layers))
@@ -212,7 +212,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
             raise ValueError(f"{total} tokens are too many: the model has {self.cfg.n_ctx} positions (n_ctx)")
         embed = self.hook_embed(self.embed(tokens))
         mask = visible(tokens.shape[1], total, attention_mask, self.cfg.attention_dir, tokens.device)
-        if self.cfg.positional_embedding_type == "rotary":
+        if not self.cfg.embeds_positions:
             return embed, (mask,)
         pos_embed = self.hook_pos_embed(self.pos_embed(tokens, past, attention_mask))
         if self.cfg.positional_embedding_type == "shortformer":
@@ -346,21 +346,41 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
     # ---------------------------------------------------------------- weights in and out
 
     @classmethod
-    def from_pretrained(cls, model_name: str | None = None, **options: Any) -> "HookedTransformer":
-        """A trained model by name; all options are those of `cleanlens.loading.load_pretrained`."""
+    def from_pretrained(
+        cls, model_name: str | None = None, *options: Any, **more: Any
+    ) -> "HookedTransformer":
+        """A trained model by name; the options and their order are those of `cleanlens.loading.load_pretrained`."""
         from cleanlens.loading import load_pretrained  # loading stands above the model it fills
 
-        return load_pretrained(cls, model_name, **options)
+        return load_pretrained(cls, model_name, *options, **more)
 
     @classmethod
     def from_pretrained_no_processing(
-        cls, model_name: str | None = None, **options: Any
+        cls,
+        model_name: str | None = None,
+        fold_ln: bool = False,
+        center_writing_weights: bool = False,
+        center_unembed: bool = False,
+        refactor_factored_attn_matrices: bool = False,
+        fold_value_biases: bool = False,
+        dtype: str | torch.dtype = "float32",
+        default_prepend_bos: bool | None = None,
+        default_padding_side: PaddingSide | None = None,
+        **options: Any,
     ) -> "HookedTransformer":
-        """The same with the weights as they were trained: no folding, no centring."""
-        raw = dict.fromkeys(
-            ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases"), False
+        """The same with the weights as they were trained: no folding, no centring unless asked for."""
+        return cls.from_pretrained(
+            model_name,
+            fold_ln,
+            center_writing_weights,
+            center_unembed,
+            refactor_factored_attn_matrices,
+            fold_value_biases=fold_value_biases,
+            dtype=dtype,
+            default_prepend_bos=default_prepend_bos,
+            default_padding_side=default_padding_side,
+            **options,
         )
-        return cls.from_pretrained(model_name, **{**raw, **options})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

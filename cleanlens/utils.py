@@ -29,6 +29,11 @@ def gelu_new(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
+def gelu_fast(input: Tensor) -> Tensor:
+    """GELU by tanh with sqrt(2/pi) rounded to ten digits, as some older checkpoints were trained with."""
+    return 0.5 * input * (1.0 + torch.tanh(0.7978845608 * input * (1.0 + 0.044715 * input.square())))
+
+
 def solu(x: Tensor) -> Tensor:
     """The softmax linear unit: x softmax(x), over the last axis (Elhage et al. 2022)."""
     return x * x.softmax(dim=-1)
@@ -37,8 +42,10 @@ def solu(x: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": gelu_new,
     "gelu_pytorch_tanh": gelu_new,
+    "gelu_fast": gelu_fast,
     "gelu": F.gelu,
     "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),  # So et al. 2021, "Primer"
     "silu": F.silu,
     "solu": solu,
     "solu_ln": solu,  # and a LayerNorm behind it, which is the MLP's

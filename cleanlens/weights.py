@@ -32,10 +32,12 @@ class Weights:
         """Position embedding.
 
         Raises:
-            ValueError: the model has none: its positions are rotations.
+            ValueError: the model has none: its positions are in the attention.
         """
-        if self.cfg.positional_embedding_type == "rotary":
-            raise ValueError("this model has no W_pos: its positions are rotations of queries and keys")
+        if not self.cfg.embeds_positions:
+            raise ValueError(
+                f"this model has no W_pos: its positions are in the attention ({self.cfg.positional_embedding_type})"
+            )
         return self.pos_embed.W_pos
 
     @property

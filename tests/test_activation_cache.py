@@ -314,7 +314,7 @@ def test_without_batch_axis(model: HookedTransformer, tokens: Tensor, cache: Act
 
 def test_a_batch_of_two_cannot_be_removed(model: HookedTransformer, tokens: Tensor) -> None:
     _, cache = model.run_with_cache(tokens)
-    with pytest.raises(ValueError, match="remove_batch_dim: hook_embed has a batch of 2; it must be 1"):
+    with pytest.raises(ValueError, match="remove_batch_dim: the cache has batch size 2; it must be 1"):
         cache.remove_batch_dim()
     assert cache["embed"].ndim == 3
 

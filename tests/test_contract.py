@@ -43,8 +43,8 @@ PATHS = {
     "config.hooked_transformer_config": "HookedTransformerConfig",
     "config.transformer_lens_config": "TransformerLensConfig",
     "conversion_utils.conversion_steps.base_tensor_conversion": "BaseTensorConversion",
-    "evals": """DATASET_LOADERS DATASET_NAMES IOIDataset evaluate evaluate_on_dataset induction_loss ioi_eval
-        make_code_data_loader make_owt_data_loader make_pile_data_loader make_wiki_data_loader sanity_check""",
+    "evals": """DATASET_LOADERS DATASET_NAMES IOIDataset MMLU_ANSWER_LETTERS MMLU_SUBJECTS evaluate evaluate_on_dataset
+        induction_loss ioi_eval make_mmlu_data_loader mmlu_eval make_code_data_loader make_owt_data_loader make_pile_data_loader make_wiki_data_loader sanity_check""",
     "head_detector": """HEAD_NAMES compute_head_attention_similarity_score detect_head get_supported_heads
         get_duplicate_token_head_detection_pattern get_induction_head_detection_pattern
         get_previous_token_head_detection_pattern""",
@@ -588,6 +588,131 @@ def test_evaluate_on_dataset(demo: HookedTransformer) -> None:
     assert loss == pytest.approx(
         (demo(rows, return_type="loss") + demo(rows[:1], return_type="loss")).item() / 2
     )
+
+
+class OneLetter:
+    """A model that prefers one letter, whatever it is asked, and a tokenizer of characters."""
+
+    cfg = HookedTransformerConfig(n_layers=1, d_model=4, n_ctx=999, d_head=2, act_fn="relu", device="cpu")
+
+    def __init__(self, letter: str):
+        self.letter, self.tokenizer, self.asked = letter, self, []
+
+    def encode(self, text: str, add_special_tokens: bool = True, return_tensors: str | None = None) -> Any:
+        ids = [ord(letter) for letter in text]
+        return torch.tensor([ids]) if return_tensors else ids
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        self.asked.append("".join(map(chr, tokens[0].tolist())))
+        logits = torch.zeros(1, tokens.shape[1], 256)
+        logits[0, -1, ord(self.letter)] = 1.0
+        return logits
+
+
+def test_mmlu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions from a stand-in for the hub; the answers B and C are given by a model that says B."""
+    rows = {
+        subject: [{"question": f"{subject} {i}?", "choices": list("wxyz"), "answer": answer, "other": 0}] * 2
+        for i, (subject, answer) in enumerate((("anatomy", 1), ("virology", 2)))
+    }
+    monkeypatch.setattr("cleanlens.published.mmlu.load_dataset", lambda id, subject, split: rows[subject])
+    model = OneLetter("B")
+    result = evals.mmlu_eval(model, subjects=["anatomy", "virology"], num_samples=1)
+    assert result == {
+        "accuracy": 0.5,
+        "num_correct": 1,
+        "num_total": 2,
+        "subject_scores": {"anatomy": 1.0, "virology": 0.0},
+    }
+    assert model.asked[1] == "Question: virology 1?\nChoices:\nA. w\nB. x\nC. y\nD. z\nAnswer:"
+    assert len(evals.make_mmlu_data_loader("anatomy")) == 2
+    assert len(evals.MMLU_SUBJECTS) == 57
+    with pytest.raises(ValueError, match=r"no subjects \['anatomi'\]"):
+        evals.make_mmlu_data_loader(["anatomi", "anatomy"])
+    with pytest.raises(ValueError, match="there are no questions"):
+        evals.mmlu_eval(model, subjects=[])
+
+
+POSITIONAL = {
+    "load_pretrained": """model_name fold_ln center_writing_weights center_unembed refactor_factored_attn_matrices
+        checkpoint_index checkpoint_value hf_model device n_devices tokenizer move_to_device fold_value_biases
+        default_prepend_bos default_padding_side dtype first_n_layers""",
+    "from_pretrained_no_processing": """model_name fold_ln center_writing_weights center_unembed
+        refactor_factored_attn_matrices fold_value_biases dtype default_prepend_bos default_padding_side""",
+}
+"""The order of options in version 2.16. That of 3.9 has checkpoint_label before hf_model; until there they agree."""
+
+
+def test_the_order_of_from_pretrained() -> None:
+    from cleanlens.loading import load_pretrained
+
+    first, *theirs = inspect.signature(load_pretrained).parameters
+    assert first == "cls"
+    order = POSITIONAL["load_pretrained"].split()
+    assert theirs[: len(order)] == order
+    assert theirs[len(order) :] == ["n_ctx", "checkpoint_label", "hf_kwargs"]
+    order = POSITIONAL["from_pretrained_no_processing"].split()
+    raw = list(inspect.signature(HookedTransformer.from_pretrained_no_processing).parameters)
+    assert raw == [*order, "options"]
+
+    model = HookedTransformer.from_pretrained("attn-only-2l-demo", False, False, False, False, 2)
+    assert model.cfg.normalization_type == "LN"
+    assert model.cfg.checkpoint_index == 2
+    label = model.cfg.checkpoint_value
+    again = HookedTransformer.from_pretrained_no_processing("attn-only-2l-demo", checkpoint_label=label)
+    torch.testing.assert_close(again.W_Q, model.W_Q, rtol=0, atol=0)
+    folded = HookedTransformer.from_pretrained_no_processing("attn-only-2l-demo", True)
+    assert folded.cfg.normalization_type == "LNPre"
+    with pytest.raises(ValueError, match="n_devices = 2; cleanlens keeps a model on one device"):
+        HookedTransformer.from_pretrained("attn-only-2l-demo", n_devices=2)
+
+
+def test_options_that_are_not_built_may_be_given_as_off() -> None:
+    sizes: dict[str, Any] = dict(n_layers=1, d_model=8, n_ctx=5, d_head=4, d_vocab=9, act_fn="relu")
+    off = HookedTransformerConfig(**sizes, n_devices=1, load_in_4bit=False, num_experts=None)
+    assert off == HookedTransformerConfig(**sizes)
+    for option, value in {"num_experts": 8, "load_in_4bit": True, "attn_scores_soft_cap": 50.0}.items():
+        with pytest.raises(ValueError, match=rf"config: {option} = {value} is not built here"):
+            HookedTransformerConfig(**sizes, **{option: value})
+    with pytest.raises(ValueError, match="act_fn = 'solu_ln' has a LayerNorm, which gated_mlp does not"):
+        HookedTransformerConfig.from_dict({**sizes, "act_fn": "solu_ln", "gated_mlp": True})
+
+
+def test_published_components() -> None:
+    from cleanlens.components import MLP, AbstractAttention, Attention, GatedMLP, RotaryAttention
+    from cleanlens.factories.activation_function_factory import ActivationFunctionFactory
+    from cleanlens.factories.mlp_factory import MLPFactory
+
+    sizes: dict[str, Any] = dict(n_layers=1, d_model=8, n_ctx=5, d_head=4, d_vocab=9, act_fn="relu2")
+    cfg = HookedTransformerConfig(**sizes)
+    x = torch.randn(2, 3)
+    picked = ActivationFunctionFactory.pick_activation_function(cfg)(x)
+    torch.testing.assert_close(picked, x.clamp(min=0) ** 2)
+    assert isinstance(MLPFactory.create_mlp({**sizes, "gated_mlp": True}), GatedMLP)
+    assert isinstance(MLP(sizes), MLP)
+    rotary = RotaryAttention(HookedTransformerConfig(**sizes, positional_embedding_type="rotary"))
+    for attn in (Attention(cfg), Attention(sizes), rotary):
+        assert isinstance(attn, AbstractAttention)
+    assert not isinstance(MLP(cfg), AbstractAttention)
+    # By a plain loop: head h of 4 has slope 2^(-2 (h + 1)), times how far the key lies behind.
+    bias = AbstractAttention.create_alibi_bias(4, 6)
+    for h, query, key in ((0, 5, 2), (3, 4, 0), (2, 1, 5)):
+        assert bias[h, query, key] == -(2.0 ** (-2 * (h + 1))) * max(query - key, 0)
+
+
+def test_soft_caps_and_xielu() -> None:
+    x = torch.linspace(-80, 80, 9)
+    torch.testing.assert_close(utils.apply_softcap(x, 30.0), 30 * torch.tanh(x / 30))
+    for cap in (None, 0.0, utils.SOFTCAP_DISABLED):
+        assert not utils.softcap_enabled(cap)
+        assert utils.apply_softcap(x, cap) is x
+    x = torch.linspace(-3, 3, 24, dtype=torch.float64, requires_grad=True)
+    act = utils.XIELU(alpha_p_init=1.5, alpha_n_init=0.9, beta_init=0.25).double()
+    (slope,) = torch.autograd.grad(act(x).sum(), x)
+    # Its derivative is the expanded ELU that it integrates: continuous, and beta at 0.
+    expected = torch.where(x > 0, 3.0 * x + 0.25, 0.9 * torch.expm1(x) + 0.25)
+    torch.testing.assert_close(slope, expected.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(utils.XIELU()(x.float()), utils.xielu(x.float()))
 
 
 def test_tokenize_and_concatenate(demo: HookedTransformer) -> None:

@@ -69,6 +69,7 @@ def test_one_component_is_one_file() -> None:
         *(
             "rms_norm",
             "rotary_attention",
+            "alibi_attention",
             "grouped_query_attention",
             "local_attention",
             "gated_mlp",

@@ -1,6 +1,9 @@
 """The parts of a transformer, one file each, in the order in which a token meets them; first GPT-2's, then what other
 families put in their place."""
 
+import importlib
+from typing import Any
+
 from cleanlens.components.embed import Embed
 from cleanlens.components.pos_embed import PosEmbed
 from cleanlens.components.layer_norm import LayerNorm, LayerNormPre, NoNorm
@@ -11,6 +14,7 @@ from cleanlens.components.unembed import Unembed
 
 from cleanlens.components.rms_norm import RMSNorm, RMSNormPre
 from cleanlens.components.rotary_attention import RotaryAttention
+from cleanlens.components.alibi_attention import AlibiAttention
 from cleanlens.components.grouped_query_attention import GroupedQueryAttention
 from cleanlens.components.local_attention import LocalAttention
 from cleanlens.components.gated_mlp import GatedMLP
@@ -26,6 +30,7 @@ from cleanlens.config import HookedTransformerConfig
 __all__ = [
     "MLP",
     "NORMS",
+    "AlibiAttention",
     "Attention",
     "AttnOnlyBlock",
     "BertBlock",
@@ -62,3 +67,10 @@ def block_for(cfg: HookedTransformerConfig, layer: int) -> AttnOnlyBlock:
     if cfg.attn_only:
         return AttnOnlyBlock(cfg, layer)
     return (ParallelBlock if cfg.parallel_attn_mlp else TransformerBlock)(cfg, layer)
+
+
+def __getattr__(name: str) -> Any:
+    """Other names that published code knows live in `cleanlens.published.components`."""
+    if name.startswith("__") or name not in ("AbstractAttention", "CanBeUsedAsMLP"):
+        raise AttributeError(f"module 'cleanlens.components' has no attribute {name!r}")
+    return getattr(importlib.import_module("cleanlens.published.components"), name)

@@ -4,6 +4,7 @@ A head moves information: its pattern says from where to where (QK), its values 
 """
 
 import math
+from typing import Any
 
 import torch
 from einops import einsum
@@ -59,9 +60,9 @@ class Attention(nn.Module):
     W_V: Tensor
     b_V: Tensor
 
-    def __init__(self, cfg: HookedTransformerConfig, layer_id: int = 0):
+    def __init__(self, cfg: HookedTransformerConfig | dict[str, Any], layer_id: int = 0):
         super().__init__()
-        self.cfg = cfg
+        self.cfg = cfg = HookedTransformerConfig.unwrap(cfg)
         self.layer_id = layer_id
         n_heads, d_model, d_head = cfg.n_heads, cfg.d_model, cfg.d_head
         self.n_key_value_heads = cfg.n_key_value_heads or n_heads  # fewer when groups of heads share theirs

@@ -4,6 +4,7 @@ from functools import cache
 
 from torch import nn
 
+from cleanlens.components.alibi_attention import AlibiAttention
 from cleanlens.components.attention import Attention
 from cleanlens.components.gated_mlp import GatedMLP
 from cleanlens.components.grouped_query_attention import GroupedQueryAttention
@@ -35,6 +36,7 @@ def attention_for(cfg: HookedTransformerConfig, layer: int) -> Attention:
     is_local = cfg.use_local_attn and cfg.attn_types is not None and cfg.attn_types[layer] == "local"
     parts = [
         (LocalAttention, is_local),
+        (AlibiAttention, cfg.positional_embedding_type == "alibi"),
         (RotaryAttention, cfg.positional_embedding_type == "rotary"),
         (GroupedQueryAttention, cfg.n_key_value_heads is not None),
     ]

@@ -1,5 +1,7 @@
 """The gated MLP of Llama's kind: one product decides how much of another passes (Shazeer 2020, "GLU Variants")."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,8 +16,8 @@ class GatedMLP(MLP):
 
     READERS = (("W_gate", "b_gate"), ("W_in", "b_in"))
 
-    def __init__(self, cfg: HookedTransformerConfig):
-        super().__init__(cfg)
+    def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]):
+        super().__init__(cfg := HookedTransformerConfig.unwrap(cfg))
         assert cfg.d_mlp is not None
         self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=cfg.dtype))
         self.b_gate = nn.Parameter(torch.zeros(cfg.d_mlp, dtype=cfg.dtype))

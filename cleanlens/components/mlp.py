@@ -1,5 +1,7 @@
 """The MLP: what a position does with what attention has brought to it."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,8 +17,9 @@ class MLP(nn.Module):
     # The weights that read the residual stream, each with its bias.
     READERS: tuple[tuple[str, str], ...] = (("W_in", "b_in"),)
 
-    def __init__(self, cfg: HookedTransformerConfig):
+    def __init__(self, cfg: HookedTransformerConfig | dict[str, Any]):
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         assert cfg.d_mlp is not None
         assert cfg.act_fn is not None
         self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=cfg.dtype))

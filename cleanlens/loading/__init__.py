@@ -62,21 +62,23 @@ def load_pretrained(
     center_writing_weights: bool = True,
     center_unembed: bool = True,
     refactor_factored_attn_matrices: bool = False,
-    fold_value_biases: bool = True,
     checkpoint_index: int | None = None,
     checkpoint_value: int | None = None,
     hf_model: Any = None,
     device: str | torch.device | None = None,
+    n_devices: int = 1,
     tokenizer: Any = None,
     move_to_device: bool = True,
+    fold_value_biases: bool = True,
     default_prepend_bos: bool | None = None,
     default_padding_side: PaddingSide | None = None,
     dtype: str | torch.dtype = "float32",
     first_n_layers: int | None = None,
     n_ctx: int | None = None,
+    checkpoint_label: int | None = None,
     **hf_kwargs: Any,
 ) -> Model:
-    """A model with trained weights.
+    """A model with trained weights. The order of the options is the published one.
 
     Args:
         model_name: an embedded model (`embedded_models()`), a published alias such as "gpt2-small", a
@@ -84,9 +86,10 @@ def load_pretrained(
         fold_ln, center_writing_weights, center_unembed, refactor_factored_attn_matrices, fold_value_biases:
             which of `cleanlens.weight_processing` to apply.
         checkpoint_index, checkpoint_value: a moment of the training, by number or by label
-            (`get_checkpoint_labels`).
+            (`get_checkpoint_labels`); checkpoint_label is another name of checkpoint_value.
         hf_model: a model of `transformers` in memory to copy the weights from.
         device: None: `utils.get_device()`.
+        n_devices: 1; a model is never spread over several.
         tokenizer: instead of the model's own.
         default_prepend_bos, default_padding_side, n_ctx: instead of the config's; n_ctx can only shorten.
         dtype: of the weights, whatever the files hold.
@@ -102,6 +105,9 @@ def load_pretrained(
     revision = hf_kwargs.pop("revision", None)
     if hf_kwargs:
         raise TypeError(f"from_pretrained: unknown options {sorted(hf_kwargs)}")
+    if n_devices != 1:
+        raise ValueError(f"n_devices = {n_devices}; cleanlens keeps a model on one device, so it must be 1")
+    checkpoint_value = checkpoint_label if checkpoint_value is None else checkpoint_value
     folder: Path | None = None
     if hf_model is not None:
         fields, source = hf_model.config.to_dict(), "hf_model"

@@ -33,6 +33,7 @@ TOYS: dict[str, dict[str, Any]] = {
     "local": dict(
         act_fn="gelu_new", use_local_attn=True, window_size=4, attn_types=["global", "local", "global"]
     ),
+    "alibi": dict(act_fn="gelu_fast", positional_embedding_type="alibi"),
     "parallel, rotary": dict(
         act_fn="gelu",
         parallel_attn_mlp=True,

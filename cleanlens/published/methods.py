@@ -3,6 +3,7 @@
 The weight methods work on a state dict: they give one back and leave the model as it is.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,25 @@ class OlderHookMethods:
         self.check_hooks_to_add(hook_point, hook_point_name, hook, dir, is_permanent, prepend)
         hook_point.add_hook(hook, dir, is_permanent, level, prepend)
 
+    def _enable_hook_with_name(self: "HookedRootModule", name: str, hook: "HookFunction", dir: Any) -> None:
+        """Attach a hook to this one for as long as the context lasts that we are inside of."""
+        self.mod_dict[name].add_hook(hook, dir=dir, level=self.context_level)  # type: ignore[operator]
+
+    def _enable_hooks_for_points(
+        self: "HookedRootModule", hook_points: Any, enabled: Callable[[str], bool], hook: Any, dir: Any
+    ) -> None:
+        """The same for those of these (name, hook point) pairs whose names this function selects."""
+        for name, point in hook_points:
+            if enabled(name):
+                point.add_hook(hook, dir=dir, level=self.context_level)
+
+    def _enable_hook(self: "HookedRootModule", name: Any, hook: "HookFunction", dir: Any) -> None:
+        """One of the two."""
+        if callable(name):
+            self._enable_hooks_for_points(self.hook_dict.items(), name, hook, dir)
+        else:
+            self._enable_hook_with_name(name, hook, dir)
+
 
 class OlderEntry:
     """What the keys and values of one layer were called."""
@@ -166,6 +186,14 @@ class OlderEntry:
 
 class CacheProjection:
     """How an ActivationCache reads components along directions only, `project_output_onto`."""
+
+    cache_dict: dict[str, Tensor]
+
+    @property
+    def batch_size(self) -> int:
+        """How many sequences it holds; something that belongs to all of them alike is there once."""
+        sizes = Counter(len(tensor) for tensor in self.cache_dict.values())
+        return sizes.most_common(1)[0][0] if sizes else 1
 
     def projection(
         self: "ActivationCache", onto: Tensor, layer: int, mlp_input: bool, apply_ln: bool, pos_slice: Any
@@ -221,7 +249,7 @@ class OlderMethods(OlderHookMethods):
     ) -> Any:
         """The residual stream that enters the first block, from token embeddings."""
         kind, positions = self.cfg.positional_embedding_type, torch.zeros(())
-        if kind != "rotary":
+        if self.cfg.embeds_positions:
             tokens = (
                 torch.ones(embed.shape[:2], dtype=torch.int64, device=embed.device)
                 if tokens is None

@@ -28,6 +28,8 @@ HOMES = {
     "conversion_utils": "published.conversion",
     "conversion_utils.conversion_steps": "published.conversion",
     "conversion_utils.conversion_steps.base_tensor_conversion": "published.conversion",
+    "factories.activation_function_factory": "published.components",
+    "factories.mlp_factory": "published.components",
     "supported_models": "loading_from_pretrained",
     "train": "published.train",
     "utilities": "utils",
@@ -36,6 +38,7 @@ HOMES = {
         for name in (
             *(
                 "activation_functions",
+                "attention",
                 "attribute_utils",
                 "cache",
                 "components_utils",

@@ -9,20 +9,17 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cleanlens.published.activations import SOFTCAP_DISABLED, XIELU, apply_softcap, softcap_enabled, xielu
 from cleanlens.utils import ACTIVATIONS, get_corner, join_and_cut, penalize_repetition
 
 # ---------------------------------------------------------------- activation functions
 
 ACTIVATION_FN_DICT = SUPPORTED_ACTIVATIONS = ACTIVATIONS
 gelu_pytorch_tanh = ACTIVATIONS["gelu_pytorch_tanh"]
-
-
-def gelu_fast(input: Tensor) -> Tensor:
-    """GELU by tanh with sqrt(2/pi) rounded to ten digits, as some older checkpoints were trained with."""
-    return 0.5 * input * (1.0 + torch.tanh(0.7978845608 * input * (1.0 + 0.044715 * input.square())))
 
 
 # ---------------------------------------------------------------- initialization
@@ -151,6 +148,27 @@ def temporarily_swap_parameter(parameter: nn.Parameter, new_value: Tensor) -> It
     finally:
         with torch.no_grad():
             parameter.copy_(before)
+
+
+# ---------------------------------------------------------------- every head's product
+
+
+def simple_attn_linear(
+    input: Float[Tensor, "batch pos d_model"],
+    w: Float[Tensor, "head d_model d_head"],
+    b: Float[Tensor, "head d_head"],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """One input into every head's space: input w + b."""
+    return einsum(input, w, "batch pos d_model, head d_model d_head -> batch pos head d_head") + b
+
+
+def complex_attn_linear(
+    input: Float[Tensor, "batch pos head d_model"],
+    w: Float[Tensor, "head d_model d_head"],
+    b: Float[Tensor, "head d_head"],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """Each head's own input into its space."""
+    return einsum(input, w, "batch pos head d_model, head d_model d_head -> batch pos head d_head") + b
 
 
 # ---------------------------------------------------------------- Python objects
@@ -368,6 +386,10 @@ def download_file_from_hf(
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     return path
+
+
+def enable_hf_retry() -> None:
+    """Nothing to do: huggingface_hub itself waits and tries again when the hub says that there were too many requests."""
 
 
 def clear_huggingface_cache() -> None:
