@@ -679,9 +679,10 @@ def test_options_that_are_not_built_may_be_given_as_off() -> None:
 
 
 def test_published_components() -> None:
-    from cleanlens.components import MLP, AbstractAttention, Attention, GatedMLP, RotaryAttention
     from cleanlens.factories.activation_function_factory import ActivationFunctionFactory
     from cleanlens.factories.mlp_factory import MLPFactory
+
+    from cleanlens.components import MLP, AbstractAttention, Attention, GatedMLP, RotaryAttention
 
     sizes: dict[str, Any] = dict(n_layers=1, d_model=8, n_ctx=5, d_head=4, d_vocab=9, act_fn="relu2")
     cfg = HookedTransformerConfig(**sizes)

@@ -1,6 +1,6 @@
 """Published names of components that have another name here."""
 
-from abc import ABC
+from abc import ABCMeta
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ CanBeUsedAsMLP = MLP
 """What every MLP is made of."""
 
 
-class AbstractAttention(ABC):
+class AbstractAttention(metaclass=ABCMeta):  # noqa: B024, nothing is missing in it: see `register` below
     """What every kind of attention is an instance of, and the parts of ALiBi."""
 
     @staticmethod

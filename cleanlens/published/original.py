@@ -5,18 +5,12 @@ PYTHON that of an environment with the original and pytest. Both run every test 
 those that the original passes.
 """
 
-import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections import Counter
 from collections.abc import Iterable
-from fnmatch import fnmatch
 from pathlib import Path
-
-from tqdm import tqdm
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 

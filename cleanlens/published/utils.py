@@ -13,7 +13,6 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cleanlens.published.activations import SOFTCAP_DISABLED, XIELU, apply_softcap, softcap_enabled, xielu
 from cleanlens.utils import ACTIVATIONS, get_corner, join_and_cut, penalize_repetition
 
 # ---------------------------------------------------------------- activation functions
