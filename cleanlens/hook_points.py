@@ -448,21 +448,6 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookMethods, nn.Module):
         filters: Any = [names_filter] if single else names_filter
         return [str(point.name) for name in filters for point in self._find(name)]
 
-    def add_caching_hooks(
-        self,
-        names_filter: NamesFilter = None,
-        incl_bwd: bool = False,
-        device: torch.device | str | None = None,
-        remove_batch_dim: bool = False,
-        cache: dict[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Attach caching hooks that stay until `reset_hooks`; returns the dictionary they fill."""
-        cache, fwd, bwd = self.get_caching_hooks(names_filter, incl_bwd, device, remove_batch_dim, cache)
-        for direction, pairs in zip(FWD_AND_BWD, (fwd, bwd)):
-            for name, fn in pairs:
-                self.add_hook(name, fn, direction)
-        return cache
-
     def run_with_cache(
         self,
         *model_args: Any,

@@ -325,24 +325,6 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
             for layer in range(self.cfg.n_layers)
         }
 
-    def set_use_attn_result(self, use_attn_result: bool) -> None:
-        """Keep each head's output, `attn.hook_result`, in a full cache; costs n_heads times the memory."""
-        self.cfg.use_attn_result = use_attn_result
-
-    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Keep each head's own residual for q, k and v, `hook_{q,k,v}_input`, in a full cache."""
-        self.cfg.use_split_qkv_input = use_split_qkv_input
-
-    def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Keep each head's own residual, `hook_attn_in`, in a full cache."""
-        self.cfg.use_attn_in = use_attn_in
-
-    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Keep the residual that the MLP reads, `hook_mlp_in`, in a full cache."""
-        if use_hook_mlp_in and self.cfg.attn_only:
-            raise ValueError("hook_mlp_in: this model's blocks have no MLP")
-        self.cfg.use_hook_mlp_in = use_hook_mlp_in
-
     # ---------------------------------------------------------------- weights in and out
 
     @classmethod

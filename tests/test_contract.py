@@ -695,6 +695,18 @@ def test_published_components() -> None:
     for attn in (Attention(cfg), Attention(sizes), rotary):
         assert isinstance(attn, AbstractAttention)
     assert not isinstance(MLP(cfg), AbstractAttention)
+    x, mask = torch.randn(2, 5, 8), torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]])
+    attn = Attention(cfg)
+    for parameter in attn.parameters():
+        torch.nn.init.normal_(parameter)
+    q, k, v = attn.calculate_qkv_matrices(x, x, x)
+    scores = attn.apply_causal_mask(attn.calculate_attention_scores(q, k), 0)
+    z = attn.calculate_z_scores(v, scores.softmax(dim=-1))
+    torch.testing.assert_close(attn.sum_of_heads(z), attn(x, x, x))
+    padded = attn.apply_causal_mask(torch.zeros(2, 2, 3, 5), 2, mask).isfinite()
+    assert padded[0, 1].tolist() == [[0, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 1]]
+    with pytest.raises(ValueError, match="3 queries after 1 positions, but 5 keys"):
+        attn.apply_causal_mask(torch.zeros(1, 1, 3, 5), 1)
     # By a plain loop: head h of 4 has slope 2^(-2 (h + 1)), times how far the key lies behind.
     bias = AbstractAttention.create_alibi_bias(4, 6)
     for h, query, key in ((0, 5, 2), (3, 4, 0), (2, 1, 5)):

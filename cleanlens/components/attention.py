@@ -15,6 +15,7 @@ from cleanlens.config import HookedTransformerConfig
 from cleanlens.factored_matrix import FactoredMatrix
 from cleanlens.hook_points import HookPoint
 from cleanlens.key_value_cache import LayerKeyValueCache
+from cleanlens.published.methods import OlderAttention
 
 # Every head reads the same input, or each head an input of its own.
 PROJECT = {
@@ -43,7 +44,7 @@ def visible(
     return (allowed & attention_mask[:, None, None, :].to(device).bool()) | (key == query)
 
 
-class Attention(nn.Module):
+class Attention(OlderAttention, nn.Module):
     """All heads of one layer: `W_Q, W_K, W_V [head d_model d_head]`, `W_O [head d_head d_model]`.
 
     q = x W_Q + b_Q, likewise k and v; pattern = softmax(q k^T / attn_scale) over the visible keys;

@@ -7,6 +7,12 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from cleanlens.published.mmlu import (  # noqa: F401, found here by their published path
+    MMLU_ANSWER_LETTERS,
+    MMLU_SUBJECTS,
+    make_mmlu_data_loader,
+    mmlu_eval,
+)
 from cleanlens.published.utils import load_dataset, tokenize_and_concatenate
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 The weight methods work on a state dict: they give one back and leave the model as it is.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from cleanlens.activation_cache import ActivationCache
+    from cleanlens.components.attention import Attention
     from cleanlens.hook_points import Hook, HookedRootModule, HookFunction, HookPoint
     from cleanlens.hooked_transformer import HookedTransformer
 
@@ -99,6 +98,22 @@ class HookIntrospectionMixin:
 class OlderHookMethods:
     """What a HookedRootModule was asked for before version 2."""
 
+    def add_caching_hooks(
+        self: "HookedRootModule",
+        names_filter: Any = None,
+        incl_bwd: bool = False,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Attach caching hooks that stay until `reset_hooks`; returns the dictionary they fill."""
+        cache, fwd, bwd = self.get_caching_hooks(names_filter, incl_bwd, device, remove_batch_dim, cache)
+        directions: Any = ("fwd", "bwd")
+        for direction, pairs in zip(directions, (fwd, bwd)):
+            for name, fn in pairs:
+                self.add_hook(name, fn, direction)
+        return cache
+
     def cache_all(
         self: "HookedRootModule",
         cache: dict[str, Tensor],
@@ -184,33 +199,41 @@ class OlderEntry:
         return self.values[:, : self.length]
 
 
-class CacheProjection:
-    """How an ActivationCache reads components along directions only, `project_output_onto`."""
+class OlderAttention:
+    """The steps of attention by their former names."""
 
-    cache_dict: dict[str, Tensor]
+    cfg: Any
 
-    @property
-    def batch_size(self) -> int:
-        """How many sequences it holds; something that belongs to all of them alike is there once."""
-        sizes = Counter(len(tensor) for tensor in self.cache_dict.values())
-        return sizes.most_common(1)[0][0] if sizes else 1
+    def calculate_qkv_matrices(
+        self: "Attention", query_input: Tensor, key_input: Tensor, value_input: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, through their hook points."""
+        q, k, v = self.queries(query_input), self.keys(key_input), self.values(value_input)
+        return self.hook_q(q), self.hook_k(k), self.hook_v(v)
 
-    def projection(
-        self: "ActivationCache", onto: Tensor, layer: int, mlp_input: bool, apply_ln: bool, pos_slice: Any
-    ) -> Any:
-        """How a component x is read along directions: `matrix` and `scale`, for x @ matrix / scale.
+    def calculate_attention_scores(self: "Attention", q: Tensor, k: Tensor) -> Tensor:
+        """How well each query fits each key, before anything is hidden."""
+        return self.scores(
+            q, k, torch.ones(1, dtype=torch.bool, device=q.device).expand(q.shape[1], k.shape[1])
+        )
 
-        LayerNorm before the projection, its scale held fixed, is linear: centring and gain go into the matrix,
-        so that no component has to be held in d_model numbers.
-        """
-        if not apply_ln or self.model.cfg.normalization_type is None:
-            return onto, 1.0
-        ln, scale = self._norm_before(layer, mlp_input)
-        gain = getattr(ln, "w", torch.ones_like(onto[..., 0] if onto.ndim == 2 else onto))
-        matrix = onto * (gain if onto.ndim == 1 else gain[:, None])
-        matrix = matrix - matrix.mean(dim=0) if ln.centres else matrix
-        scale = pos_slice.apply(scale, dim=-2)
-        return matrix, scale if onto.ndim == 2 else scale[..., 0]
+    def apply_causal_mask(
+        self, attn_scores: Tensor, past_kv_pos_offset: int = 0, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """The scores with minus infinity for keys behind the query, and for padding (0 in the mask)."""
+        n_queries, n_keys = attn_scores.shape[-2:]
+        if n_queries + past_kv_pos_offset != n_keys:
+            raise ValueError(f"{n_queries} queries after {past_kv_pos_offset} positions, but {n_keys} keys")
+        allowed = torch.ones(n_queries, n_keys, dtype=torch.bool, device=attn_scores.device).tril(
+            past_kv_pos_offset
+        )
+        if attention_mask is not None:
+            allowed = allowed & attention_mask[:, None, None, :].bool()
+        return attn_scores.masked_fill(~allowed, float("-inf"))
+
+    def calculate_z_scores(self: "Attention", v: Tensor, pattern: Tensor) -> Tensor:
+        """The values mixed by the pattern, through the hook point."""
+        return self.hook_z(self.mixed(pattern, v))
 
 
 class OlderMethods(OlderHookMethods):
@@ -260,6 +283,26 @@ class OlderMethods(OlderHookMethods):
         if not return_shortformer_pos_embed:
             return residual
         return residual, positions if kind == "shortformer" else None
+
+    # ---------------------------------------------------------------- what a full cache holds
+
+    def set_use_attn_result(self: "HookedTransformer", use_attn_result: bool) -> None:
+        """Keep each head's output, `attn.hook_result`, in a full cache; costs n_heads times the memory."""
+        self.cfg.use_attn_result = use_attn_result
+
+    def set_use_split_qkv_input(self: "HookedTransformer", use_split_qkv_input: bool) -> None:
+        """Keep each head's own residual for q, k and v, `hook_{q,k,v}_input`, in a full cache."""
+        self.cfg.use_split_qkv_input = use_split_qkv_input
+
+    def set_use_attn_in(self: "HookedTransformer", use_attn_in: bool) -> None:
+        """Keep each head's own residual, `hook_attn_in`, in a full cache."""
+        self.cfg.use_attn_in = use_attn_in
+
+    def set_use_hook_mlp_in(self: "HookedTransformer", use_hook_mlp_in: bool) -> None:
+        """Keep the residual that the MLP reads, `hook_mlp_in`, in a full cache."""
+        if use_hook_mlp_in and self.cfg.attn_only:
+            raise ValueError("hook_mlp_in: this model's blocks have no MLP")
+        self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     # ---------------------------------------------------------------- devices
 
@@ -342,7 +385,7 @@ class OlderMethods(OlderHookMethods):
         return _on_a_copy(self, state_dict, fold_value_biases=True)
 
     def refactor_factored_attn_matrices(self: "HookedTransformer", state_dict: StateDict) -> StateDict:
-        """See `weight_processing.refactor_attention`."""
+        """See `published.refactor.refactor_attention`."""
         return _on_a_copy(self, state_dict, refactor_factored_attn_matrices=True)
 
 

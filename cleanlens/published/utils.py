@@ -13,6 +13,13 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cleanlens.published.activations import (  # noqa: F401, found here by their published path
+    SOFTCAP_DISABLED,
+    XIELU,
+    apply_softcap,
+    softcap_enabled,
+    xielu,
+)
 from cleanlens.utils import ACTIVATIONS, get_corner, join_and_cut, penalize_repetition
 
 # ---------------------------------------------------------------- activation functions
