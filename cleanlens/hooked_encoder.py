@@ -1,6 +1,7 @@
 """BERT with hooks: a text with gaps to logits for what stands in each place."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -22,7 +23,7 @@ class HookedEncoder(Weights, HookedRootModule):
     the residual stream itself, so the stream is not a sum of what layers wrote, and weights cannot be processed.
 
     Attributes:
-        cfg: the architecture, with `attention_dir="bidirectional"`.
+        cfg: the architecture; its `attention_dir` is "bidirectional", whatever was given.
         tokenizer: a Hugging Face tokenizer, or None.
         embed, blocks, mlm_head, unembed: the components.
     """
@@ -35,16 +36,12 @@ class HookedEncoder(Weights, HookedRootModule):
         **options: Any,
     ):
         super().__init__()
-        self.cfg = cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg = replace(HookedTransformerConfig.unwrap(cfg), attention_dir="bidirectional")
         self.tokenizer = tokenizer
         if cfg.d_vocab < 1 and tokenizer is not None:
             cfg.d_vocab = cfg.d_vocab_out = len(tokenizer)
         if cfg.d_vocab < 1:
             raise ValueError("config: d_vocab is missing; give it, or a tokenizer to take it from")
-        if cfg.attention_dir != "bidirectional":
-            raise ValueError(
-                "HookedEncoder: attention_dir must be 'bidirectional'; a causal model is a HookedTransformer"
-            )
 
         self.embed = BertEmbed(cfg)
         self.hook_full_embed = HookPoint()  # [batch pos d_model]
@@ -66,7 +63,7 @@ class HookedEncoder(Weights, HookedRootModule):
     def from_pretrained(cls, model_name: str | None = None, **options: Any) -> "HookedEncoder":
         """A trained model by name; the options are those of `cleanlens.loading.load_pretrained`, less what processes
         weights."""
-        from cleanlens.loading import load_pretrained  # loading stands above the model it fills
+        from cleanlens.loading.pretrained import load_pretrained  # loading stands above the model it fills
 
         raw = dict.fromkeys(
             ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases"), False

@@ -14,7 +14,7 @@ from cleanlens.generation import Generation
 from cleanlens.hook_points import HookedRootModule, HookPoint
 from cleanlens.key_value_cache import HookedTransformerKeyValueCache
 from cleanlens.published.methods import OlderMethods
-from cleanlens.tokenization import PaddingSide, Tokenization, infer_mask
+from cleanlens.tokenization import PaddingSide, Tokenization, infer_mask, named_tokenizer
 from cleanlens.utils import get_device, lm_cross_entropy_loss
 from cleanlens.weight_processing import process_weights_
 from cleanlens.weights import Weights
@@ -40,7 +40,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
 
     Attributes:
         cfg: the architecture, see `HookedTransformerConfig`.
-        tokenizer: a Hugging Face tokenizer, or None.
+        tokenizer: a Hugging Face tokenizer, by default the one that `cfg.tokenizer_name` names; or None.
         embed, pos_embed, blocks, ln_final, unembed: the components.
     """
 
@@ -54,6 +54,8 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
         super().__init__()
         self.cfg = cfg = HookedTransformerConfig.unwrap(cfg)
         self.tokenizer: Any = None
+        if tokenizer is None and cfg.tokenizer_name is not None:
+            tokenizer = named_tokenizer(cfg.tokenizer_name)
         if tokenizer is not None:
             self.set_tokenizer(tokenizer)
         if default_padding_side is not None:
@@ -88,6 +90,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
         padding_side: PaddingSide | None = None,
         start_at_layer: int | None = None,
         tokens: Int[Tensor, "batch pos"] | None = None,
+        shortformer_pos_embed: Float[Tensor, "#batch pos d_model"] | None = None,
         attention_mask: Int[Tensor, "batch pos"] | None = None,
         stop_at_layer: int | None = None,
         past_kv_cache: HookedTransformerKeyValueCache | None = None,
@@ -102,6 +105,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
             prepend_bos, padding_side: for texts, see `to_tokens`.
             start_at_layer: begin with this block; input is the residual stream that enters it.
             tokens: with `start_at_layer`, the tokens that the residual came from; needed for the loss.
+            shortformer_pos_embed: with `start_at_layer` in a shortformer, instead of the model's own positions.
             attention_mask: 0 for padding. None: known for texts, inferred for tokens (`infer_mask`). Padding
                 is neither attended to nor counted in the loss.
             stop_at_layer: end before this block and return the residual that would have entered it.
@@ -120,7 +124,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
             resid, seen = self._embed(tokens, attention_mask, past_kv_cache)
         else:
             resid, seen, attention_mask = self._read_residual(
-                input, tokens, attention_mask, padding_side, past_kv_cache
+                input, tokens, shortformer_pos_embed, attention_mask, padding_side, past_kv_cache
             )
         for layer in layers:
             past_kv = None if past_kv_cache is None else past_kv_cache[layer]
@@ -235,6 +239,7 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
         self,
         input: Input,
         tokens: Tensor | None,
+        pos_embed: Tensor | None,
         attention_mask: Tensor | None,
         padding_side: PaddingSide | None,
         past_kv_cache: HookedTransformerKeyValueCache | None,
@@ -257,8 +262,9 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
         mask = visible(length, past + length, key_mask, self.cfg.attention_dir, input.device)
         if self.cfg.positional_embedding_type != "shortformer":
             return input, (mask,), attention_mask
-        positions = self.pos_embed(torch.zeros_like(input[..., 0], dtype=torch.int64), past, key_mask)
-        return input, (mask, self.hook_pos_embed(positions)), attention_mask
+        if pos_embed is None:
+            pos_embed = self.pos_embed(torch.zeros_like(input[..., 0], dtype=torch.int64), past, key_mask)
+        return input, (mask, self.hook_pos_embed(pos_embed)), attention_mask
 
     # ---------------------------------------------------------------- caching
 
@@ -331,8 +337,8 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
     def from_pretrained(
         cls, model_name: str | None = None, *options: Any, **more: Any
     ) -> "HookedTransformer":
-        """A trained model by name; the options and their order are those of `cleanlens.loading.load_pretrained`."""
-        from cleanlens.loading import load_pretrained  # loading stands above the model it fills
+        """A trained model by name; the options and their order are those of `loading.load_pretrained`."""
+        from cleanlens.loading.pretrained import load_pretrained  # loading stands above the model it fills
 
         return load_pretrained(cls, model_name, *options, **more)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import find_model, load_pretrained
 from cleanlens.loading.names import ALIASES, STANFORD_CRFM_STEPS, get_checkpoint_labels, official_name
+from cleanlens.loading.pretrained import find_model, load_pretrained
 
 MODEL_ALIASES = {
     name: [alias for alias, official in ALIASES.items() if official == name]

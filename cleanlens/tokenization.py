@@ -52,6 +52,22 @@ def infer_mask(
     return mask if side == "left" else mask.flip(1)
 
 
+def named_tokenizer(name: str) -> Any:
+    """A Hugging Face tokenizer by its name or folder; None, with a warning, when it can not be had."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:100]
+        warnings.warn(
+            f"the tokenizer {name!r}, which the config names, is not on this machine and could not be fetched "
+            f"({reason}). The model reads tokens; for texts call model.set_tokenizer(...)",
+            stacklevel=3,
+        )
+        return None
+
+
 class Tokenization:
     """The methods of a HookedTransformer that turn text into tokens and tokens into text."""
 

@@ -478,8 +478,9 @@ def test_encoders_and_decoders_are_not_taken_for_each_other() -> None:
         load(hf_model=tiny("bert"))
     with pytest.raises(ValueError, match=r"model_type is 'opt'; use HookedTransformer.from_pretrained"):
         HookedEncoder.from_pretrained(hf_model=tiny("opt"))
-    with pytest.raises(ValueError, match="attention_dir must be 'bidirectional'"):
-        HookedEncoder(HookedTransformerConfig(**SIZES, act_fn="gelu"))
+    cfg = HookedTransformerConfig(**SIZES, act_fn="gelu")  # an encoder sees both ways whatever a config says
+    assert HookedEncoder(cfg).cfg.attention_dir == "bidirectional"
+    assert cfg.attention_dir == "causal"
 
 
 # ---------------------------------------------------------------- the interpretability models

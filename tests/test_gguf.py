@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cleanlens.loading import gguf as ours
-from cleanlens.loading.formats import ModelFileError
+from cleanlens.loading.checked import ModelFileError
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt2")
 WORDS = ["<s>", "</s>", "Ġ", "a", "b", "c", "1", "2", "ab", "Ġab", "Ċ", "<|tool|>"]

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cleanlens.loading.formats import ModelFileError
+from cleanlens.loading.checked import ModelFileError
 
 GPT2 = "transformer."
 

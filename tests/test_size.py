@@ -11,7 +11,7 @@ COMPONENTS = sorted((ROOT / "components").glob("*.py"))
 # `aliases` are the tables in which those are looked up.
 GPT2_COMPONENTS = ("attention", "embed", "layer_norm", "mlp", "pos_embed", "transformer_block", "unembed")
 OTHER_COMPONENTS = [path for path in COMPONENTS if path.stem not in (*GPT2_COMPONENTS, "__init__", "choices")]
-SHARED_LOADING = ("__init__", "files", "gpt2", "names", "native")
+SHARED_LOADING = ("__init__", "pretrained", "files", "gpt2", "names", "native")
 OTHER_FAMILIES = ("bert", "gpt_neo", "gpt_neox", "gptj", "interpretability", "llama", "opt", "tables")
 # Model, hooks, cache, factored matrix, processing and GPT-2 loading.
 CORE = [

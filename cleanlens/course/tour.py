@@ -23,7 +23,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from cleanlens import HookedTransformer, patching, plots
-from cleanlens.loading import best_real_model, get_checkpoint_labels
+from cleanlens.loading.fetch import best_real_model
+from cleanlens.loading.names import get_checkpoint_labels
 from cleanlens.training import measure
 from cleanlens.training.corpus import IOIDataset, ioi_prompts
 

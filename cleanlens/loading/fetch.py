@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from cleanlens.loading.checked import short
 from cleanlens.loading.files import DOWNLOADED, download, weight_files
-from cleanlens.loading.formats import short
 from cleanlens.loading.names import official_name
 
 

@@ -1,10 +1,13 @@
 """Model files on disk and on the hub: which there are. How one is read is in formats.py."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cleanlens.loading.formats import ModelFileError, Pickled, Safetensors, WeightFile, read_json, short
+from cleanlens.loading.checked import ModelFileError, read_json, short
 from cleanlens.loading.names import embedded_models
+
+if TYPE_CHECKING:
+    from cleanlens.loading.formats import WeightFile
 
 TOKENIZER_FILES = [
     "tokenizer.json",
@@ -103,6 +106,11 @@ def shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def open_weights(path: Path) -> WeightFile:
+def open_weights(path: Path) -> "WeightFile":
     """A file of tensors, by its ending."""
+    from cleanlens.loading.formats import (  # with torch, which looking at names does without
+        Pickled,
+        Safetensors,
+    )
+
     return Pickled(path) if path.suffix in (".bin", ".pth") else Safetensors(path)

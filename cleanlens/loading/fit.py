@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from cleanlens.config import HookedTransformerConfig
-from cleanlens.loading.formats import ModelFileError, Stored, WeightFile, short
+from cleanlens.loading.checked import ModelFileError, short
+from cleanlens.loading.formats import Stored, WeightFile
 
 WEIGHT_KINDS = ("float32", "float16", "bfloat16", "float64")
 LARGEST = 2**24  # of any size: longer than every context and larger than every vocabulary there is
@@ -173,7 +175,7 @@ def plan(
             "Correct it; to leave layers out, use first_n_layers"
         )
     with torch.device("meta"):
-        expected = dict(cls(cfg, move_to_device=False).named_parameters())
+        expected = dict(cls(replace(cfg, tokenizer_name=None), move_to_device=False).named_parameters())
     for name, (theirs, shape) in shapes.items():
         if name not in expected:
             raise ModelFileError(

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cleanlens.loading.formats import ModelFileError, Stored, checked_file, short
+from cleanlens.loading.checked import ModelFileError, checked_file, short
+from cleanlens.loading.formats import Stored
 
 # Types of metadata: 8 is a text, 9 an array, the others are numbers.
 NUMBERS = dict(enumerate(["B", "b", "<H", "<h", "<I", "<i", "<f", "?"])) | {10: "<Q", 11: "<q", 12: "<d"}

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from cleanlens.loading.checked import ModelFileError, checked_file, short
 from cleanlens.loading.files import TOKENIZER_FILES
 from cleanlens.loading.fit import shown
-from cleanlens.loading.formats import ModelFileError, checked_file, short
 from cleanlens.loading.names import ALIASES, MODELS, embedded_models, official_name
 
 

@@ -28,8 +28,8 @@ from tqdm.auto import tqdm
 
 from cleanlens.hooked_encoder import HookedEncoder
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.loading import FAMILIES, find_model
 from cleanlens.loading.files import read_config
+from cleanlens.loading.pretrained import FAMILIES, find_model
 from cleanlens.parity.agreement import BOUNDS, GRADIENT_BOUNDS, Agreement
 from cleanlens.parity.families import LAYOUTS, TINY, StayWide, tiny
 from cleanlens.parity.original import original_parity

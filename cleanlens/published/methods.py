@@ -395,7 +395,12 @@ def _on_a_copy(model: "HookedTransformer", state_dict: StateDict, **flags: bool)
     kind = {"LNPre": "LN", "RMSPre": "RMS"} if raw else {}
     norm = model.cfg.normalization_type
     cfg = replace(
-        model.cfg, normalization_type=kind.get(norm or "", norm), init_weights=False, device="cpu", seed=None
+        model.cfg,
+        normalization_type=kind.get(norm or "", norm),
+        init_weights=False,
+        device="cpu",
+        seed=None,
+        tokenizer_name=None,
     )
     copy = type(model)(cfg, move_to_device=False)
     copy.load_state_dict({**copy.state_dict(), **state_dict})
