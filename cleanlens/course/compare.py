@@ -15,6 +15,7 @@ from .plain import Array, Opaque, Raised
 COUNTING = ("int64", "int32")  # jaxtyping's Int is any of them
 STAGES = ("type", "shape", "dtype", "finite", "values")
 _abs, _isfinite, _isnan, _argmax, _where = np.abs, np.isfinite, np.isnan, np.argmax, np.where
+_maximum = np.maximum
 _unravel, _errstate = np.unravel_index, np.errstate
 
 
@@ -32,7 +33,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Numbers are equal when |expected - got| <= atol + rtol * |expected|."""
+    """Numbers are equal when |expected - got| <= atol + rtol * |expected|.
+
+    In an array `|expected|` is at least a tenth of its largest finite number: an entry that is small because large
+    terms cancel keeps their rounding, in one right way of computing another than in the next.
+    """
 
     atol: float = 1e-5
     rtol: float = 1e-4
@@ -122,7 +127,8 @@ def _array_differences(expected: Array, got: Array, path: str, tol: Tolerance) -
         with _errstate(all="ignore"):
             error = _where((want == have) | (_isnan(want) & _isnan(have)), 0.0, _abs(want - have))
             error = _where(_isnan(error), np.inf, error)
-            wrong = error > tol.atol + tol.rtol * _where(_isfinite(want), _abs(want), 0.0)
+            size = _where(_isfinite(want), _abs(want), 0.0)
+            wrong = error > tol.atol + tol.rtol * _maximum(size, 0.1 * size.max())
     if wrong.any():
         at = _unravel(int(_argmax(_where(wrong, error, -1.0))), wrong.shape)
         count = f" ({int(wrong.sum())} of {wrong.size} differ)" if wrong.size > 1 else ""

@@ -365,3 +365,57 @@ def not_shifted(model, tokens):
                 hook = (f"blocks.{layer}.attn.hook_z", partial(zero, head=head))
                 scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=[hook])) - clean
     return scores
+
+
+ex.equivalent(
+    "s = 1 + 2n is odd, so half of s, rounded down, is n as well.",
+    "(tokens.shape[1] - 1) => tokens.shape[1]",
+    "[1] - 1) // 2 => [1] - 0) // 2",
+)
+
+ex.equivalent(
+    "There are 2n columns: the last n - 1 of them, counted from the end, are those from n + 1 on.",
+    "tokens.shape[1] - 1 => 1 - tokens.shape[1]",
+)
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The mean is one number, without axes, and goes into a table of float32.",
+    "+ 1:].mean() => + 1:].mean().double()",
+    "+ 1:].mean() => + 1:].mean().squeeze()",
+)
+
+ex.equivalent(
+    "The run is the answer's own, and its z is in nobody's cache.",
+    "z = z.clone() => pass",
+    "= z.clone() => = z",
+    "return z * (torch.arange(z.shape[2]) != head)[:, None] => z *= (torch.arange(z.shape[2]) != head)[:, None] return z",
+)
+
+ex.equivalent(
+    "The stub asks for numbers; whether a graph hangs on them it leaves open.",
+    "with torch.no_grad(): clean => clean",
+    "@torch.no_grad() => ",
+    "(ablated - clean).detach() => ablated - clean",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on to the next head.",
+    "partial(zero, head=head => lambda *more, **named: zero(*more, head=head, **named",
+    "hook, head=head) => hook)",
+)
+
+ex.equivalent(
+    "Such a head adds the same number to every coordinate of the stream, and every LayerNorm takes the mean away.",
+    "[head] = 0.0 => [head] = 1.0",
+    "[head] = 0.0 => [head] = -1.0",
+)
+
+ex.equivalent(
+    "The options are read only.",
+    "{'return_type': 'loss', 'loss_per_token': True} => globals().setdefault('_kept_per_token', {'return_type': 'loss', 'loss_per_token': True})",
+)

@@ -236,3 +236,26 @@ ex.slip(
     'loss = model(tokens, return_type="loss")',
     "loss = -model(tokens).log_softmax(-1).gather(-1, tokens[..., None]).mean()",
 )
+
+
+ex.equivalent(
+    "A backward pass without create_graph hands on gradients that carry no graph, and this one is nobody else's afterwards.",
+    "detach().clone()) => detach())",
+    ".detach().clone => .clone",
+)
+
+ex.equivalent(
+    "There is one gradient: the first is the last.",
+    "return found[0] => return found[-1]",
+    "caught['x'])[0] => caught['x'])[-1]",
+)
+
+ex.equivalent(
+    "Each run puts its own activation in the place of the last one's.",
+    "caught = {} => caught = globals().setdefault('_kept_caught', {})",
+)
+
+ex.equivalent(
+    "What the hook is given and returns is what the rest of the model reads, so its gradient is the same.",
+    ".view_as(activation) => ",
+)

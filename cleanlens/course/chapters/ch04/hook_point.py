@@ -81,11 +81,11 @@ def _(seed):
         "run_with_hooks: beside the same function, attached by the user",
         "run_with_hooks: a hook that attaches a hook",
         "run_with_hooks: interrupted",
-        "run_with_hooks: no hooks",
     ]
     calls = [{"what": what, "x": x.clone(), "weights": weights} for what in forward + adding]
     calls.append({"what": "forward: one number, zero", "x": torch.zeros(1), "weights": weights})
-    return calls + [{"what": what, "x": tokens.clone(), "weights": weights} for what in running]
+    calls += [{"what": what, "x": tokens.clone(), "weights": weights} for what in running]
+    return [*calls, {"what": "run_with_hooks: no hooks", "x": tokens[:1, :1].clone(), "weights": weights}]
 
 
 # The hooks of the checks. `log` receives what a hook was told of its place.
@@ -150,6 +150,7 @@ SCENARIOS = {
         ("blocks.4", _plus_one),
         ("blocks.7", _look),
         ("blocks.4", _square),
+        ("inner.blocks.2", _double),
     ],
     "run_with_hooks: a hook that raises": [("blocks.0", _double), ("blocks.5", _fail)],
     "run_with_hooks: an unknown name": [("blocks.2", _double), ("blocks.99", _plus_one)],
@@ -793,3 +794,32 @@ def attribute_error(model, tokens, hooks):
     finally:
         for point, number in attached:
             point.remove_hook(number)
+
+
+ex.equivalent(
+    "The stub leaves open what happens when a hook attaches or removes another at its own point while that point is running.",
+    "list(self.hooks.values() => self.hooks.values(",
+)
+
+ex.equivalent(
+    "A dict keeps the order in which its entries came, and numbers are given out in ascending order.",
+    "sorted(self.hooks) => self.hooks",
+)
+
+ex.equivalent(
+    "Any numbers will do, as long as no two are the same: they may go up by two, or down.",
+    "= number + 1 => = number - 1",
+    "= number + 1 => = number + 2",
+    "attached += => attached -=",
+    "attached += 1 => attached += 2",
+)
+
+ex.equivalent(
+    "What earlier runs attached is gone already, and no number is given twice: to remove it once more does nothing.",
+    "attached = [] => attached = globals().setdefault('_kept_attached', [])",
+)
+
+ex.equivalent(
+    "The first of a model's modules is the model itself, and it is no hook point.",
+    "model.modules() => list(model.modules())[1:]",
+)

@@ -267,3 +267,9 @@ ex.slip(
     "scores = scores.clone()",
     "scores = scores.detach().clone()",
 )
+
+
+ex.equivalent(
+    "any() looks at all axes, however many there are.",
+    "all(-1).any( => all(-1, keepdim=True).any(",
+)

@@ -258,3 +258,10 @@ def clears_the_padding(z, hook, head, reference, mask):
     z = z.clone()
     z[:, :, head] = reference[:, :, head].sum(0) / mask.sum(0)[:, None]
     return z
+
+
+ex.equivalent(
+    "The mean is spread over the batch when it is put in, whether or not it has an axis of length one for it.",
+    ").sum(0) / real => ).sum(0, keepdim=True) / real",
+    "real.sum(0) => real.sum(0, keepdim=True)",
+)

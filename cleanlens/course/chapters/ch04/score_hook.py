@@ -250,3 +250,9 @@ ex.slip(
     ".mean(-1).sum(0)",
     ".mean(-1).squeeze().sum(0)",
 )
+
+
+ex.equivalent(
+    "A pattern is square: there are as many queries as keys.",
+    "pattern.shape[-1]) => pattern.shape[-2])",
+)

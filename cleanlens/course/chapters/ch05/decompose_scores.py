@@ -37,10 +37,10 @@ ex = exercise(
 )
 
 
-@lru_cache(maxsize=4)
-def activations(model, seed):
+@lru_cache(maxsize=8)
+def activations(model, seed, n):
     """All activations on a few random tokens, by name; computed once for each seed."""
-    tokens = torch.randint(model.cfg.d_vocab, (1, 6), generator=torch.Generator().manual_seed(seed))
+    tokens = torch.randint(model.cfg.d_vocab, (1, n), generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         return model.run_with_cache(tokens, remove_batch_dim=True, return_cache_object=False)[1]
 
@@ -49,9 +49,9 @@ def activations(model, seed):
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     calls = []
-    for i, (layer, head) in enumerate([(1, 2), (2, 1), (0, 3)]):
+    for i, (layer, head, n) in enumerate([(1, 2, 6), (2, 1, 6), (0, 3, 6), (1, 0, 1)]):
         model = tiny_model(seed + 100 * i, normalization_type="LNPre")
-        stored = activations(model, seed + 100 * i)
+        stored = activations(model, seed + 100 * i, n)
         cache = ActivationCache({name: x.clone() for name, x in stored.items()}, model, has_batch_dim=False)
         calls.append({"what": "split_qk", "model": model, "cache": cache, "layer": layer, "head": head})
     calls.append({"what": "decompose_scores", "q": normal(g, 5, 6, 3), "k": normal(g, 4, 6, 3)})
@@ -340,4 +340,17 @@ ex.slip(
     "q.shape[-1] ** 0.5",
     "q.shape[1] ** 0.5",
     of="decompose_scores",
+)
+
+
+ex.equivalent(
+    "b_O has the axes layer and d_model, and its sum is spread over the positions in any case.",
+    "sum(dim=0) => sum(dim=0, keepdim=True)",
+    "sum(dim=0) => sum(dim=-2)",
+)
+
+ex.equivalent(
+    "Every row has the same shape.",
+    "expand_as(rows[0])) => expand_as(rows[1]))",
+    "expand_as(rows[0])) => expand_as(rows[-1]))",
 )

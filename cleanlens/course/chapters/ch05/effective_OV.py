@@ -190,3 +190,16 @@ ex.slip(
     "cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)",
     "cleanlens.FactoredMatrix(W_V, W_O)",
 )
+
+
+ex.equivalent(
+    "The weights of one head have two axes: the second is the last, and the first is what torch.cat takes by itself.",
+    "heads], dim=1) => heads], dim=-1)",
+    "heads], dim=0) => heads])",
+    "heads], dim=0) => heads], dim=-2)",
+)
+
+ex.equivalent(
+    "Torch takes several indices for one axis as a tuple, too.",
+    "(list(axis) => (axis",
+)

@@ -372,3 +372,11 @@ ex.slip(
     "other.mT @ self.A",
     of="FactoredMatrix.__rmatmul__",
 )
+
+
+ex.equivalent(
+    "With two hidden axes of one size, either may be kept.",
+    "1] <= other.A => 1] < other.A",
+    "-1] < self.A. => -1] <= self.A.",
+    "mdim <= other. => mdim < other.",
+)

@@ -19,8 +19,7 @@ ex = exercise(
     source="A = Q_A R_A and B^T = Q_B R_B give A B = Q_A (R_A R_B^T) Q_B^T; the Qs have orthonormal columns, so the core "
     "has all singular values (Golub & Van Loan, Matrix Computations, sections 2.4 and 5.2).",
     supply={"FactoredMatrix": GivenFactoredMatrix},
-    atol=1e-3,
-    rtol=1e-3,
+    atol=5e-5,
     hints=[
         "torch.linalg.qr(A) gives Q with orthonormal columns [l, m] and a small R [m, m]. Do the same with the transpose "
         "of B.",
@@ -281,4 +280,16 @@ ex.slip(
     "(S**2).sum(dim=-1).sqrt()",
     "(R_A @ R_B.mT).norm(dim=-1)",
     of="FactoredMatrix.norm",
+)
+
+
+ex.equivalent(
+    "The core is square, since m is smaller than l and r: it has no more singular vectors than singular values.",
+    ", full_matrices=False => ",
+    "full_matrices=False) => full_matrices=True)",
+)
+
+ex.equivalent(
+    "A Gram matrix is its own transpose.",
+    "gram_B.mT). => gram_B).",
 )

@@ -30,8 +30,12 @@ ex = exercise(
 
 @ex.inputs
 def _(seed):
+    nowhere = tiny_model(seed + 500)
+    with torch.no_grad():
+        nowhere.pos_embed.W_pos[2] = 0.0  # all its scores are exactly 0
     return [
         {"model": tiny_model(seed), "layer": 1, "head": 2, "ln_scale": 1.0},
+        {"model": nowhere, "layer": 2, "head": 2, "ln_scale": 1.1},
         {"model": tiny_model(seed + 100), "layer": 2, "head": 1, "ln_scale": 0.8},
         {"model": tiny_model(seed + 200, n_ctx=6), "layer": 0, "head": 3, "ln_scale": 1.3},
         {
@@ -227,4 +231,10 @@ ex.slip(
     "For large scores exp() overflows, and inf / inf is NaN. Subtract the row's maximum first, or use softmax, which does.",
     "    return scores.masked_fill(future, -torch.inf).softmax(dim=-1)\n",
     "    weights = scores.masked_fill(future, -torch.inf).exp()\n    return weights / weights.sum(-1, keepdim=True)\n",
+)
+
+
+ex.equivalent(
+    "Scores of one head on no batch have two axes: the second is the last.",
+    "softmax(dim=-1) => softmax(dim=1)",
 )

@@ -113,9 +113,12 @@ def split_factor(M, chunk_size=1000):
 
 @ex.alternative
 def diagonal_against_maximum(M, chunk_size=1000):
-    highest = torch.cat([(rows @ M.B).amax(dim=-1) for rows in M.A.split(chunk_size)])
-    diagonal = (M.A * M.B.T).sum(dim=-1)
-    return int((diagonal >= highest - 1e-5).sum()) / len(M.A)
+    hits, start = 0, 0
+    for rows in M.A.split(chunk_size):
+        scores = rows @ M.B
+        hits += int((scores.diagonal(start) == scores.amax(dim=-1)).sum())
+        start += len(rows)
+    return hits / start
 
 
 ex.slip(
@@ -213,4 +216,28 @@ ex.slip(
     "The accuracy is right, but more rows than chunk_size were multiplied out at a time. chunk_size is what fits into memory.",
     "rows = M[start : start + chunk_size].AB",
     "rows = M[start : start + 2 * chunk_size].AB[:chunk_size]",
+)
+
+
+ex.equivalent(
+    "A matrix from tokens to tokens is square.",
+    "M.shape[0], 0 => M.shape[1], 0",
+    "M.shape[0], 0 => M.shape[-1], 0",
+)
+
+ex.equivalent(
+    "A chunk of no rows has no hits.",
+    ", n, chunk_size => , n + 1, chunk_size",
+)
+
+ex.equivalent(
+    "Of two axes the second is the last.",
+    "argmax(dim=1) = => argmax(dim=-1) =",
+    "argmax(dim=-1) for => argmax(dim=1) for",
+    "amax(dim=-1) => amax(dim=1)",
+)
+
+ex.equivalent(
+    "A number of Python's is never changed in place: the name gets a new one.",
+    "return hits / n => hits /= n return hits",
 )
