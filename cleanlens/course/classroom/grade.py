@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,21 @@ class Run:
             run.folder.chmod(0o700)  # the seed is in it
             write_whole(run.folder / "run.json", json.dumps(run.about) + "\n")
         return run
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second process out of the folder. Raises Problem where one is in it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Problem(f"another process is grading into {self.out}; wait for it, or give another --out.") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def entries(self) -> list[Entry]:
@@ -296,3 +311,42 @@ def grade_class(
 def cores() -> int:
     """Processes that this one may use at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# ---- shards --------------------------------------------------------------------------------------------
+
+
+def merged(reports: list[Path], out: Path, roster: Path | None = None) -> Run:
+    """One run out of its shards. Raises Problem where they do not belong together, or one is missing."""
+    parts = [Run.opened(report) for report in reports]
+    first = parts[0].about
+    for report, part in zip(reports, parts):
+        if part.about["ids"] != first["ids"]:
+            raise Problem(f"{report} is a run over other exercises than {reports[0]}.")
+    shards = {part.about["shard"] for part in parts} - {""}
+    counts = {shard.partition("/")[2] for shard in shards}
+    if len(counts) > 1:
+        raise Problem(f"These are parts of different divisions: {', '.join(sorted(shards))}.")
+    for count in counts:
+        missing = [f"{n}/{count}" for n in range(1, int(count) + 1) if f"{n}/{count}" not in shards]
+        if missing:
+            raise Problem(f"The shards {', '.join(missing)} are missing: the class would not be whole.")
+    run = Run.begin(out, parts[0].entries, first["seed"])
+    seen: set[tuple[str, str]] = set()
+    for part in parts:
+        for student in part.students:
+            if (student.name, student.key) not in seen:
+                seen.add((student.name, student.key))
+                run.students.append(student)
+            if student.key and (record := part.record(student.key)) is not None:
+                run.keep(student.key, record)
+    if roster:
+        there = {(s.name, s.id, s.email) for s in run.students}
+        run.students += [
+            Student(p.name, id=p.id, email=p.email)
+            for p in read_roster(roster)
+            if (p.name, p.id, p.email) not in there
+        ]
+    run.students.sort(key=lambda s: (s.name.casefold(), s.name, s.key))
+    run.save()
+    return run
