@@ -163,3 +163,33 @@ def merge(
         _report(run, title)
     except (grading.Problem, ValueError, OSError) as error:
         raise cli.Problem(str(error)) from None
+
+
+@app.command(epilog='Example: cleanlens class new circuits --chapters 00,01,03 --title "A day of circuits"')
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    chapters: Chapters = "",
+    title: Title = "",
+    repo: Annotated[
+        str,
+        typer.Option("--repo", metavar="URL", help="Where it will be: for Colab, Binder and nbgitpuller links."),
+    ] = "",
+    hub: Annotated[str, typer.Option("--hub", metavar="URL", help="Your JupyterHub: for nbgitpuller.")] = "",
+    package: Annotated[
+        str, typer.Option("--package", metavar="SPEC", help="What pip installs. Default: this version.")
+    ] = "",
+) -> None:
+    """Make what a class is given: stubs, notebooks, requirements, and files for Colab, Codespaces, Binder, GitHub.
+
+    No solution is in it. DIR-gradescope.zip beside it is an autograder for Gradescope, with bubblewrap.
+    """
+    from .. import cli
+    from .handout import write_handout
+
+    ids = dict.fromkeys(entry.chapter.id for entry in chapters_of(chapters))
+    try:
+        made = write_handout(folder.resolve(), ids, title, repo, hub, package)
+    except FileExistsError as error:
+        raise cli.Problem(str(error)) from None
+    cli.say(f"{len(made) - 1} files in {folder}; the autograder is {made[-1].name}.", wrap=False)
+    cli.say("Put the folder into a repository, or zip it. README.md in it is for the participants.")

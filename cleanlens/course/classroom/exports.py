@@ -156,3 +156,32 @@ def class_json(outcome: Outcome) -> dict[str, Any]:
 def unnamed_lines(outcome: Outcome) -> str:
     """Wrong answers without a name, one JSON object on each line, nobody named."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in unnamed_rows(outcome))
+
+
+def markdown(outcome: Outcome) -> str:
+    """A summary in Markdown, such as GitHub shows for a run: of one learner each exercise, of more the numbers."""
+    graded = outcome.graded
+    lines = [f"# {_plain(outcome.title)}", ""]
+    if len(graded) == 1:
+        [learner] = graded
+        lines += [f"{learner.count(Status.RIGHT)} of {len(outcome.entries)} exercises are right.", ""]
+        lines += ["| | exercise | |", "|---|---|---|"]
+        for entry in outcome.entries:
+            result = learner.verdicts[entry.id].result
+            said = result.hint or ("" if result.passed else result.message)
+            sign, names = report.SIGNS[result.status], ", ".join(entry.names)
+            lines.append(f"| {sign} {SHORT[result.status]} | {entry.id} {names} | {_plain(said)[:300]} |")
+    else:
+        lines += ["| exercise | right | wrong | stuck | not attempted | most frequent mistake |", "|---|---|---|---|---|---|"]
+        for entry in outcome.entries:
+            counts, mistakes = outcome.counts(entry), outcome.mistakes(entry)
+            most = f"{mistakes[0].count} of {mistakes[0].attempted}: {_plain(mistakes[0].hint)}" if mistakes else ""
+            numbers = " | ".join(str(n) for n in counts.values())
+            lines.append(f"| {entry.id} {', '.join(entry.names)} | {numbers} | {most} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text in a cell of a Markdown table: no line ends, nothing that would be markup."""
+    text = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!" else c for c in text)

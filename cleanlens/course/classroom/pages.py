@@ -1,6 +1,6 @@
 """The report's files: the class page, a page for each learner, and the exports. Torch-free.
 
-    index.html  students/NAME.html  class.csv  class.json  unnamed.jsonl  json/ gradescope/ junit/
+    index.html  students/NAME.html  class.csv  class.json  summary.md  unnamed.jsonl  json/ gradescope/ junit/
 
 Pages hold all they need, in light and dark, on a phone and on paper; every learner's text is escaped.
 """
@@ -46,6 +46,7 @@ def write_report(outcome: Outcome, out: Path, step: Callable[[str], None] = lamb
     step("the class page")
     write_whole(out / "class.csv", exports.table(outcome))
     write_whole(out / "class.json", _json(exports.class_json(outcome)))
+    write_whole(out / "summary.md", exports.markdown(outcome))
     write_whole(out / "unnamed.jsonl", exports.unnamed_lines(outcome))
     write_whole(out / "index.html", class_page(outcome))
     return out / "index.html"

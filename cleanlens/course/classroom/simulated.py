@@ -51,9 +51,9 @@ def write_class(folder: Path, count: int, chapters: Iterable[str] = (), seed: in
 
 def _chapter(chapter: ChapterEntry, kind: str, rng: random.Random, begun: bool) -> str:
     stubs, solved = _texts(chapter.id)
-    text = stubs
     if not begun:
-        return text
+        return stubs
+    text = solved
     harm = rng.choice([entry.id for entry in chapter.exercises]) if kind == "hostile" else ""
     right = 0.55 if kind == "mixed" else 0.9
     for entry in chapter.exercises:
@@ -64,14 +64,11 @@ def _chapter(chapter: ChapterEntry, kind: str, rng: random.Random, begun: bool) 
                 if not owner:
                     text = sources.fill(text, method, f"def {method}(*args, **kwargs):\n    {rng.choice(list(HARM.values()))}")
         elif rng.random() < 0.05:
-            continue
-        elif rng.random() < right or not mistakes:
             for name in entry.names:
-                text = sources.fill(text, name, _definition(solved, name))
-        else:
+                text = sources.fill(text, name, _definition(stubs, name))
+        elif rng.random() > right and mistakes:
             mistake = rng.choice(mistakes)
-            for name in entry.names:
-                text = sources.fill(text, name, mistake.source if name == mistake.of else _definition(solved, name))
+            text = sources.fill(text, mistake.of, mistake.source)
     return text
 
 

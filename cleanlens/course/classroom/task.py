@@ -57,9 +57,7 @@ def grade_files(
     chosen = [entry for entry in entries() if entry.id in ids]
     grader = _graders.get((seed, sealed))
     if grader is None:
-        for other in _graders.values():
-            other.close()
-        _graders.clear()
+        close()
         grader = _graders[seed, sealed] = runner.Grader(seed=seed, sealed=True if sealed else False)
     with tempfile.TemporaryDirectory(prefix=f"{runner.JOBS}{os.getpid()}-") as folder:
         root = Path(folder)
@@ -77,6 +75,13 @@ def grade_files(
         row.pop("seconds")  # it is another one each time
         rows.append(row | {"text": texts.get(result.id, ""), "hints": hints.get(result.id)})
     return {"format": FORMAT, "sealed": how_sealed(sealed), "exercises": rows}
+
+
+def close() -> None:
+    """End what this process has kept."""
+    for grader in _graders.values():
+        grader.close()
+    _graders.clear()
 
 
 def allowed(chosen: list[Entry]) -> float:
