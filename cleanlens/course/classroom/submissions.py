@@ -15,6 +15,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -202,10 +203,9 @@ def _in_folder(place: Path) -> list[Submission]:
         if GRADESCOPE in below or any(MOODLE.match(name) for name in below):
             return _in_folder(inner[0])
     if len(inner) == 1 and inner[0].suffix.lower() in ARCHIVES and inner[0].is_file():
-        try:
-            return _units(tree_of_archive(inner[0], inner[0].name), inner[0].stem)
-        except Unreadable:
-            pass  # then it is one learner's, and will be said to be unreadable
+        with suppress(Unreadable):  # a download, packed; or else one learner's
+            if units := _units(tree_of_archive(inner[0], inner[0].name), inner[0].stem):
+                return units
     return _units(_lazily(place, names), place.name)
 
 
@@ -226,7 +226,7 @@ def _units(tree: Tree, name: str) -> list[Submission]:
     tops = sorted({path.partition("/")[0] + ("/" if "/" in path else "") for path in tree.entries})
     inside = [top for top in tops if top.endswith("/")]
     if len(tops) == 1 and inside and tree.open_folder is None:  # an archive of one folder
-        return _units(tree.below(inside[0]), inside[0].rstrip("/"))
+        return _units(tree.below(inside[0]), name)
     if GRADESCOPE in tops:
         return _gradescope(tree, inside)
     if "exercises/" in tops or "chapters/" in tops:
