@@ -81,7 +81,9 @@ def test_a_checkout_and_a_workspace_inside_of_a_folder(tmp_path: Path) -> None:
     found = {s.student: s.read() for s in find(tmp_path)}
     assert found["a"].files == {TARGET: ANSWER.encode()}
     assert found["b"].files == {TARGET: ANSWER.encode(), "exercises/mine.py": b"x = 1"}
-    assert any("is there 2 times; my course/exercises/ch00_tokens.py was graded" in n for n in found["b"].notes)
+    assert any(
+        "is there 2 times; my course/exercises/ch00_tokens.py was graded" in n for n in found["b"].notes
+    )
 
 
 def test_single_files_and_archives(tmp_path: Path) -> None:
@@ -217,7 +219,10 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 def test_bombs_are_read_no_further_than_an_answer_may_be_long(tmp_path: Path) -> None:
     zeros = bytes(300 * 2**20)
     archive({TARGET: zeros, "chapters/00_tokens.ipynb": zeros}, tmp_path / "bomb.zip")
-    archive({f"{n}.txt": "" for n in range(submissions.MAX_ENTRIES + 5)} | {"bomb.zip": b""}, tmp_path / "many.zip")
+    archive(
+        {f"{n}.txt": "" for n in range(submissions.MAX_ENTRIES + 5)} | {"bomb.zip": b""},
+        tmp_path / "many.zip",
+    )
     inner = archive({TARGET: ANSWER})
     for _ in range(5):
         inner = archive({"again.zip": inner})
@@ -276,7 +281,14 @@ def test_a_roster_knows_learners_by_any_of_their_names(tmp_path: Path, text: str
     path = tmp_path / "class.csv"
     path.write_text(text)
     people = read_roster(path)
-    for folder in ("ann lee", "Ann_Lee", "lee-ann" if "Lee, Ann" in text else "ANN LEE", "77", "ann@uni.example", "ann"):
+    for folder in (
+        "ann lee",
+        "Ann_Lee",
+        "lee-ann" if "Lee, Ann" in text else "ANN LEE",
+        "77",
+        "ann@uni.example",
+        "ann",
+    ):
         place = tmp_path / "in"
         put(place / folder, {TARGET: ANSWER})
         matched = match(find(place), people)

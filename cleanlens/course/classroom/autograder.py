@@ -23,14 +23,19 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     wanted = {id.strip() for id in options.chapters.split(",")} - {""}
     chosen = [e for c in outline() if not wanted or c.id in wanted for e in c.exercises]
-    found = submissions.Submission("submission", lambda: submissions.tree_of_folder(options.submission)).read()
+    found = submissions.Submission(
+        "submission", lambda: submissions.tree_of_folder(options.submission)
+    ).read()
     learner = Learner(Student("submission", notes=found.notes), "submission")
     try:
         ids = [entry.id for entry in chosen]
         seed = task.runner.secret_seed()
         record = task.grade_files(found.files, ids, seed, not options.unsealed)
         results = [
-            Result(**{k: v for k, v in row.items() if k not in ("text", "hints")} | {"status": Status(row["status"])})
+            Result(
+                **{k: v for k, v in row.items() if k not in ("text", "hints")}
+                | {"status": Status(row["status"])}
+            )
             for row in record["exercises"]
         ]
         status = 0

@@ -28,12 +28,16 @@ def chapters_of(text: str) -> list[Any]:
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         ends = [first.zfill(2), (last if dash else first).zfill(2)]
         if any(end not in known for end in ends) or ends[0] > ends[1]:
-            raise Problem(f"--chapters takes 00-03 or 00,01,03; {part!r} is none. There are {', '.join(known)}.")
+            raise Problem(
+                f"--chapters takes 00-03 or 00,01,03; {part!r} is none. There are {', '.join(known)}."
+            )
         wanted += [id for id in known if ends[0] <= id <= ends[1]]
     return [e for id, chapter in known.items() if not text or id in wanted for e in chapter.exercises]
 
 
-@app.command(epilog="Examples: cleanlens class grade submissions --out report --chapters 00-03 --roster class.csv")
+@app.command(
+    epilog="Examples: cleanlens class grade submissions --out report --chapters 00-03 --roster class.csv"
+)
 def grade(
     submissions: Annotated[
         Path,
@@ -46,7 +50,8 @@ def grade(
     out: Annotated[Path, typer.Option("--out", metavar="REPORT", help="The folder for the report.")],
     chapters: Chapters = "",
     roster: Annotated[
-        Path | None, typer.Option("--roster", metavar="CSV", help="Who belongs to the class: name, id, email.")
+        Path | None,
+        typer.Option("--roster", metavar="CSV", help="Who belongs to the class: name, id, email."),
     ] = None,
     title: Title = "",
     jobs: Annotated[
@@ -65,7 +70,8 @@ def grade(
         typer.Option("--seed", help="Of the inputs; shards need one in common. Default: a secret one."),
     ] = None,
     unsealed: Annotated[
-        bool, typer.Option("--unsealed", help="Run submissions with your own rights. Only for code you trust.")
+        bool,
+        typer.Option("--unsealed", help="Run submissions with your own rights. Only for code you trust."),
     ] = False,
 ) -> None:
     """Grade a class: each submission in a sealed process, then a page with what the class has understood.
@@ -100,10 +106,18 @@ def grade(
     sys.exit(1 if failed else 0)
 
 
-def _graded(run: Any, tasks: list[Any], sealed: bool, seconds: float | None, jobs: int, scheduler: str) -> Any:
+def _graded(
+    run: Any, tasks: list[Any], sealed: bool, seconds: float | None, jobs: int, scheduler: str
+) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from .. import cli
     from . import grade as grading
@@ -172,7 +186,9 @@ def new(
     title: Title = "",
     repo: Annotated[
         str,
-        typer.Option("--repo", metavar="URL", help="Where it will be: for Colab, Binder and nbgitpuller links."),
+        typer.Option(
+            "--repo", metavar="URL", help="Where it will be: for Colab, Binder and nbgitpuller links."
+        ),
     ] = "",
     hub: Annotated[str, typer.Option("--hub", metavar="URL", help="Your JupyterHub: for nbgitpuller.")] = "",
     package: Annotated[

@@ -57,7 +57,8 @@ def gradescope(learner: Learner, results: list[Result]) -> dict[str, Any]:
         )
     said = learner.student.notes + ([learner.failed] if learner.failed else [])
     return {
-        "output": "\n".join(said) or f"{sum(r.passed for r in results)} of {len(results)} exercises are right.",
+        "output": "\n".join(said)
+        or f"{sum(r.passed for r in results)} of {len(results)} exercises are right.",
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": tests,
@@ -172,10 +173,17 @@ def markdown(outcome: Outcome) -> str:
             sign, names = report.SIGNS[result.status], ", ".join(entry.names)
             lines.append(f"| {sign} {SHORT[result.status]} | {entry.id} {names} | {_plain(said)[:300]} |")
     else:
-        lines += ["| exercise | right | wrong | stuck | not attempted | most frequent mistake |", "|---|---|---|---|---|---|"]
+        lines += [
+            "| exercise | right | wrong | stuck | not attempted | most frequent mistake |",
+            "|---|---|---|---|---|---|",
+        ]
         for entry in outcome.entries:
             counts, mistakes = outcome.counts(entry), outcome.mistakes(entry)
-            most = f"{mistakes[0].count} of {mistakes[0].attempted}: {_plain(mistakes[0].hint)}" if mistakes else ""
+            most = (
+                f"{mistakes[0].count} of {mistakes[0].attempted}: {_plain(mistakes[0].hint)}"
+                if mistakes
+                else ""
+            )
             numbers = " | ".join(str(n) for n in counts.values())
             lines.append(f"| {entry.id} {', '.join(entry.names)} | {numbers} | {most} |")
     return "\n".join(lines) + "\n"

@@ -82,7 +82,9 @@ class Run:
                     "--chapters and --shard."
                 )
             if seed is not None and run.about["seed"] != seed:
-                raise Problem(f"{out} holds a run with another seed. Give another --out, or leave --seed out.")
+                raise Problem(
+                    f"{out} holds a run with another seed. Give another --out, or leave --seed out."
+                )
         else:
             if out.is_dir() and any(out.iterdir()) and not run.folder.is_dir():
                 raise Problem(f"{out} is not empty and holds no run. Give a new folder for --out.")
@@ -102,7 +104,9 @@ class Run:
         try:
             lock.acquire()
         except Timeout:
-            raise Problem(f"another process is grading into {self.out}; wait for it, or give another --out.") from None
+            raise Problem(
+                f"another process is grading into {self.out}; wait for it, or give another --out."
+            ) from None
         try:
             yield
         finally:

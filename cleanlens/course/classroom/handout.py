@@ -22,7 +22,7 @@ from ..catalog import ChapterEntry, outline
 PYTHON = "3.12"
 IMAGE = f"mcr.microsoft.com/devcontainers/python:1-{PYTHON}-bookworm"
 
-SETUP_CELL = '''# On Colab and Kaggle this installs the course and fetches the handout; anywhere else it does nothing.
+SETUP_CELL = """# On Colab and Kaggle this installs the course and fetches the handout; anywhere else it does nothing.
 import os
 import subprocess
 import sys
@@ -34,7 +34,7 @@ if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
     os.chdir("handout")
 import cleanlens.course
 
-print("cleanlens", cleanlens.__version__, "is ready in", os.getcwd())'''
+print("cleanlens", cleanlens.__version__, "is ready in", os.getcwd())"""
 
 README = """# {title}
 
@@ -278,7 +278,9 @@ def _browser(chosen: list[ChapterEntry], repo: str, hub: str) -> str:
         for chapter in chosen:
             colab = f"https://colab.research.google.com/github/{found[1]}/blob/main/{chapter.notebook}"
             lines.append(f"- Colab: [{chapter.id} {chapter.title}]({colab})")
-        lines.append(f"- [Binder](https://mybinder.org/v2/gh/{found[1]}/HEAD?labpath={quote(first, safe='')})")
+        lines.append(
+            f"- [Binder](https://mybinder.org/v2/gh/{found[1]}/HEAD?labpath={quote(first, safe='')})"
+        )
     if repo and hub:
         lines.append(f"- [Our JupyterHub]({nbgitpuller(hub, repo, first)})")
     if not lines:

@@ -18,7 +18,12 @@ from .submissions import plain
 
 NOTHING = "nothing handed in"
 STATES = (Status.RIGHT, Status.WRONG, Status.ERROR, Status.NOT_ATTEMPTED)
-SHORT = {Status.RIGHT: "right", Status.WRONG: "wrong", Status.ERROR: "stuck", Status.NOT_ATTEMPTED: "not attempted"}
+SHORT = {
+    Status.RIGHT: "right",
+    Status.WRONG: "wrong",
+    Status.ERROR: "stuck",
+    Status.NOT_ATTEMPTED: "not attempted",
+}
 """How the four are called on the class page. Stuck: it does not run through, so nothing can be said of its values."""
 SIGNS = {Status.RIGHT: "✓", Status.WRONG: "✗", Status.ERROR: "!", Status.NOT_ATTEMPTED: "·"}
 _RESULT = {f.name for f in fields(Result)}
@@ -209,5 +214,3 @@ def summary(outcome: Outcome) -> str:
     text = f"{len(graded)} graded, {right} of {len(graded) * total} exercises {WORDS[Status.RIGHT]}"
     text += f", {missing} handed in nothing" if missing else ""
     return text + (f", {failed} could not be graded" if failed else "")
-
-

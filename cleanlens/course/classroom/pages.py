@@ -60,7 +60,9 @@ def render(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
     )
     shared = {"states": list(BY_STATUS.values()), "by_status": BY_STATUS, "right": Status.RIGHT}
     return environment.get_template(template).render(**shared, words=report.WORDS, **values)
@@ -75,7 +77,10 @@ def class_page(outcome: Outcome) -> str:
     unnamed.sort(key=lambda pair: -sum(len(learners) for learners, _ in pair[1]))
     remarks = []
     for learner in outcome.learners:
-        notes = [*learner.student.notes, *([f"Could not be graded: {learner.failed}"] if learner.failed else [])]
+        notes = [
+            *learner.student.notes,
+            *([f"Could not be graded: {learner.failed}"] if learner.failed else []),
+        ]
         remarks += [(learner, notes)] if notes else []
     return render(
         "class.html",

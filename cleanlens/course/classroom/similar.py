@@ -66,7 +66,9 @@ def _of_chapter(chapter: ChapterEntry, written: list[tuple[Learner, str]]) -> li
         return []
     prints = [_prints(text) for _, text in written]
     spread = Counter(mark for one in prints for mark in one.hashes)
-    common = {mark for mark, n in spread.items() if n > max(AT_LEAST, COMMON * len(written))} | _given(chapter)
+    common = {mark for mark, n in spread.items() if n > max(AT_LEAST, COMMON * len(written))} | _given(
+        chapter
+    )
     holders: dict[int, list[int]] = {}
     for index, one in enumerate(prints):
         for mark in one.hashes - common:
@@ -79,7 +81,9 @@ def _of_chapter(chapter: ChapterEntry, written: list[tuple[Learner, str]]) -> li
         if overlap >= LEAST and max(share) >= ENOUGH:
             marks = tuple([(int(x), int(y)) for x, y in zip(*part)] for part in slices)
             texts = (written[a][1], written[b][1])
-            found.append(Pair(chapter, written[a][0], written[b][0], min(1.0, float(max(share))), texts, marks))  # type: ignore[arg-type]
+            found.append(
+                Pair(chapter, written[a][0], written[b][0], min(1.0, float(max(share))), texts, marks)
+            )  # type: ignore[arg-type]
     return found
 
 

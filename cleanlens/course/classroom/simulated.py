@@ -62,7 +62,9 @@ def _chapter(chapter: ChapterEntry, kind: str, rng: random.Random, begun: bool) 
             for name in entry.names:
                 owner, _, method = name.rpartition(".")
                 if not owner:
-                    text = sources.fill(text, method, f"def {method}(*args, **kwargs):\n    {rng.choice(list(HARM.values()))}")
+                    text = sources.fill(
+                        text, method, f"def {method}(*args, **kwargs):\n    {rng.choice(list(HARM.values()))}"
+                    )
         elif rng.random() < 0.05:
             for name in entry.names:
                 text = sources.fill(text, name, _definition(stubs, name))
@@ -107,7 +109,12 @@ def _names(text: str) -> set[str]:
 def _local(tree: ast.AST) -> set[str]:
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     inner = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    imported = {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    imported = {
+        (a.asname or a.name).partition(".")[0]
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import | ast.ImportFrom)
+        for a in n.names
+    }
     return stored | inner | imported | {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
 
 

@@ -83,7 +83,9 @@ class Tree:
 
     entries: dict[str, tuple[int, Callable[[int], bytes]]]
     notes: list[str] = field(default_factory=list)
-    open_folder: "Callable[[str], Tree] | None" = None  # for entries that end in /: a folder not looked into yet
+    open_folder: "Callable[[str], Tree] | None" = (
+        None  # for entries that end in /: a folder not looked into yet
+    )
 
     def below(self, prefix: str) -> "Tree":
         inside = {p.removeprefix(prefix): e for p, e in self.entries.items() if p.startswith(prefix)}
@@ -318,7 +320,9 @@ def _collect(tree: Tree) -> Files:
     candidates: dict[str, list[str]] = {}
     loose, helpers = list[str](), list[str]()
     entries = dict(_with_archives(tree, made))
-    for path in sorted(entries, key=lambda p: ("exercises" not in p and "chapters" not in p, p.count("/"), p)):
+    for path in sorted(
+        entries, key=lambda p: ("exercises" not in p and "chapters" not in p, p.count("/"), p)
+    ):
         name, suffix = PurePosixPath(path).name, PurePosixPath(path).suffix.lower()
         if suffix not in ANSWERS or ".new" in name:
             continue
@@ -455,7 +459,9 @@ def read_roster(path: Path) -> list[Person]:
         dialect = csv.excel
     rows = list(csv.reader(io.StringIO(text), dialect))
     head = [plain(cell) for cell in rows[0]] if rows else []
-    where = {kind: next((i for i, h in enumerate(head) if h in words), None) for kind, words in COLUMNS.items()}
+    where = {
+        kind: next((i for i, h in enumerate(head) if h in words), None) for kind, words in COLUMNS.items()
+    }
     if where["name"] is None and where["last"] is None and where["email"] is None:
         raise ValueError(
             f"{path}: the first line must name its columns, with one of name, last name, email (and first name, id if "
@@ -475,7 +481,9 @@ def match(found: list[Submission], people: list[Person]) -> dict[str, Person]:
     by_key: dict[str, Person | None] = {}
     for person in people:
         for key in person.keys:
-            by_key[key] = None if key in by_key and by_key[key] != person else person  # two of one name: neither
+            by_key[key] = (
+                None if key in by_key and by_key[key] != person else person
+            )  # two of one name: neither
     matched = {}
     for submission in found:
         for key in (*submission.keys, submission.student, submission.student.partition("_")[0]):

@@ -33,7 +33,9 @@ def key_of(files: dict[str, bytes], chosen: Iterable[Entry], seed: int) -> str:
     The same files get the same verdicts, so a submission that has not changed is not graded again, and two learners
     who hand in the same are graded once.
     """
-    digest = hashlib.sha256(json.dumps([FORMAT, seed, [[e.id, progress.version(e)] for e in chosen]]).encode())
+    digest = hashlib.sha256(
+        json.dumps([FORMAT, seed, [[e.id, progress.version(e)] for e in chosen]]).encode()
+    )
     for name, data in sorted(files.items()):
         digest.update(json.dumps([name, len(data)]).encode() + data)
     return digest.hexdigest()[:32]
