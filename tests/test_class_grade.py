@@ -394,7 +394,7 @@ def hostile_class(folder: Path, outside: Path) -> list[str]:
     groups += [answers.EXCEPTIONS, answers.MEMORY, answers.ENDING]
     names = []
     for group in groups:
-        for title, code in group.items():
+        for code in group.values():
             name = f"hostile {len(names):03}"
             for old, new in {"ANSWER": "build_vocab", "SECRET": str(outside / "secret"), "VICTIM": str(outside / "victim"),
                              "PORT": "9", "COURSE": str(ROOT)}.items():  # fmt: skip

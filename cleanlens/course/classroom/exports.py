@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from .. import report
 from ..result import Result, Status
 from .outcome import SHORT, Learner, Outcome, unnamed_rows
+
+
+_NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def learner_json(outcome: Outcome, learner: Learner) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def junit(learner: Learner, results: list[Result]) -> str:
 
 def _xml(text: str) -> str:
     """Without what XML cannot hold, escaped or not. (`clean` has taken the control characters already.)"""
-    return "".join(c if c in "\t\n" or 0x20 <= ord(c) < 0xFFFE or ord(c) > 0xFFFF else "�" for c in text)
+    return _NO_XML.sub("�", text)
 
 
 def table(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import chain, count
 from typing import Any
 
 from ..catalog import ChapterEntry, Entry
@@ -26,6 +27,7 @@ SHORT = {
 }
 """How the four are called on the class page. Stuck: it does not run through, so nothing can be said of its values."""
 SIGNS = {Status.RIGHT: "✓", Status.WRONG: "✗", Status.ERROR: "!", Status.NOT_ATTEMPTED: "·"}
+DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 _RESULT = {f.name for f in fields(Result)}
 
 
@@ -80,13 +82,14 @@ class Outcome:
     def __init__(self, run: Run, title: str = "", failed: dict[str, str] | None = None):
         self.title = title or "The class"
         self.entries: list[Entry] = run.entries
-        failed, used = failed or {}, Counter[str]()
+        failed, used = failed or {}, set[str]()
         self.learners: list[Learner] = []
         for student in run.students:
-            learner = Learner(student, slug(student.name))
-            used[learner.slug] += 1
-            if used[learner.slug] > 1:
-                learner.slug += f"-{used[learner.slug]}"
+            own = slug(student.name)
+            learner = Learner(
+                student, next(s for s in chain([own], (f"{own}-{n}" for n in count(2))) if s not in used)
+            )
+            used.add(learner.slug)
             record = run.record(student.key) if student.key else None
             if record is not None:
                 learner.sealed = record["sealed"]
@@ -149,7 +152,7 @@ def slug(name: str) -> str:
     """A file's name for a learner, with a few letters of a hash where it is not simply their name."""
     letters = unicodedata.normalize("NFKD", plain(name)).encode("ascii", "ignore").decode()
     simple = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:40]
-    if simple.replace("-", " ") == plain(name):
+    if simple and simple.replace("-", " ") == plain(name):
         return simple
     return f"{simple or 'learner'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:6]}"
 
@@ -159,9 +162,8 @@ def anonymous(text: str, names: list[str]) -> str:
     try:
         tree = ast.parse(text)
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:] or [ast.Pass()]
+            if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
         made = ast.unparse(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""

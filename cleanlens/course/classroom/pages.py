@@ -72,7 +72,7 @@ def class_page(outcome: Outcome) -> str:
     graded = outcome.graded
     all_of_them, done = len(graded) * len(outcome.entries), sum(g.count(Status.RIGHT) for g in graded)
     mistakes = [(entry, mistake) for entry in outcome.entries for mistake in outcome.mistakes(entry)]
-    mistakes.sort(key=lambda pair: (-pair[1].count, pair[0].id, pair[1].slug))
+    mistakes.sort(key=lambda pair: -pair[1].count)  # those made as often stay in the course's order
     unnamed = [(entry, outcome.unnamed_groups(entry)) for entry in outcome.entries if outcome.unnamed(entry)]
     unnamed.sort(key=lambda pair: -sum(len(learners) for learners, _ in pair[1]))
     remarks = []

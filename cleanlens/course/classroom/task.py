@@ -60,7 +60,7 @@ def grade_files(
     grader = _graders.get((seed, sealed))
     if grader is None:
         close()
-        grader = _graders[seed, sealed] = runner.Grader(seed=seed, sealed=True if sealed else False)
+        grader = _graders[seed, sealed] = runner.Grader(seed=seed, sealed=sealed)
     with tempfile.TemporaryDirectory(prefix=f"{runner.JOBS}{os.getpid()}-") as folder:
         root = Path(folder)
         write(root, files)
