@@ -1,34 +1,82 @@
-"""The process in which a learner's code runs: `python -P -m cleanlens.course.child`, a job on its standard input.
+"""The process in which a learner's code runs: `python -P -m cleanlens.course.child`, jobs on its standard input.
 
-It brings the asking half of the exercises to life, seals itself, runs the learner's program, calls each answer, and
-sends what came back as plain data. It judges nothing and holds no expected value; whatever it sends is only ever read
+It imports torch once and forks for each job. The fork brings the asking half of the exercises to life, seals itself,
+runs the learner's program, calls each answer, and sends what came back as plain data. It judges nothing and holds no expected value; whatever it sends is only ever read
 as data. All it says goes through a copy of its standard output that it took before any other code ran.
 """
 
 import json
 import os
+import shutil
+import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import seal, wire
 
 
 def main() -> None:
+    """Import torch, then do one job after the other, each in a fork of its own; where the system cannot fork, one."""
     if not seal.inside_namespace():
         seal.die_with_parent()
-    job = json.loads(sys.stdin.buffer.read())
-    channel = os.fdopen(os.dup(1), "wb")
+    jobs, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-
-    def say(*words: object) -> None:
-        wire.send(channel, {"at": words})
 
     import torch
 
     torch.set_num_threads(1)
+    import cleanlens  # and what it imports, once for all jobs
+
+    assert cleanlens
+    while (message := wire.receive(jobs)) is not None:
+        job = json.loads(message[1])
+        if not hasattr(os, "fork"):
+            return work(job, channel)
+        me = os.getpid()
+        if (fork := os.fork()) == 0:
+            jobs.close()
+            try:
+                if not seal.inside_namespace():
+                    seal.die_with_parent()
+                work(job, channel)
+            finally:
+                os._exit(
+                    0 if sys.exc_info()[0] is None else 1
+                )  # whatever threads the learner's code left behind
+        status = os.waitpid(fork, 0)[1]
+        if status:  # we end as it did, and are replaced
+            os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+        clear_up(me)
+        wire.send(channel, {"over": job["number"]})
+    return None
+
+
+def clear_up(me: int) -> None:
+    """End what a job has left running, and empty its temporary folder: the next one starts as the first did."""
+    from .processes import marked
+
+    others = marked(os.environ["CLEANLENS_JOB"])
+    if seal.inside_namespace():
+        others = (int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1")
+    for pid in others:
+        if pid != me:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    for path in Path(os.environ["TMPDIR"]).iterdir():
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def work(job: dict[str, Any], channel: IO[bytes]) -> None:
+    """Bring the exercises of a job to life, seal ourselves, call each answer and send what came of it."""
+
+    def say(*words: object) -> None:
+        wire.send(channel, {"at": words})
+
     from .answers import Part
     from .asking import ask
     from .execute import collected, observe

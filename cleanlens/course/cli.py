@@ -18,6 +18,7 @@ from rich.markup import escape
 from . import progress, report, workspace
 from .answers import Answers, find_root
 from .catalog import ChapterEntry, Entry, entries, outline
+from .classroom import commands as classroom
 from .result import Result, Status
 from .text import clean, lines_of
 
@@ -28,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(classroom.app, name="class")
 
 
 def complete_exercise(incomplete: str) -> list[tuple[str, str]]:

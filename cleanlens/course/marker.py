@@ -28,7 +28,12 @@ SECONDS = 60  # of work, for one request
 def main() -> None:
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests: dict[str, Callable[..., dict[str, Any]]] = {"read": read, "prepare": prepare, "judge": judge}
+    requests: dict[str, Callable[..., dict[str, Any]]] = {
+        "read": read,
+        "texts": texts,
+        "prepare": prepare,
+        "judge": judge,
+    }
     # It ends when the runner does, in whatever way, because then there is nothing more to read.
     while (message := wire.receive(sys.stdin.buffer)) is not None:
         head, body = message
@@ -86,6 +91,17 @@ def read(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
         "questions": questions(chapter, [entry.id for entry in entries]) if origins else [],
         "names": [name for entry in entry_of_chapter.exercises for name in entry.names],
     }
+
+
+def texts(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
+    """What is written for these exercises, as text, for a teacher to read: at most 20,000 characters of each."""
+    [entry_of_chapter] = [c for c in outline() if c.id == chapter]
+    answers, found = Answers.read(entry_of_chapter, Path(root)), dict[str, str]()
+    for entry in entry_of_chapter.exercises:
+        if entry.id in ids:
+            with suppress(Exception):
+                found[entry.id] = clean(answers.text(entry)[:20_000])
+    return {"texts": found}
 
 
 @cache

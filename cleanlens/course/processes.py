@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import threading
@@ -34,6 +35,7 @@ class Peer:
             start_new_session=True,
         )
         self.printed = ""
+        self.folder = ""  # its own, to be removed with it
         self._heard: queue.Queue[tuple[dict[str, Any], bytes] | str] = queue.Queue(2)
         self._closed = False
         for target in (self._listen, self._drain):
@@ -63,6 +65,16 @@ class Peer:
             raise Ended(f"it did not answer within {seconds:g} seconds")
         return answer[0]
 
+    def tell(self, body: bytes, **head: Any) -> None:
+        """Send a message without waiting for it to be read: it may be busy starting."""
+
+        def send() -> None:
+            with suppress(OSError, ValueError):
+                assert self.process.stdin is not None
+                wire.send(self.process.stdin, head, body)
+
+        threading.Thread(target=send, daemon=True).start()
+
     def end(self) -> None:
         """End it, and whatever it started."""
         self._closed = True
@@ -72,7 +84,7 @@ class Peer:
             self.process.kill()
         self.process.wait()
         for _ in range(20):  # they may start others meanwhile
-            survivors = list(_marked(self.job))
+            survivors = list(marked(self.job))
             if not survivors:
                 break
             for pid in survivors:
@@ -82,6 +94,8 @@ class Peer:
             with suppress(OSError, ValueError):
                 if stream:
                     stream.close()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -157,7 +171,7 @@ def _table() -> Iterator[tuple[int, tuple[int, float, int]]]:
                 yield int(name), (int(fields[1]), work, int(fields[21]) * page)
 
 
-def _marked(job: str) -> Iterator[int]:
+def marked(job: str) -> Iterator[int]:
     """Processes that left their parent and group, known by the environment that they were born with (Linux)."""
     mark = f"CLEANLENS_JOB={job}".encode()
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:

@@ -4,7 +4,7 @@
     the marker                  reads the answers' text and judges plain data, under limits (`marker.py`)
     the child                   runs the learner's code, sealed where the system offers it (`child.py`, `seal.py`)
 
-One child serves a chapter. When it dies or runs out of time, the exercise (or the statement of the learner's file)
+One child serves a learner's folder, a fork of it each chapter. When it dies or runs out of time, the exercise (or the statement of the learner's file)
 that it was busy with is set aside with a message, and a new child goes on with the rest.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ PATIENCE = 6  # a limit is meant in seconds of work; on a busy machine, or aslee
 START_SECONDS = 60.0  # for Python and torch to come up, on a busy machine
 STATEMENT_SECONDS = 20.0  # for one top-level statement of a learner's file
 MARKER_SECONDS = 180.0  # for one reading or one verdict, which end by themselves after a minute of work
+CLEAR_UP_SECONDS = 5.0  # after a job; a process that takes longer is replaced
 MAX_CHILDREN_WITHOUT_PROGRESS = 5
 MAX_PROCESSES = seal.PROCESSES
 MAX_MEMORY = 8 * 2**30  # of a child and all that it started
@@ -65,9 +66,11 @@ class Grader:
             wants; `secret_seed()` is for a class.
         sealed: True: raise RuntimeError where the system cannot seal a learner's code; False: do not try to;
             None: where it can.
+        warm: keep the process in which code runs (torch loaded, forked for each check) for the next check of the same
+            folder: for a learner who checks again and again.
     """
 
-    def __init__(self, seed: int = 0, sealed: bool | None = None):
+    def __init__(self, seed: int = 0, sealed: bool | None = None, warm: bool = False):
         if sealed and not seal.abilities().any:
             raise RuntimeError(
                 f"a learner's code cannot be sealed here: bubblewrap {seal.abilities().why}, and the system has no Landlock"
@@ -76,7 +79,11 @@ class Grader:
         self.sealed = (
             sealed is not False and not os.environ.get("CLEANLENS_UNSEALED") and seal.abilities().any
         )
+        self.warm = warm
         self._marker: Peer | None = None
+        self._child: Peer | None = None
+        self._child_root = Path()
+        self._jobs = self._over = 0  # the numbers of the last job, and of the last that is cleared up after
         sweep()
 
     def __enter__(self) -> "Grader":
@@ -86,6 +93,10 @@ class Grader:
         self.close()
 
     def close(self) -> None:
+        self.end_child()
+        self._end_marker()
+
+    def _end_marker(self) -> None:
         if self._marker is not None:
             self._marker.end()
             self._marker = None
@@ -104,17 +115,69 @@ class Grader:
             chosen = list(group)
             results = _Chapter(self, chosen, folder, end).results()
             yield from (results[entry.id] for entry in chosen)
+        if not self.warm:
+            self.end_child()
 
-    def ask(self, body: bytes = b"", **head: Any) -> dict[str, Any]:
-        """Have the marker do something. Raises Ended when it does not get through; the next request gets a new one."""
+    def child(self, root: Path) -> tuple[Peer, int]:
+        """The process for a job in a learner's folder, and the job's number: the last job's when it is fit for another."""
+        if self._child is not None and (self._child_root != root or not self._is_over()):
+            self.end_child()
+        if self._child is None:
+            self._child, self._child_root = self._start_child(root / "exercises"), root
+        self._jobs += 1
+        return self._child, self._jobs
+
+    def _is_over(self) -> bool:
+        """Whether the last job has been cleared up after. What it still says is dropped."""
+        assert self._child is not None
+        end = time.monotonic() + CLEAR_UP_SECONDS
+        self._child.printed = ""
+        with suppress(Ended):
+            while self._jobs > self._over and time.monotonic() < end:
+                head, _ = self._child.hear(0.1) or ({}, b"")
+                if head.get("over") == self._jobs:
+                    self._over = self._jobs
+        return self._jobs == self._over
+
+    def warm_up(self, root: Path) -> None:
+        """Start both processes now, so that they are ready, or nearly so, when something is to be graded."""
+        self._start_marker()
+        if self._child is None:
+            self._child, self._child_root = self._start_child(root.resolve() / "exercises"), root.resolve()
+
+    def _start_marker(self) -> Peer:
         if self._marker is None:
             environment = seal.environment(secrets.token_hex(8), tempfile.gettempdir())
             command = [sys.executable, "-P", "-m", "cleanlens.course.marker"]
             self._marker = Peer(command, environment, str(Path.cwd()), subprocess.PIPE)
+        return self._marker
+
+    def _start_child(self, beside: Path) -> Peer:
+        boxed = self.sealed and bool(seal.abilities().bubblewrap)
+        command, made = [sys.executable, "-P", "-m", "cleanlens.course.child"], ""
+        if boxed:
+            extra = [beside] if beside.is_dir() and not beside.is_symlink() else []
+            command = seal.bubblewrap(command, extra)
+        else:
+            # On the disk, as everything of ours: `sweep` removes what a killed run leaves.
+            made = tempfile.mkdtemp(prefix=f"{JOBS}{os.getpid()}-")
+        environment = seal.environment(secrets.token_hex(8), made or "/tmp")
+        environment |= {"CLEANLENS_SEALED": "bubblewrap"} if boxed else {}
+        child = Peer(command, environment, made or "/", subprocess.PIPE)
+        child.folder = made
+        return child
+
+    def end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child, self._over = None, self._jobs
+
+    def ask(self, body: bytes = b"", **head: Any) -> dict[str, Any]:
+        """Have the marker do something. Raises Ended when it does not get through; the next request gets a new one."""
         try:
-            return self._marker.ask(MARKER_SECONDS, body, **head)
+            return self._start_marker().ask(MARKER_SECONDS, body, **head)
         except BaseException:
-            self.close()
+            self._end_marker()
             raise
 
 
@@ -186,23 +249,24 @@ class _Chapter:
     # ---- one child ---------------------------------------------------------------------------------------
 
     def _one_child(self) -> None:
-        with ExitStack() as leaving:
-            child = self._start(leaving)
-            leaving.callback(child.end)
-            with suppress(Ended):
-                self.grader.ask(
-                    do="prepare", chapter=self.chapter.id
-                )  # torch comes up here while it comes up there
+        child, number = self.grader.child(self.root)
+        try:
+            child.tell(json.dumps(self._job(number)).encode())
+            with suppress(Ended):  # torch comes up here while it comes up there
+                self.grader.ask(do="prepare", chapter=self.chapter.id)
             busy, why = self._watch(child)
+        except BaseException:
+            self.grader.end_child()
+            raise
         if busy != ["end"]:
+            self.grader.end_child()
             self._blame(busy, why, child.printed)
 
-    def _start(self, leaving: ExitStack) -> Peer:
-        abilities, waiting = seal.abilities(), self.waiting()
-        boxed = self.grader.sealed and bool(abilities.bubblewrap)
+    def _job(self, number: int) -> dict[str, Any]:
+        waiting = self.waiting()
         origins = {self.read["answers"][e.id]["origin"] for e in waiting}
-        beside = self.root / "exercises"  # a learner's own modules beside the answers
-        job = {
+        return {
+            "number": number,
             "questions": self.read["questions"],
             "names": self.read["names"],
             "programs": {o: parts for o, parts in self.read["programs"].items() if o in origins},
@@ -211,25 +275,9 @@ class _Chapter:
                 {"id": e.id, "origin": self.read["answers"][e.id]["origin"], "seed": self.grader.seed}
                 for e in waiting
             ],
-            "beside": str(beside),
-            "landlock": self.grader.sealed and bool(abilities.landlock),
+            "beside": str(self.root / "exercises"),  # a learner's own modules beside the answers
+            "landlock": self.grader.sealed and bool(seal.abilities().landlock),
         }
-        stdin = leaving.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        stdin.write(json.dumps(job).encode())
-        stdin.seek(0)
-        command = [sys.executable, "-P", "-m", "cleanlens.course.child"]
-        if boxed:
-            folder, cwd = "/tmp", "/tmp"
-            command = seal.bubblewrap(
-                command, [beside] if beside.is_dir() and not beside.is_symlink() else []
-            )
-        else:
-            # On the disk, as everything of ours: `sweep` removes what a killed run leaves.
-            folder = cwd = tempfile.mkdtemp(prefix=f"{JOBS}{os.getpid()}-")
-            leaving.callback(shutil.rmtree, folder, ignore_errors=True)
-        environment = seal.environment(secrets.token_hex(8), folder)
-        environment |= {"CLEANLENS_SEALED": "bubblewrap"} if boxed else {}
-        return Peer(command, environment, "/" if boxed else cwd, stdin)
 
     def _watch(self, child: Peer) -> tuple[list[str], str]:
         """Listen to the child and have judged what it sends; returns what it was last busy with, and why it stopped."""

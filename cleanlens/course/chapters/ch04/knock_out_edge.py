@@ -14,7 +14,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
-    version=2,
+    version=3,
     source="Identity: softmax over the remaining keys. Geva et al. (2023), Dissecting Recall of Factual Associations, "
     "section 4 (attention knockout).",
     hints=[
@@ -50,7 +50,9 @@ def _(seed):
         {"scores": causal.masked_fill(future, -torch.inf), "head": 2, "query": 0, "key": 3},
         {"scores": two_way[:1, :1].float(), "head": 0, "query": 3, "key": 5},
         {"scores": two_way[:1].masked_fill(padding, -torch.inf), "head": 2, "query": 1, "key": 2},
-        {"scores": two_way[:1].masked_fill(padding[1:], -torch.inf), "head": 1, "query": 2, "key": 2},
+        {"scores": two_way[:1].masked_fill(padding[1:], -torch.inf), "head": 1, "query": 1, "key": 2},
+        # A position's edge to itself is one like any other: the rest of its row is left.
+        {"scores": causal.masked_fill(future, -torch.inf), "head": head, "query": 3, "key": 3},
     ]
 
 
@@ -216,6 +218,18 @@ ex.slip(
 )
 def only_the_first_query(scores, hook, head, query, key):
     if query == key == 0:
+        raise ValueError("no key left")
+    scores = scores.clone()
+    scores[:, head, query, key] = -torch.inf
+    return scores
+
+
+@ex.mistake(
+    "Every edge from a position to itself was refused, also where the row has other keys left; and one that leaves none, but leads "
+    "elsewhere, was not. Ask whether a score above -inf is left in the row."
+)
+def own_edge_refused(scores, hook, head, query, key):
+    if query == key:
         raise ValueError("no key left")
     scores = scores.clone()
     scores[:, head, query, key] = -torch.inf
