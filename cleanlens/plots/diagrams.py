@@ -65,7 +65,13 @@ def residual_stream() -> Drawing:
         d.arrow((middle, high), (middle, total.middle[1]), total.right)
         d.text(x + 70, low - 10, "reads (LayerNorm)", small=True, soft=True)
         d.text(x + 70, total.middle[1] - 10, "writes", small=True, soft=True)
-    d.text(312, 518, "the stream at the end is\nthe embeddings and all\nthat was added to them", "start", small=True)
+    d.text(
+        312,
+        518,
+        "the stream at the end is\nthe embeddings and all\nthat was added to them",
+        "start",
+        small=True,
+    )
     return d
 
 
