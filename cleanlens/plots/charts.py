@@ -19,6 +19,7 @@ from cleanlens.utils import to_numpy
 from .theme import COLOURS, template
 
 MOST_NUMBERS = 64  # cells of a map that still prints its numbers
+SPECTRUM = ["#3b6fd1", "#2aa198", "#c9a227", "#d9482b"]  # from low to high, on any ground
 PLOT = 560  # pixels that a map may take, either way
 
 # JupyterLab, Jupyter Notebook and VS Code draw plotly's own output type with a script they have; older plotly
@@ -57,6 +58,7 @@ def heatmap(
     matrix = matrix_of(values, "heatmap", 2)
     low, high = limits or _limits([matrix], zero_centred)
     rows, columns = matrix.shape
+    x, y = range(columns) if x is None else x, range(rows) if y is None else y
     cell = min(56, PLOT / columns, PLOT / rows)
     square = cell >= 9 if square is None else square
     numbers = matrix.size <= MOST_NUMBERS if numbers is None else numbers
@@ -65,8 +67,8 @@ def heatmap(
     head = 50 if title and not numbers else 0
     height = rows * cell + 130 + head if square else 400
     figure = _finish(figure, title, x_label, y_label, x, y, max(height, 200))
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
-    figure.update_xaxes(showgrid=False, zeroline=False)
+    figure.update_yaxes(range=[rows - 0.5, -0.5], showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, columns - 0.5], showgrid=False, zeroline=False)
     if numbers and color_label:
         figure.update_xaxes(
             title={"text": " · ".join(filter(None, [_plain(x_label), f"numbers: {_plain(color_label)}"]))}
@@ -123,14 +125,15 @@ def heatmaps(
     )
     [(height, width)] = {matrix.shape for matrix in matrices.values()}
     numbers = height * width <= MOST_NUMBERS // 2
+    x, y = range(width) if x is None else x, range(height) if y is None else y
     for i, matrix in enumerate(matrices.values()):
         cells = _cells(matrix, x, y, x_label, y_label, low, high, numbers)
         cells.update(showscale=not numbers and i == 0, colorbar=_colour_bar("") | {"y": 1.12})
         figure.add_trace(cells, i // columns + 1, i % columns + 1)
     each = min(PLOT / 2, 1.1 * PLOT / columns * height / width)
     figure = _finish(figure, title, "", "", x, y, rows * (each + 60) + 90)
-    figure.update_xaxes(showgrid=False, zeroline=False, constrain="domain")
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, constrain="domain")
+    figure.update_xaxes(range=[-0.5, width - 0.5], showgrid=False, zeroline=False, constrain="domain")
+    figure.update_yaxes(range=[height - 0.5, -0.5], showgrid=False, zeroline=False, constrain="domain")
     for i in range(len(matrices)):
         axis = "x" if i == 0 else f"x{i + 1}"
         figure.update_yaxes(scaleanchor=axis, row=i // columns + 1, col=i % columns + 1)
@@ -366,12 +369,10 @@ def _label_curves(figure: go.Figure, log_x: bool, row: int = 1, height: float = 
             showarrow=False,
             xanchor="left",
             align="left",
-            xshift=8,
+            xshift=10,
             yshift=place - wanted[i],
             font={"color": curve.line.color, "size": 12},
         )
-    longest = max(len(part) for name in names for part in html.unescape(name).split("<br>"))
-    figure.update_layout(margin_r=max(20 + 7 * longest, figure.layout.margin.r or 0))
 
 
 def _apart(wanted: Mapping[int, float], sizes: Mapping[int, float]) -> dict[int, float]:
@@ -432,6 +433,7 @@ def scatter(
     x_label: str = "",
     y_label: str = "",
     color: Any = None,
+    color_label: str = "",
     log_x: bool = False,
     log_y: bool = False,
 ) -> go.Figure:
@@ -439,7 +441,11 @@ def scatter(
     across, up = to_numpy(x).ravel(), to_numpy(y).ravel()
     marker: dict[str, Any] = {"size": 8, "opacity": 0.85}
     if color is not None:
-        marker |= {"color": to_numpy(color).ravel(), "colorscale": "Viridis", "showscale": True}
+        marker |= {
+            "color": to_numpy(color).ravel(),
+            "colorscale": SPECTRUM,
+            "colorbar": _colour_bar(color_label),
+        }
     shown = names = None
     if labels is not None:
         names = [_plain(label) for label in labels]
@@ -457,6 +463,8 @@ def scatter(
         marker=marker,
     )
     figure = _finish(go.Figure(points), title, x_label, y_label)
+    if color is not None:
+        figure.update_layout(margin_t=100 if title else 60)
     figure.update_xaxes(type="log" if log_x else None)
     figure.update_yaxes(type="log" if log_y else None)
     return figure

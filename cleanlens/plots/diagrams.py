@@ -506,7 +506,7 @@ def ioi(roles: Mapping[str, Iterable[str]] | None = None) -> Drawing:
     d.text(inhibition.top[0] + 8, lane + 12, "queries", "start", small=True, soft=True)
     d.arrow(movers.top, (movers.top[0], logits.bottom[1]), kind="mlp", width=2.5)
     d.arrow(tokens["END"].top, (tokens["END"].top[0], inhibition.bottom[1]), kind="stream")
-    d.arrow((duplicate.x + 60, floor), (duplicate.x + 60, duplicate.bottom[1]), kind="stream")
+    d.arrow(tokens["S2"].top, (tokens["S2"].top[0], duplicate.bottom[1]), kind="stream")
     s1 = tokens["S1"].top[0]
     d.arrow(
         (s1 + 12, floor),

@@ -13,6 +13,13 @@ from .drawing import Drawing
 from .theme import page_script
 from .views import View, circuitsvis_script
 
+# Of the buttons over a figure only those for a picture, for moving about and for the way back.
+CONFIG = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+}
+
 
 def describe(figure: Any) -> str:
     """What a figure shows, in a sentence: kind, title, axes, size, and the range of its values."""
@@ -52,9 +59,7 @@ def to_html(figure: Any) -> str:
         untitled = go.Figure(figure).update_layout(title=None)
         if title and figure.layout.margin.t:
             untitled.update_layout(margin_t=max(figure.layout.margin.t - 40, 24), height=_less(figure, 36))
-        drawn = untitled.to_html(
-            full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-        )
+        drawn = untitled.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
         heading = f'<p style="margin:.6em 0 .2em;font-weight:600">{html.escape(title)}</p>' if title else ""
         label = html.escape(describe(figure))
         width = (figure.layout.meta or {}).get(

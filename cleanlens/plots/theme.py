@@ -55,6 +55,7 @@ def _template(theme: str) -> go.layout.Template:
             "yaxis": axis,
             "title": {"x": 0, "xref": "paper", "font": {"size": 15}},
             "hoverlabel": {"align": "left"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#9aa3b0", "activecolor": ink},
         }
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from cleanlens.utils import to_numpy
 
 from .charts import matrix_of
-from .theme import DARK_HERE
+from .theme import DARK_HERE, DIVERGING
 
 
 class View:
@@ -50,6 +50,7 @@ class View:
         return f"<{self.description}>"
 
 
+COLOURS_OF_VALUES = {"positiveColor": DIVERGING["light"][-1], "negativeColor": DIVERGING["light"][0]}
 # CircuitsVis draws for a white ground, with each head's name on top of its picture. Here names stand above the pictures,
 # and a dark page gets the drawing's negative with its hues kept.
 STYLE = (
@@ -75,7 +76,14 @@ def attention(tokens: Sequence[str], patterns: Any, head_names: Sequence[str] | 
     if len(names) != len(matrix):
         raise ValueError(f"attention: {len(matrix)} heads but {len(names)} names")
     text = f"Attention patterns of {', '.join(names)} over the {len(tokens)} tokens {_excerpt(tokens)}"
-    return View("AttentionHeads", text, attention=rounded, tokens=_shown(tokens), attentionHeadNames=names)
+    return View(
+        "AttentionHeads",
+        text,
+        attention=rounded,
+        **COLOURS_OF_VALUES,
+        tokens=_shown(tokens),
+        attentionHeadNames=names,
+    )
 
 
 def tokens(tokens: Sequence[str], values: Any, title: str = "") -> View:
@@ -90,7 +98,13 @@ def tokens(tokens: Sequence[str], values: Any, title: str = "") -> View:
         f"{title or 'Tokens coloured by value'}: {_excerpt(tokens)}; lowest {numbers[low]:.3g} at "
         f"{tokens[low]!r}, highest {numbers[high]:.3g} at {tokens[high]!r}"
     )
-    return View("ColoredTokens", text, tokens=_shown(tokens), values=np.round(numbers, 4).tolist())
+    return View(
+        "ColoredTokens",
+        text,
+        tokens=_shown(tokens),
+        **COLOURS_OF_VALUES,
+        values=np.round(numbers, 4).tolist(),
+    )
 
 
 def _shown(tokens: Sequence[str]) -> list[str]:
