@@ -76,6 +76,7 @@ def heatmap(
     if not numbers:  # the colour bar stands above the map
         figure.update_layout(margin_t=100 if title else 56)
     if square:
+        figure.update_layout(meta={**(figure.layout.meta or {}), "cells": [rows, columns, cell]})
         figure.update_yaxes(scaleanchor="x", constrain="domain", constraintoward="top")
         figure.update_xaxes(constrain="domain", constraintoward="left")
     return figure
@@ -248,9 +249,9 @@ def _colour_bar(label: str) -> dict[str, Any]:
         "y": 1.02,
         "yanchor": "bottom",
         "lenmode": "pixels",
-        "len": 220,
+        "len": 170,
         "thickness": 8,
-        "nticks": 5,
+        "nticks": 4,
         "outlinewidth": 0,
     }
 
@@ -507,6 +508,9 @@ def bar(
             texttemplate=f"%{{y:{_format(heights)}}}", textposition="outside", textangle=0, cliponaxis=False
         )
     figure = _finish(go.Figure(bars), title, x_label, y_label, labels)
+    figure.update_layout(
+        uniformtext={"minsize": 9, "mode": "hide"}
+    )  # on a phone, rather than in tiny letters
     return figure.update_xaxes(showgrid=False)
 
 
@@ -566,11 +570,24 @@ def _labels_for_hover(shape: tuple[int, ...], x: Sequence | None, y: Sequence | 
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
 
 
-def _ticks(labels: Sequence[Any], most: int) -> dict[str, list]:
-    """A tick per label, or every second, third … where they would stand closer than their letters are high."""
-    every = -(-len(labels) // most)
+def _ticks(labels: Sequence[Any]) -> dict[str, list]:
+    """A tick per label, or every second, third … where they would stand closer than their letters are high.
+
+    Of numbers a few say where the others are.
+    """
+    every = -(-len(labels) // _most_ticks(labels))
+    if _are_numbers(labels) and every > 1:
+        every = -(-every // 5) * 5
     places = list(range(0, len(labels), every))
     return {"tickvals": places, "ticktext": [_plain(labels[i]) for i in places]}
+
+
+def _are_numbers(labels: Sequence[Any]) -> bool:
+    return all(isinstance(label, int) for label in labels)
+
+
+def _most_ticks(labels: Sequence[Any]) -> int:
+    return 16 if _are_numbers(labels) else 40
 
 
 def _finish(
@@ -593,8 +610,9 @@ def _finish(
     if y_label is not None:
         figure.update_yaxes(title={"text": y_label})
     if x is not None:
-        figure.update_xaxes(_ticks(x, 40))
-        figure.update_layout(meta={"min_width": 90 + 15 * min(len(x), 40)})
+        figure.update_xaxes(_ticks(x))
+        if not _are_numbers(x):
+            figure.update_layout(meta={"min_width": 90 + 15 * min(len(x), _most_ticks(x))})
     if y is not None:
-        figure.update_yaxes(_ticks(y, 40))
+        figure.update_yaxes(_ticks(y))
     return figure

@@ -85,7 +85,7 @@ DARK_HERE = (
 
 
 def page_script() -> str:
-    """What gives every figure of a page the page's theme, when it opens and whenever that changes."""
+    """What gives every figure of a page its theme and its height, when it opens and whenever the page changes."""
     themes = {}
     for name in GROUND:
         made = _template(name).to_plotly_json()
@@ -97,14 +97,23 @@ def page_script() -> str:
   function dress() {{
     for (const plot of document.querySelectorAll(".cleanlens-plot .js-plotly-plot")) {{
       const name = dark(plot.closest(".cleanlens-plot")) ? "dark" : "light";
-      if (plot.dataset.theme === name || !plot.layout) continue;
-      plot.dataset.theme = name;
-      Plotly.relayout(plot, {{template: themes[name]}});
+      if (!plot.layout) continue;
+      const change = {{}};
+      if (plot.dataset.theme !== name) change.template = themes[plot.dataset.theme = name];
+      if (plot.layout.meta?.cells) {{ // square cells: where they become smaller, the figure becomes lower
+        const [rows, columns, cell] = plot.layout.meta.cells;
+        plot.cleanlensHeight ??= plot.layout.height;
+        const fits = Math.min(cell, plot._fullLayout._size.w / columns);
+        const height = Math.round(plot.cleanlensHeight - rows * (cell - fits));
+        if (height !== plot.layout.height) change.height = height;
+      }}
+      if (Object.keys(change).length) Plotly.relayout(plot, change);
     }}
     for (const view of document.querySelectorAll(".cleanlens-view"))
       view.classList.toggle("cleanlens-dark", dark(view.parentElement));
   }}
   addEventListener("load", dress);
+  addEventListener("resize", () => setTimeout(dress, 300)); // after plotly's own
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTimeout(dress, 50));
   const watcher = new MutationObserver(() => setTimeout(dress, 50));
   addEventListener("DOMContentLoaded", () => [document.documentElement, document.body].forEach(
