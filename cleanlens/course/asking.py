@@ -3,6 +3,9 @@
 `questions` cuts it out of the checks' own files, as text: the inputs, the call step, and what these two use. Oracles,
 measures, right answers, mistakes and hints are left out, so they are never in the learner's process, in whatever
 corner of its memory somebody looks. `ask` brings the text to life there.
+
+An answer that calls an earlier exercise's may be judged with a right version of that one: then this one right answer
+is cut out as well (`lend`), and `lent` brings it to life.
 """
 
 import ast
@@ -21,13 +24,21 @@ KEPT = ("inputs", "call")
 TOLD = ("title", "objective", "source", "why", "hints")  # texts for people
 
 
-def questions(chapter_id: str, ids: Iterable[str]) -> list[dict[str, str]]:
-    """The modules that the child runs, in an order in which each finds what it imports."""
+def questions(chapter_id: str, ids: Iterable[str], lend: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The modules that the child runs, in an order in which each finds what it imports.
+
+    `lend` are ids of other exercises: of these, the first right answer to each name and what that uses.
+    """
     chosen, files = set(ids), {p.stem: p for p in sorted((catalog.FOLDER / f"ch{chapter_id}").glob("*.py"))}
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
     wanted: dict[str, set[str]] = {
         name: {"ex"} for name, tree in trees.items() if _exercise_id(tree) in chosen
     }
+    rights: dict[str, dict[str, str]] = {}
+    for name, tree in trees.items():
+        if _exercise_id(tree) in set(lend) - chosen:
+            rights[name] = _first_right(tree)
+            wanted[name] = set(rights[name].values())
     before = -1
     while before != (before := sum(map(len, wanted.values()))):  # until nothing more is asked for
         for name in list(wanted):
@@ -39,16 +50,37 @@ def questions(chapter_id: str, ids: Iterable[str]) -> list[dict[str, str]]:
         body, _ = _reduced(trees[name], wanted[name])
         module = f"cleanlens.course.chapters.ch{chapter_id}.{name}"
         text = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-        made.append({"module": module, "file": str(files[name]), "text": text})
+        made.append(
+            {"module": module, "file": str(files[name]), "text": text, "rights": rights.get(name, {})}
+        )
     return made
 
 
-def _exercise_id(tree: ast.Module) -> str:
+def _first_right(tree: ast.Module) -> dict[str, str]:
+    """The name that a learner defines -> the first alternative to it, which becomes a plain definition of the module."""
+    [call] = [node.value for node in tree.body if _is_exercise(node)]
+    first: dict[str, str] = {}
     for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str(id)), *_])):
-                return id
-    return ""
+        if (
+            isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and _registers(node.decorator_list) == "alternative"
+        ):
+            of = [k.value for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords]
+            first.setdefault(ast.literal_eval((of or call.args[1:])[0]), node.name)
+            node.decorator_list = []
+    return first
+
+
+def _exercise_id(tree: ast.Module) -> str:
+    return next((node.value.args[0].value for node in tree.body if _is_exercise(node)), "")
+
+
+def _is_exercise(node: ast.stmt) -> bool:
+    """Whether it is `ex = exercise("01.5", "attention_pattern", ...)`."""
+    match node:
+        case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str()), *_])):
+            return True
+    return False
 
 
 def _reduced(tree: ast.Module, names: set[str]) -> tuple[list[ast.stmt], dict[str, set[str]]]:
@@ -130,7 +162,7 @@ def _in_order(trees: dict[str, ast.Module], wanted: dict[str, set[str]]) -> Iter
         yield from visit(name)
 
 
-def ask(made: list[dict[str, str]]) -> "dict[str, Exercise]":
+def ask(made: list[dict[str, Any]]) -> "dict[str, Exercise]":
     """Run the questions; the exercises by id. In the learner's process."""
     found: dict[str, Any] = {}
     for question in made:
@@ -148,3 +180,12 @@ def ask(made: list[dict[str, str]]) -> "dict[str, Exercise]":
         if (ex := getattr(module, "ex", None)) is not None:
             found[ex.id] = ex
     return found
+
+
+def lent(made: list[dict[str, Any]]) -> dict[str, Any]:
+    """The right answers that the questions bring along, by the names they are to have; after `ask`."""
+    return {
+        name: vars(sys.modules[question["module"]])[right]
+        for question in made
+        for name, right in question["rights"].items()
+    }

@@ -30,12 +30,12 @@ def main() -> None:
 
     torch.set_num_threads(1)
     from .answers import Part
-    from .asking import ask
-    from .execute import collected, observe
+    from .asking import ask, lent
+    from .execute import collected, lending, observe
     from .loader import Guard, captured, load
     from .plain import MAX_BYTES, encode, raised
 
-    exercises = ask(job["questions"])
+    exercises, rights = ask(job["questions"]), lent(job["questions"])
     for ex in exercises.values():
         ex.sibling_names = job["names"]
     guard = Guard()
@@ -63,7 +63,7 @@ def main() -> None:
         with captured() as printed:
             for all_others in [False, True] if ex.supply else [False]:
                 try:
-                    with collected(ex, space, all_others) as answer:
+                    with lending(rights, space), collected(ex, space, all_others) as answer:
                         runs.append(observe(ex, answer, range(item["seed"], item["seed"] + ex.seeds)))
                 except BaseException as error:
                     runs.append(encode([{"error": raised(error), "where": []}]))

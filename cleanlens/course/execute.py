@@ -166,6 +166,35 @@ def collected(ex: Exercise, space: Mapping[str, Any], all_others: bool = False) 
             delattr(cls, method) if value is None else setattr(cls, method, value)
 
 
+@contextmanager
+def lending(rights: Mapping[str, Any], *spaces: dict[str, Any]) -> Iterator[None]:
+    """Right answers to other exercises (name -> function, class or method) where the learner's code looks for its own.
+
+    `spaces` are the namespaces of that code, which are as they were before when it is over.
+    """
+    undo: list[tuple[Any, str, Any]] = []
+    for name, value in rights.items():
+        owner, _, method = name.partition(".")
+        for space in spaces:
+            cls = space.get(owner)
+            if not method or inspect.isclass(value):
+                undo.append((space, owner, space.get(owner, undo)))
+                space[owner] = value
+            elif inspect.isclass(cls):
+                given = inspect.getattr_static(cls, method, None)
+                undo.append((cls, method, vars(cls).get(method, undo)))
+                wrap = type(given) if isinstance(given, property | staticmethod | classmethod) else None
+                setattr(cls, method, wrap(value) if wrap else value)
+    try:
+        yield
+    finally:
+        for place, name, before in reversed(undo):  # `undo` itself stands for a name that was not there
+            if isinstance(place, dict):
+                place.pop(name) if before is undo else place.__setitem__(name, before)
+            else:
+                delattr(place, name) if before is undo else setattr(place, name, before)
+
+
 def methods(cls: type) -> dict[str, Any]:
     """The functions and properties that a class and its bases define in Python, builtins and torch left out."""
     found: dict[str, Any] = {}
@@ -173,6 +202,13 @@ def methods(cls: type) -> dict[str, Any]:
         if base is not object and not base.__module__.startswith("torch"):
             found |= {k: v for k, v in vars(base).items() if isinstance(v, METHODS)}
     return found
+
+
+def functions_of(value: Any) -> list[FunctionType]:
+    """A function itself, or those that a class defines: its methods, and what is behind its properties."""
+    found = list(vars(value).values()) if inspect.isclass(value) else [value]
+    bare = [getattr(f, "fget", None) or getattr(f, "__func__", f) for f in found]
+    return [f for f in bare if isinstance(f, FunctionType)]
 
 
 def is_live_stub(cls: type, method: str) -> bool:
