@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cleanlens.course import answers, asking, catalog, cli, notebook, report, runner, seal, sources
 from cleanlens.course.execute import lending
@@ -268,10 +269,11 @@ def test_what_calls_a_wrong_one_is_not_put_together(here: Path, capsys: pytest.C
     assert notebook.yours("01.6", instead=int) is not int
 
 
-def test_in_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_the_terminal(here: Path) -> None:
     (here / CHAPTER.answers).write_text(with_answers(attention_pattern=NO_SCALE))
-    assert cli.main(["check", "01.6", "--plain"]) == 0
-    assert RIGHT in " ".join(capsys.readouterr().out.split())
+    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(cli.app, ["check", "01.6"])
+    assert done.exit_code == 0, done.output
+    assert RIGHT in " ".join(done.output.split())
 
 
 @pytest.mark.slow
