@@ -14,7 +14,9 @@ what each rejected answer was told, to be read by somebody who judges whether it
 """
 
 import argparse
+import ast
 import concurrent.futures
+import contextlib
 import inspect
 import itertools
 import json
@@ -29,7 +31,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import catalog, kept
+from . import catalog, kept, sources
 from .execute import collected, is_live_stub, is_stub_function, lending, observe
 from .exercise import Exercise
 from .forked import forked
@@ -100,6 +102,8 @@ def judge(
     by_exercise: dict[str, list[Block]] = {}
     for block in blocks:
         by_exercise.setdefault(block.id, []).append(block)
+    for block in blocks:
+        _defines_something(block)
     for id in by_exercise:
         catalog.find(id)  # torch and the checks are loaded here once, and the workers are forked after it
     context = multiprocessing.get_context("fork")
@@ -113,6 +117,15 @@ def judge(
         for some, future in running:
             yield from zip(some, future.result(), strict=True)
             bar.update(len(some))
+
+
+def _defines_something(block: Block) -> None:
+    """Raise ValueError for a block that defines none of the exercise's names: it would be judged without being run."""
+    names = catalog.entries(block.id)[0].names
+    with contextlib.suppress(SyntaxError):
+        tree = ast.parse(block.text)
+        if not any(sources.find(tree, name) for name in names):
+            raise ValueError(f"{block.heading}: it defines none of {', '.join(names)}")
 
 
 def _judge_some(id: str, blocks: list[Block], root: Path, fresh: bool) -> list[Result]:
