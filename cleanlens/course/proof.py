@@ -85,16 +85,22 @@ def page() -> str:
             names = ", ".join(f"`{name}`" for name in ex.names)
             lines += ["", f"### {ex.id} {ex.title}: {names}", ""]
             lines += ["| mistake | rejected | fails at | hint |", "|---|---|---|---|"]
-            judge = Judge(ex, range(1))
-            for mistake in ex.mistakes:
-                result = verdict(ex, mistake, 0, judge)
-                own = (
-                    "with its hint"
-                    if result.mistake == mistake.slug
-                    else "**NO**"
-                    if result.passed
-                    else "**no hint**"
-                )
-                hint = " ".join(mistake.hint.split()).replace("|", "\\|")
-                lines.append(f"| {mistake.slug.replace('_', ' ')} | {own} | {result.stage} | {hint} |")
+            lines += _rows(ex)
     return "\n".join(lines) + "\n"
+
+
+def _rows(ex: Exercise) -> list[str]:
+    """The page's table of one exercise; made once for the same check and engine."""
+    with kept.Kept("page", ex.id) as known:
+        if (name := key(ex)) not in known:
+            judge = Judge(ex, range(1))
+            known[name] = [_row(mistake, verdict(ex, mistake, 0, judge)) for mistake in ex.mistakes]
+        return list(known[name])
+
+
+def _row(mistake: Implementation, result: Result) -> str:
+    own = "**NO**" if result.passed else "**no hint**"
+    if result.mistake == mistake.slug:
+        own = "with its hint"
+    hint = " ".join(mistake.hint.split()).replace("|", "\\|")
+    return f"| {mistake.slug.replace('_', ' ')} | {own} | {result.stage} | {hint} |"
