@@ -78,12 +78,12 @@ def work(job: dict[str, Any], channel: IO[bytes]) -> None:
         wire.send(channel, {"at": words})
 
     from .answers import Part
-    from .asking import ask
-    from .execute import collected, observe
+    from .asking import ask, lent
+    from .execute import collected, lending, observe
     from .loader import Guard, captured, load
     from .plain import MAX_BYTES, encode, raised
 
-    exercises = ask(job["questions"])
+    exercises, rights = ask(job["questions"]), lent(job["questions"])
     for ex in exercises.values():
         ex.sibling_names = job["names"]
     guard = Guard()
@@ -111,7 +111,7 @@ def work(job: dict[str, Any], channel: IO[bytes]) -> None:
         with captured() as printed:
             for all_others in [False, True] if ex.supply else [False]:
                 try:
-                    with collected(ex, space, all_others) as answer:
+                    with lending(rights, space), collected(ex, space, all_others) as answer:
                         runs.append(observe(ex, answer, range(item["seed"], item["seed"] + ex.seeds)))
                 except BaseException as error:
                     runs.append(encode([{"error": raised(error), "where": []}]))

@@ -16,6 +16,10 @@ from .exercise import Case, Exercise, Implementation
 from .plain import Raised, decode, encode
 from .result import Result, Status
 
+AGAIN = (
+    "each answer was right, but called once more with what it was first called with, it gives something else"
+)
+
 
 @dataclass
 class Outcome:
@@ -48,16 +52,17 @@ class Judge:
             yield from self.ex.cases(seed)
 
     def case(self, index: int) -> Case:
-        """The judge's own copy of a call's arguments, for measuring and for showing."""
+        """The judge's own copy of a call's arguments, for measuring and for showing; the last call is the first again."""
         if not self._cases:
             self._cases = list(self.fresh_cases())
-        return self._cases[index]
+        return self._cases[index % len(self._cases)]
 
     def expected(self) -> list[Outcome]:
         if not self._expected:
             for case in self.fresh_cases():
                 before = _plain(standing(self.ex, case))
                 self._expected.append(Outcome(_plain(self.ex.expected(case)), before))
+            self._expected.append(self._expected[0])
         return self._expected
 
     def blob(self, slug: str) -> bytes:
@@ -151,6 +156,8 @@ class Judge:
         """The first call that went wrong, at which stage, and what to say of it."""
         for index, (want, have) in enumerate(zip(self.expected(), got)):
             if (found := self._difference(want, have)) is not None:
+                if want is self.expected()[0] and index:
+                    return index, found[0], f"{AGAIN}: {found[1]}"
                 return index, *found
         if len(got) != len(self.expected()):
             return len(got), "missing", "your code did not answer every call."
