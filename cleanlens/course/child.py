@@ -44,7 +44,9 @@ def main() -> None:
                     seal.die_with_parent()
                 work(job, channel)
             finally:
-                os._exit(0 if sys.exc_info()[0] is None else 1)  # whatever threads the learner's code left behind
+                os._exit(
+                    0 if sys.exc_info()[0] is None else 1
+                )  # whatever threads the learner's code left behind
         status = os.waitpid(fork, 0)[1]
         if status:  # we end as it did, and are replaced
             os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))

@@ -7,7 +7,7 @@ One marker serves a whole run, and computes what is expected once for all submis
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -97,11 +97,13 @@ def judge_of(id: str, seed: int) -> Any:
     return Judge(ex, range(seed, seed + ex.seeds))
 
 
-def prepare(chapter: str) -> dict[str, Any]:
-    """Bring torch and a chapter's checks up, while the child does the same."""
+def prepare(chapter: str, ids: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
+    """Bring torch and a chapter's checks up and compute what is expected, while the child does the same work."""
     from . import catalog
 
     catalog.load(chapter)
+    for id in ids:
+        judge_of(id, seed).expected()
     return {}
 
 

@@ -66,7 +66,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
     return [(label, clean(text)) for label, text in found if text]
 
 
-def text(result: Result) -> str:
+def text(result: Result, columns: int | None = None) -> str:
     """The whole report as plain text."""
     rows = [f"{SIGNS[result.status]} {title(result)}"]
     for label, body in lines(result):
