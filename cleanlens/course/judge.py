@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from . import words
 from .compare import Difference, Tolerance, first_difference, show
 from .execute import observe, records, standing
 from .exercise import Case, Exercise, Implementation
@@ -26,6 +27,19 @@ class Outcome:
     overwrote: int | None = None
     error: Raised | None = None
     where: tuple[str, ...] = ()
+    printed: str = ""
+    called: tuple[dict[str, Any], ...] = ()  # what the learner's own function was called with, in short
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first call that went wrong: at which stage, and what to say of it."""
+
+    index: int
+    stage: str
+    text: str = ""
+    expected: str = ""
+    got: str = ""
 
 
 class Judge:
@@ -79,7 +93,9 @@ class Judge:
             if "error" in record:
                 if not isinstance(record["error"], Raised) or not isinstance(record.get("where"), list):
                     raise ValueError("a malformed error record")
-                made.append(Outcome(error=record["error"], where=tuple(map(str, record["where"]))))
+                made.append(
+                    Outcome(error=record["error"], where=tuple(map(str, record["where"])), **_told(record))
+                )
                 return made
             made.append(self._outcome(record, index))
         if len(made) < len(self.expected()):
@@ -101,7 +117,7 @@ class Judge:
             except Exception as error:
                 text = f"got {show(measured)}, which has not the form that was asked for ({error})"
                 measured = Raised("Unmeasurable", message=text)
-        return Outcome(measured, decode(after, tensors=False), overwrote)
+        return Outcome(measured, decode(after, tensors=False), overwrote, **_told(record))
 
     # ---- the verdict -----------------------------------------------------------------------------------
 
@@ -114,7 +130,7 @@ class Judge:
         failure = self._first_failure(got)
         if failure is None:
             return Result(self.ex.id, Status.RIGHT, message=self.ex.objective)
-        index, stage, text = failure
+        index, stage, text = failure.index, failure.stage, failure.text
         if stage == "not attempted":
             so_far = " What is written so far is right." if index else ""
             return Result(self.ex.id, Status.NOT_ATTEMPTED, message=f"A part is still to be written.{so_far}")
@@ -126,10 +142,27 @@ class Judge:
             Status.ERROR if stage == "crash" else Status.WRONG,
             stage=stage,
             message=text,
-            on="" if stage == "crash" and not mistake else _show_case(self.case(index)),
+            expected=failure.expected,
+            got=failure.got,
+            on=self._called(got[index], index),
+            case=index,
             mistake=mistake,
             hint=self._hint(mistake),
+            printed=got[index].printed,
         )
+
+    def _called(self, got: Outcome, index: int) -> str:
+        """What the learner's own function was called with; where that was not seen, what the check was."""
+        if got.called:
+            last = got.called[-1]
+            said = words.called(last["arguments"], self._signature(last["function"]))
+            if (said and len(self.ex.names) > 1) or last["function"] not in self.ex.names:
+                return "\n".join([f"{last['function']}(", *(f"  {line}" for line in said.splitlines()), ")"])
+            return said
+        return _show_case(self.case(index))
+
+    def _signature(self, name: str) -> words.Signature:
+        return words.signatures(self.ex.id).get(name, words.Signature())
 
     def passes(self, blob: bytes) -> bool:
         """Whether an answer is right, without a word about why not: for judging many of them."""
@@ -138,13 +171,12 @@ class Judge:
         except ValueError:
             return False
 
-    def _first_failure(self, got: list[Outcome]) -> tuple[int, str, str] | None:
-        """The first call that went wrong, at which stage, and what to say of it."""
+    def _first_failure(self, got: list[Outcome]) -> Failure | None:
         for index, (want, have) in enumerate(zip(self.expected(), got)):
-            if (found := self._difference(want, have)) is not None:
-                return index, *found
+            if (found := self._difference(want, have, index)) is not None:
+                return found
         if len(got) != len(self.expected()):
-            return len(got), "missing", "your code did not answer every call."
+            return Failure(len(got), "missing", "your code did not answer every call.")
         return None
 
     def judge_runs(self, runs: list[bytes]) -> Result:
@@ -154,30 +186,51 @@ class Judge:
             return second.with_(note="Judged with right versions of your class's other methods.")
         return result
 
-    def _difference(self, want: Outcome, have: Outcome) -> tuple[str, str] | None:
+    def _difference(self, want: Outcome, have: Outcome, index: int) -> Failure | None:
         if have.error is not None:
             if have.error.kinds[0] == "NotImplementedError" and have.error.message == self.ex.id:
-                return "not attempted", ""
-            return "crash", "\n".join([f"it raised {have.error!r}", *have.where])
+                return Failure(index, "not attempted")
+            return Failure(index, "crash", "\n".join(self._crash(have)))
         if isinstance(have.value, Raised) and have.value.kinds == ("Unmeasurable",):
-            return "type", have.value.message
+            return Failure(index, "type", have.value.message)
         if difference := first_difference(want.value, have.value, self.tolerance):
-            return difference.stage, self._in_words(difference)
+            return self._in_words(difference, have, index)
         if changed := first_difference(want.after, have.after, Tolerance(0.0, 0.0)):
-            return "inputs", f"the answer is right, but your code changed {_place(changed.path)}"
-        if have.overwrote is not None:
-            return "inputs", (
-                "each answer is right, but a later call changed what an earlier one had returned: return a new object "
-                "each time"
+            return Failure(
+                index, "inputs", f"the answer is right, but your code changed {_place(changed.path)}"
             )
+        if have.overwrote is not None:
+            text = "each answer is right, but a later call changed what an earlier one had returned: return a new object each time"
+            return Failure(index, "inputs", text)
         return None
 
-    def _in_words(self, difference: Difference) -> str:
-        """Where the check itself made a record of several results, its keys are their names."""
+    def _crash(self, have: Outcome) -> Iterator[str]:
+        """The exception as Python prints it, the learner's lines that led to it, and what it usually means."""
+        assert have.error is not None
+        kind, message = have.error.kinds[0], have.error.message
+        yield f"{kind}: {message}" if message else kind
+        yield from have.where
+        known: words.Sizes = {}
+        if have.called:
+            last = have.called[-1]
+            known = words.sizes(last["arguments"], self._signature(last["function"]))
+        if meaning := words.explain(kind, message, known):
+            yield meaning
+
+    def _in_words(self, difference: Difference, have: Outcome, index: int) -> Failure:
         recorded = self.ex.run_call is not None or self.ex.run_measure is not None
-        if recorded and (key := re.match(r"\['([^']*)'\]", difference.path)):
-            return f"{key[1]}{difference.path[key.end() :]}: {difference.text}"
-        return str(difference)
+        name = have.called[-1]["function"] if have.called else self.ex.names[-1]
+        what, axes = words.place(difference.path, recorded, self._signature(name))
+        text, expected, got = what, difference.expected, difference.got
+        if difference.at:
+            text += f" at {words.index(difference.at, axes)}"
+        if difference.count:
+            text += f" ({difference.count} numbers)"
+        if difference.stage == "shape":
+            expected, got = words.with_axes(expected, axes), words.with_axes(got, axes)
+        if not expected and not got:
+            text += f": {difference.text}"
+        return Failure(index, difference.stage, text, expected, got)
 
     # ---- diagnosis by simulation -----------------------------------------------------------------------
 
@@ -230,6 +283,26 @@ class Judge:
         return next((m.hint for m in self.ex.mistakes if m.slug == slug), "")
 
 
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """What a record tells besides what a call gave. It is only ever shown; anything malformed is left out."""
+    printed, called = record.get("printed", ""), record.get("called", [])
+    try:
+        calls = tuple(
+            {"function": str(call["function"]), "arguments": [_argument(a) for a in call["arguments"][:20]]}
+            for call in called[:5]
+        )
+    except (TypeError, KeyError, ValueError):
+        calls = ()
+    return {"printed": printed[:2000] if isinstance(printed, str) else "", "called": calls}
+
+
+def _argument(argument: dict[str, Any]) -> dict[str, Any]:
+    short = {"name": str(argument["name"])[:80], "text": str(argument["text"])[:200]}
+    if "shape" in argument:
+        short |= {"shape": [int(n) for n in argument["shape"]][:20], "dtype": str(argument["dtype"])[:20]}
+    return short
+
+
 def _plain(value: Any) -> Any:
     return decode(encode(value), tensors=False)
 
@@ -247,5 +320,6 @@ def _place(path: str) -> str:
 
 
 def _show_case(case: Case) -> str:
-    """The arguments of a call, each in short."""
-    return ", ".join(f"{name} = {show(_plain(value))}" for name, value in case.items())
+    """The arguments of a call, each in short, one a line."""
+    longest = max((len(name) for name in case), default=0)
+    return "\n".join(f"{name:{longest}}  {show(_plain(value))}" for name, value in case.items())

@@ -137,7 +137,7 @@ def _verdict(judge: Any, problems: list[str], body: bytes) -> Result:
     if not result.passed and result.status is not Status.NOT_ATTEMPTED:
         notes = [result.note, *list(dict.fromkeys(said))[:3]]
         result = result.with_(note="\n".join(filter(None, notes)))
-    return result.with_(printed=printed[:4000], version=judge.ex.version)
+    return result.with_(printed=(result.printed or printed)[:4000], version=judge.ex.version)
 
 
 if __name__ == "__main__":

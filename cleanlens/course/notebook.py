@@ -111,7 +111,7 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, Map
         note = "\n".join(filter(None, [note, *problems[:3]]))
     seconds = time.monotonic() - started
     return result.with_(
-        where=where, note=note.strip(), printed=printed, seconds=seconds, version=ex.version
+        where=where, note=note.strip(), printed=result.printed or printed, seconds=seconds, version=ex.version
     ), space
 
 

@@ -1,7 +1,5 @@
 """What the terminal shows: texts as they are, in ASCII or without colour where that is wanted, wrapped to its width."""
 
-import textwrap
-
 from rich.console import Console
 from rich.markup import escape
 
@@ -55,23 +53,8 @@ def width() -> int | None:
 def say_wrapped(text: str, indent: int = 0, style: str = "") -> None:
     """A text, each of its lines wrapped to the terminal; what a line began with stays its indentation."""
     for line in text.splitlines() or [""]:
-        for piece in wrapped(line, width(), indent):
+        for piece in report.wrapped(" " * indent + line, width()):
             say(piece, style, wrap=False)
-
-
-def wrapped(line: str, columns: int | None, indent: int = 0) -> list[str]:
-    """A line in pieces of at most so many columns, those after the first two further in."""
-    body = line.lstrip(" ")
-    margin = " " * (indent + len(line) - len(body))
-    if columns is None or not body:
-        return [margin + body if body else ""]
-    return textwrap.wrap(
-        body,
-        max(columns, len(margin) + 20),
-        initial_indent=margin,
-        subsequent_indent=margin + "  ",
-        break_on_hyphens=False,
-    )
 
 
 def show(result: Result) -> None:
