@@ -366,6 +366,50 @@ def solution(
     say(f"\nWhy: {entry.details['why']}")
 
 
+@app.command(epilog="Examples: cleanlens debug 01.7 · cleanlens debug 01.7 --call 3")
+def debug(
+    which: One,
+    call: Annotated[int | None, typer.Option(help="Another of the check's calls, counted from 1.")] = None,
+    root: Root = None,
+) -> None:
+    """Walk through your answer with Python's debugger, on exactly the call on which its check fails.
+
+    `breakpoint()` in your code works here too. Your code runs as if you had started it yourself, not sealed.
+    """
+    entry, place = one(which), folder(root)
+    answers = Answers.read(entry.chapter, place)
+    origin = answers.of(entry).origin
+    if not origin:
+        raise Problem(f"{entry.id} is not attempted, so there is nothing to walk through.")
+    if error := answers.source(origin).syntax_error(entry):
+        raise Problem(error)
+    number = (call or 1) - 1
+    if call is None:
+        from .runner import grade
+
+        [result] = grade([entry], place, early=True)
+        progress.record(place, [result])
+        show(result)
+        number = result.case or 0
+    from . import catalog, replay
+    from .loader import load
+
+    os.chdir(place)  # where the file's name is found
+    sys.path.append(str(place / "exercises"))
+    space, problems = load(answers.program(origin), f"answers_{origin}")
+    for problem in problems:
+        warn(problem)
+    say(
+        "\nThe debugger: n next line, s into a call, p NAME shows a value, c goes on, q ends, h helps.", "dim"
+    )
+    try:
+        ex = catalog.find(entry.id)
+        got = replay.debug(ex, space, number)
+        say(f"It gave {replay.in_short(got)}; expected {replay.in_short(replay.expected(ex, number))}.")
+    except (IndexError, KeyError) as error:
+        raise Problem(str(error.args[0])) from None
+
+
 @app.command(epilog="Examples: cleanlens reset 00.1 · cleanlens reset 00")
 def reset(
     which: Annotated[str, typer.Argument(metavar="ID", help="An exercise (00.1) or a whole chapter (00).")],

@@ -95,7 +95,9 @@ class Told:
             given = [
                 a for name in names if name in frame.f_locals for a in arguments(name, frame.f_locals[name])
             ]
-            self.calls = [{"function": self._codes[code], "arguments": given}]  # the last one
+            name = self._codes[code]
+            self.calls = [call for call in self.calls if call["function"] != name]
+            self.calls.append({"function": name, "arguments": given})  # of each function its last call
             self._left -= 1
             if not self._left:  # a recursion: enough was seen
                 sys.setprofile(None)

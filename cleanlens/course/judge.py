@@ -6,8 +6,13 @@ call, exactly what the learner's answer gave lends its hint. That is all it know
 """
 
 import re
-from collections.abc import Iterator
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from . import words
@@ -16,6 +21,9 @@ from .execute import observe, records, standing
 from .exercise import Case, Exercise, Implementation
 from .plain import Raised, decode, encode
 from .result import Result, Status
+
+PAIR_SECONDS = 0.8
+"""Seconds of work for finding two mistakes that together explain an answer."""
 
 
 @dataclass
@@ -235,8 +243,68 @@ class Judge:
     # ---- diagnosis by simulation -----------------------------------------------------------------------
 
     def diagnose(self, got: list[Outcome]) -> str | None:
-        """The mistake that gives on every call what the answer gave."""
-        return next((mistake.slug for mistake in self.ex.mistakes if self._gives(mistake, got)), None)
+        """The mistake that gives on every call what the answer gave; `a + b` for two that do so together."""
+        for mistake in self.ex.mistakes:
+            if self._gives(mistake, got):
+                return mistake.slug
+        return self._in_one_function(got) or self._two_at_once(got)
+
+    def _in_one_function(self, got: list[Outcome]) -> str | None:
+        """Of an exercise with several functions, each is judged by itself: a mistake in the one that was called when it
+        first went wrong, if it gives on all calls of this function alone what the answer gave."""
+        failure = self._first_failure(got)
+        if len(self.ex.names) == 1 or failure is None or failure.index >= len(got):
+            return None
+        called = {call["function"] for call in got[failure.index].called}
+        if len(called) != 1:
+            return None
+        mine = {i for i, outcome in enumerate(got) if {call["function"] for call in outcome.called} == called}
+        with _working_time(PAIR_SECONDS) as over:
+            for mistake in self.ex.mistakes:
+                if (
+                    {mistake.of} == called
+                    and not over()
+                    and self._agrees(self.ex.complete(mistake), got, mine)
+                ):
+                    return mistake.slug
+        return None
+
+    def _two_at_once(self, got: list[Outcome]) -> str | None:
+        """Two documented mistakes that give together what the answer gave. Neither does so alone, so both count."""
+        if any(outcome.error is not None for outcome in got):
+            return None  # an exception's text alone says too little among so many pairs
+        everything = set(range(len(got)))
+        with _working_time(PAIR_SECONDS) as over:
+            for one, other in combinations(self.ex.mistakes, 2):
+                if over():
+                    return None
+                try:
+                    answer = self.ex.both(one, other)
+                except Exception:  # the two do not go together
+                    continue
+                if answer is not None and not over() and self._agrees(answer, got, everything):
+                    return f"{one.slug} + {other.slug}"
+        return None
+
+    def _agrees(self, answer: Any, got: list[Outcome], indices: set[int]) -> bool:
+        """Whether another answer gives the same on these calls. It is run no further than to the first that tells."""
+        self.case(0)  # made before the run, as in `_gives`
+        wanted, last = self.expected(), max(indices)
+        try:
+            for index, record in enumerate(records(self.ex, answer, self.seeds)):
+                if index > last:
+                    return True
+                if "error" in record:
+                    have = Outcome(error=record["error"], where=tuple(record["where"]))
+                else:
+                    have = self._outcome(record, index)
+                if index in indices and not self._same(have, got[index], wanted[index]):
+                    return False
+                if "error" in record:
+                    return index == last
+        except Exception:
+            return False
+        return True
 
     def _gives(self, mistake: Implementation, got: list[Outcome]) -> bool:
         """Whether a mistake gives what the answer gave. It is run no further than to the first call that tells."""
@@ -280,7 +348,38 @@ class Judge:
         )
 
     def _hint(self, slug: str | None) -> str:
-        return next((m.hint for m in self.ex.mistakes if m.slug == slug), "")
+        hints = [m.hint for m in self.ex.mistakes if slug and m.slug in slug.split(" + ")]
+        return (
+            "\n".join(f"{i}. {text}" for i, text in enumerate(hints, 1)) if len(hints) > 1 else "".join(hints)
+        )
+
+
+@contextmanager
+def _working_time(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Tells whether this process has worked for so long since; then it also breaks into what is running, where it can:
+    two mistakes together may make a loop that never ends."""
+    end = time.process_time() + seconds
+
+    def stop(*_: object) -> None:
+        raise _Over
+
+    can = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGPROF, stop) if can else None
+    if can:
+        # Again and again: whoever runs code that may fail in any way catches this, too.
+        signal.setitimer(signal.ITIMER_PROF, seconds + 0.2, 0.2)
+    try:
+        yield lambda: time.process_time() > end
+    except _Over:
+        pass
+    finally:
+        if can:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+
+
+class _Over(BaseException):
+    pass
 
 
 def _told(record: dict[str, Any]) -> dict[str, Any]:

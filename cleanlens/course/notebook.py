@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import catalog, report
+from . import catalog, replay, report
 from .answers import FILE, Answers, find_root
 from .catalog import Entry, entries
 from .execute import collected, is_stub_function, observe
 from .judge import Judge
 from .loader import Guard, captured, load
 from .plain import encode, raised
+from .replay import Call
 from .result import Result, Status
 from .solution import solution_text
 
@@ -53,6 +54,29 @@ def solution(which: Any) -> None:
     """Show the solution of an exercise and why it is so."""
     [entry, *_] = _entries(which)
     _say(f"{entry.id} {entry.title}\n\n{solution_text(entry, _root())}\n\nWhy: {entry.details['why']}")
+
+
+def case(which: Any, call: int | None = None) -> Call:
+    """The call on which an answer fails: `case("01.7").arguments` by name, `.expected`, `.got`.
+
+    The check's first call where the answer is right; `call` picks another, counted from 1.
+    """
+    entry, space, number = _call(which, call, _namespace(which))
+    return replay.case(catalog.find(entry.id), space, number)
+
+
+def debug(which: Any, call: int | None = None) -> None:
+    """Walk through an answer with Python's debugger, on the call on which it fails."""
+    entry, space, number = _call(which, call, _namespace(which))
+    replay.debug(catalog.find(entry.id), space, number)
+
+
+def _call(which: Any, call: int | None, names: Mapping[str, Any]) -> tuple[Entry, Mapping[str, Any], int]:
+    [entry, *_] = _entries(which)
+    result, space = _grade_and_load(entry, names)
+    if not space:
+        raise ValueError(f"{report.title(result)}. {result.message}")
+    return entry, space, (result.case or 0) if call is None else call - 1
 
 
 def yours(which: str, instead: Any = None) -> Any:

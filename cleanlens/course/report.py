@@ -53,7 +53,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
     else:
         label = STAGES.get(result.stage, "The first difference")
         found = [
-            ("It gives exactly what this mistake gives" if result.hint else "", result.hint),
+            (_diagnosis(result), f"\n{result.hint}" if " + " in (result.mistake or "") else result.hint),
             (label, result.message),
             ("", _side_by_side(result)),
             ("Called with", f"\n{result.on}" if result.on else ""),
@@ -67,6 +67,13 @@ def lines(result: Result) -> list[tuple[str, str]]:
                 ("Help", f'hint("{result.id}") in the notebook, `cleanlens hint {result.id}` in the terminal')
             )
     return [(label, clean(text)) for label, text in found if text]
+
+
+def _diagnosis(result: Result) -> str:
+    if not result.hint:
+        return ""
+    two = " + " in (result.mistake or "")
+    return f"It gives exactly what {'these two mistakes together give' if two else 'this mistake gives'}"
 
 
 def _side_by_side(result: Result) -> str:

@@ -202,7 +202,7 @@ EXCEPTIONS = [
         "`view` needs the numbers to lie in memory in this order. After a transpose they do not: use reshape.",
     ),
     (
-        r"'(\w+)' object is not callable",
+        r"'([\w.]+)' object is not callable",
         "There are parentheses behind a {0}, which is no function. An element is taken with square brackets; and a name that "
         "you gave to a value hides the function of that name.",
     ),
@@ -211,7 +211,7 @@ EXCEPTIONS = [
         "Something here is None. Does the function that made it end without `return`, or work in place?",
     ),
     (
-        r"'(\w+)' object is not subscriptable",
+        r"'([\w.]+)' object is not subscriptable",
         "There are square brackets behind a {0}, which has no elements. Is a call, with parentheses, what you mean?",
     ),
     (
@@ -219,7 +219,7 @@ EXCEPTIONS = [
         "Something here is None, and {1} was asked of it. Does the function that made it end without `return`?",
     ),
     (
-        r"'(\w+)' object has no attribute '(\w+)'",
+        r"'([\w.]+)' object has no attribute '(\w+)'",
         "A {0} has nothing called {1}: a slip in the name, or it is another object than you think.",
     ),
     (
@@ -292,6 +292,10 @@ EXCEPTIONS = [
     (
         r"KeyError: (.*)",
         "There is no key {0}. The keys that there are: print(list(...)) above this line shows them.",
+    ),
+    (
+        r"BdbQuit",
+        "breakpoint() has no terminal in a check. `cleanlens debug` opens one on the very call that fails.",
     ),
     (r"RecursionError", "It calls itself without an end."),
 ]
