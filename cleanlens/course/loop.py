@@ -48,6 +48,7 @@ class Loop:
     def run(self) -> None:
         self.grader.warm_up(self.place)  # torch is there when the first save comes
         self.before = progress.texts(self.place, outline())
+        self.clear()
         self.present("Now")
         self.foot()
         try:

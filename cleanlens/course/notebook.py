@@ -124,7 +124,10 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, Map
         note = "It is answered in the notebook as well; the file counts." if live else ""
     else:
         if not any(_is_written(names, name) for name in entry.names):
-            return Result(entry.id, Status.NOT_ATTEMPTED), {}
+            # A notebook on its own has no file to point to.
+            alone = not (_root() / entry.chapter.answers).is_file()
+            place = "Write it in its cell of this notebook, and run that cell." if alone else ""
+            return Result(entry.id, Status.NOT_ATTEMPTED, message=place), {}
         space, problems, where, note = dict(names), list[str](), "the notebook", ""
     blobs, printed = _observe(entry.id, space)
     ex = catalog.find(entry.id)

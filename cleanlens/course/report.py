@@ -69,6 +69,14 @@ def lines(result: Result) -> list[tuple[str, str]]:
     return [(label, clean(text)) for label, text in found if text]
 
 
+def in_a_line(result: Result) -> str:
+    """The mistake's name, or else the first difference: for a list of many verdicts."""
+    if result.mistake:
+        return result.mistake.replace("_", " ")
+    first = result.message.partition("\n")[0]
+    return first if result.stage == "crash" else f"{STAGES.get(result.stage, 'It differs').lower()}: {first}"
+
+
 def _diagnosis(result: Result) -> str:
     if not result.hint:
         return ""

@@ -68,6 +68,7 @@ def show(result: Result) -> None:
 def show_code(text: str) -> None:
     """Python, in colours where there are some."""
     console = _console()
+    text = "\n".join(piece for line in text.splitlines() for piece in report.wrapped(line, width()))
     if not console.is_terminal or settings["plain"] or console.no_color:
         say(text, wrap=False)
         return
