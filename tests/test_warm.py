@@ -60,13 +60,13 @@ def test_nothing_of_a_check_is_there_at_the_next(grader: Grader, place: Path) ->
 """
     finds = """def build_vocab(texts):
     import builtins, os, tempfile, torch
-    found = [hasattr(builtins, "left"), hasattr(torch, "left"), os.listdir(tempfile.gettempdir())]
+    found = [hasattr(builtins, "left"), hasattr(torch, "left"), "left" in os.listdir(tempfile.gettempdir())]
     names = [open(f"/proc/{p}/comm").read().strip() for p in os.listdir("/proc") if p.isdecimal()] if SEALED else []
     raise ValueError(f"{found} {'sleep' in names}")
 """
     assert "ValueError: left" in check(grader, place, leaves).message
     finds = finds.replace("SEALED", str(bool(grader.sealed)))
-    assert "ValueError: [False, False, []] False" in check(grader, place, finds).message
+    assert "ValueError: [False, False, False] False" in check(grader, place, finds).message
 
 
 def test_a_process_that_was_ended_is_replaced(grader: Grader, place: Path) -> None:

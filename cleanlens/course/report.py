@@ -64,7 +64,11 @@ def lines(result: Result) -> list[tuple[str, str]]:
         found.append(("Printed in this call", f"\n{printed}" if printed else ""))
         if result.status is not Status.NOT_ATTEMPTED and not result.hint:
             found.append(
-                ("Help", f'hint("{result.id}") in the notebook, `cleanlens hint {result.id}` in the terminal')
+                (
+                    "Help",
+                    f'hint("{result.id}") and case("{result.id}") in the notebook, '
+                    f"`cleanlens hint {result.id}` and `cleanlens debug {result.id}` in the terminal",
+                )
             )
     return [(label, clean(text)) for label, text in found if text]
 
@@ -135,7 +139,9 @@ def html(result: Result) -> str:
         mono = label in ("Called with", "Printed in this call") or body.startswith("expected  ")
         style = "font-family:monospace;white-space:pre-wrap" if mono else "white-space:pre-wrap"
         head = f"<b>{escape(label)}.</b> " if label else ""
-        rows.append(f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body)}</span></div>')
+        rows.append(
+            f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body.lstrip(chr(10)))}</span></div>'
+        )
     return (
         f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'
         f'<div style="font-weight:bold"><span style="color:{colour}" aria-hidden="true">{SIGNS[result.status]}</span> '

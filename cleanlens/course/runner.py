@@ -39,7 +39,7 @@ CLEAR_UP_SECONDS = 5.0  # after a job; a process that takes longer is replaced
 MAX_CHILDREN_WITHOUT_PROGRESS = 5
 MAX_PROCESSES = seal.PROCESSES
 MAX_MEMORY = 8 * 2**30  # of a child and all that it started
-JOBS = "cleanlens-job-"
+JOBS = seal.JOBS
 
 
 def grade(
