@@ -3,11 +3,13 @@
 import ast
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 from cleanlens.course import catalog, cli, progress, runner, watch, workspace
 from cleanlens.course.answers import WORKSPACE, Answers
+from cleanlens.course.loop import Loop
 from cleanlens.course.result import Result, Status
 from cleanlens.loading import aliases, fetch
 
@@ -64,7 +67,7 @@ def write(place: Path, body: str = "return {}, {}") -> None:
 def verdicts(monkeypatch: pytest.MonkeyPatch, **by_id: Result) -> None:
     """Let checks come out as given, without running anything."""
 
-    def grade(selected, root):
+    def grade(selected, root, **_):
         for entry in selected:
             yield by_id.get(f"ex{entry.id.replace('.', '_')}", Result(entry.id, Status.NOT_ATTEMPTED))
 
@@ -153,7 +156,7 @@ def test_the_status_of_a_check_is_for_scripts(place: Path, monkeypatch) -> None:
     verdicts(monkeypatch, ex00_1=WRONG)
     assert "1 not right yet" in invoke("check", "00", status=1)
 
-    def interrupted(selected, root):
+    def interrupted(selected, root, **_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "grade", interrupted)
@@ -418,7 +421,7 @@ def test_a_chapter_file_that_was_deleted_or_renamed(place: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "x"}', '{"exercises": {"00.1": 3}}', "\x00\xff"])
 def test_a_progress_file_that_cannot_be_read_is_set_aside(place: Path, text: str, capsys) -> None:
     progress.path_in(place).write_text(text, encoding="latin-1")
-    assert progress.read(place) == {"exercises": {}, "hints": {}}
+    assert progress.read(place) == {"exercises": {}, "hints": {}, "effort": {}}
     assert "was set aside as progress.unreadable-" in capsys.readouterr().err
     [aside] = (place / ".cleanlens").glob("progress.unreadable-*")
     assert aside.read_text(encoding="latin-1") == text
@@ -519,20 +522,101 @@ def test_without_watchfiles_the_clock_decides(place: Path, monkeypatch) -> None:
 
 
 def test_watch_shows_the_diagnosis_and_moves_on(place: Path, monkeypatch) -> None:
+    checked = threading.Semaphore(0)
+    answers = {"return {}, {}": WRONG, "return 1, 2": RIGHT}
+
+    class Grader:
+        def __init__(self, warm: bool):
+            assert warm  # or each save would wait for torch
+
+        def warm_up(self, root: Path) -> None: ...
+
+        def close(self) -> None: ...
+
+        def grade(self, selected, root):
+            text = (place / TOKENS.answers).read_text()
+            yield from (next(answers[body] for body in answers if body in text) for _ in selected)
+            checked.release()
+
     def saves(root):
         write(place)
-        verdicts(monkeypatch, ex00_1=WRONG)
         yield {TOKENS.answers}
-        write_again = (place / TOKENS.answers).read_text().replace("return {}, {}", "return 1, 2")
-        (place / TOKENS.answers).write_text(write_again)
-        verdicts(monkeypatch, ex00_1=RIGHT)
+        checked.acquire(timeout=20)
+        path = place / TOKENS.answers
+        path.write_text(path.read_text().replace("return {}, {}", "return 1, 2"))
         yield {TOKENS.answers}
+        checked.acquire(timeout=20)
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(runner, "Grader", Grader)
     monkeypatch.setattr(watch, "saves", saves)
     said = invoke("watch")
     assert said.index("Now: 00.1") < said.index("Sort them.") < said.index("00.1 build_vocab: right")
     assert said.index("right") < said.index("Next: 00.2") < said.index("Stopped")
+    # What is asked for stands there when an exercise begins.
+    assert said.index("Next: 00.2") < said.index("def encode(text: str") < said.index("Stopped")
+    assert "10 minutes, difficulty ●" in said
+    assert "check names 17 mistakes" in said
+    assert re.search(r"\d\d:\d\d:\d\d, checked in", said)
+    assert "00 Tokens █░░░░░ 1/6" in said
+    assert progress.effort(place)["00.1"]["attempts"] == 2
+
+
+def test_a_chapters_end_says_what_one_now_knows(place: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(runner, "Grader", lambda warm: None)
+    loop = Loop(place, TOKENS.exercises[-1])
+    states = {e.id: str(Status.RIGHT) for e in TOKENS.exercises}
+    loop.celebrate(TOKENS, states | {"00.2": "wrong"})
+    assert capsys.readouterr().out == ""
+    loop.celebrate(TOKENS, states)
+    said = capsys.readouterr().out
+    assert "Chapter 00, Tokens, is done." in said
+    assert all(" ".join(e.details["objective"].split()) in " ".join(said.split()) for e in TOKENS.exercises)
+    assert "cleanlens lab 00" in said
+    assert (place / TOKENS.notebook).as_uri() in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
+def test_keys_of_watch(place: Path, tmp_path: Path) -> None:
+    """A real terminal, 60 columns wide: every key, the editor at the exercise's line, and q."""
+    editor = tmp_path / "nano"
+    editor.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/edited\n')
+    editor.chmod(0o755)
+    write(place)
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-m", "cleanlens.course.cli", "watch", "00.2"],
+        env=os.environ | {"EDITOR": str(editor), "TERM": "xterm", "PYTHONPATH": str(REPOSITORY)},
+        cwd=str(place),
+        encoding="utf-8",
+        timeout=120,
+        dimensions=(40, 60),
+    )
+    try:
+        terminal.expect_exact("q quit")
+        for key, expected in {
+            "h": r"hint .1 of",
+            "s": "Why: ",
+            "n": "00.3 train_bpe",
+            "l": r"00 Tokens: ",
+            "r": "r once more",
+            "e": "Now: 00.3",
+        }.items():
+            terminal.send(key)
+            terminal.expect(expected)
+            if key != "r":
+                terminal.expect_exact("q quit")
+        terminal.send("c")
+        terminal.expect("1 (not right yet|it did not run through)")
+        terminal.expect_exact("q quit")
+        terminal.send("q")
+        terminal.expect_exact("Stopped.")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
+    words = (tmp_path / "edited").read_text().split()
+    line = (place / TOKENS.answers).read_text().splitlines().index("# exercise 00.3") + 2
+    assert words == [f"+{line}", str(place / TOKENS.answers)]
 
 
 def test_the_shell_completes_ids(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -489,7 +489,8 @@ def test_a_record_of_the_check_is_told_by_its_keys() -> None:
     ex.inputs(lambda seed: {"x": 1})
     ex.call(lambda answer, x: {"the sum": answer(x)[0], "the rest": answer(x)[1]})
     ex.oracle(lambda x: {"the sum": 2, "the rest": [1, 2]})
-    assert grade(ex, {"both": lambda x: (2, [1, 3])}).message == "the rest[1]: expected 2, got 3"
+    result = grade(ex, {"both": lambda x: (2, [1, 3])})
+    assert (result.message, result.expected, result.got) == ("the rest[1]", "2", "3")
 
 
 # ---- reading answers --------------------------------------------------------------------------------
@@ -597,11 +598,11 @@ def test_functions_that_misbehave_get_a_verdict_each(tmp_path: Path) -> None:
     results = graded(tmp_path, text)
     assert not any(result.passed for result in results.values())
     assert "sys.exit" in results["00.1"].message
-    assert "expected dtype int64" in results["00.2"].message or "expected shape" in results["00.2"].message
+    assert results["00.2"].stage in ("dtype", "shape")
     assert results["00.2"].printed.startswith("right. 1 passed")
     assert "RecursionError" in results["00.3"].message
     assert results["00.4"].status in (Status.ERROR, Status.WRONG)
-    assert "an object of type answers_file.pad_batch" in results["00.5"].message
+    assert "an object of type answers_file.pad_batch" in results["00.5"].message + results["00.5"].got
     assert "MemoryError" in results["00.6"].message
 
 
@@ -648,7 +649,7 @@ def test_no_cheat_passes_in_a_process_of_its_own(tmp_path: Path) -> None:
     results = graded(tmp_path, CHEATS + with_bodies(**CHEATING))
     assert not any(result.passed for result in results.values()), results
     assert "IndexError" in results["00.5"].message  # nothing to peek at
-    assert "AlwaysEqual" in results["00.2"].message
+    assert "AlwaysEqual" in results["00.2"].got
 
 
 def test_what_a_file_patches_is_put_back(tmp_path: Path) -> None:

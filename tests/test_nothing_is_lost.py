@@ -315,3 +315,55 @@ def test_control_characters_never_reach_the_terminal(place: Path, monkeypatch, c
     assert not set(said) & set("\x1b\x07\u202e\x9b")
     assert r"\x1b]0;owned\x07" in said
     assert clean("\x1b\ud800\r\n\tok é") == "\\x1b\\ud800\n\tok é"
+
+
+# ---- what was done for it ------------------------------------------------------------------------------
+
+
+def test_attempts_time_and_hints_are_counted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000_000]
+    monkeypatch.setattr(progress.time, "time", lambda: clock[0])
+    progress.begin(place, VOCAB)
+    clock[0] += 60
+    answer(place, "return 1")
+    wrong = Result("00.1", Status.WRONG, where="exercises/ch00_tokens.py, line 21")
+    progress.record(place, [wrong])
+    progress.record(place, [wrong])  # the same answer once more is no attempt
+    clock[0] += 100
+    assert progress.next_hint(place, VOCAB) == 1
+    clock[0] += progress.PAUSE + 1  # away
+    path = place / TOKENS.answers
+    path.write_text(path.read_text().replace("return 1", "return 2"))
+    progress.record(place, [RIGHT])
+    expected = {
+        "attempts": 2,
+        "seconds": 160,
+        "hints": 1,
+        "began": 1_000_000,
+        "last": clock[0],
+        "right": clock[0],
+    }
+    assert progress.effort(place) == {"00.1": expected}
+    progress.forget(place, ["00.1"])
+    book = progress.read(place)
+    assert book == {"exercises": {}, "hints": {}, "effort": {"00.1": expected}}
+
+
+def test_time_is_shared_by_what_was_changed_together(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000_000]
+    monkeypatch.setattr(progress.time, "time", lambda: clock[0])
+    progress.begin(place, VOCAB)
+    clock[0] += 101
+    answer(place, "return 1")
+    second = Result("00.2", Status.RIGHT, where="exercises/ch00_tokens.py, line 30")
+    progress.record(place, [RIGHT, second])
+    assert [progress.effort(place)[id]["seconds"] for id in ("00.1", "00.2")] == [50, 50]
+
+
+@pytest.mark.parametrize("effort", ['{"00.1": []}', '{"00.1": {"seconds": "long"}}', "3"])
+def test_effort_that_is_none_is_set_aside(place: Path, effort: str) -> None:
+    path = progress.path_in(place)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'{{"format": 1, "effort": {effort}}}')
+    assert progress.read(place) == {"exercises": {}, "hints": {}, "effort": {}}
+    assert list(path.parent.glob("progress.unreadable-*"))

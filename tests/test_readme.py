@@ -3,11 +3,14 @@
 import contextlib
 import io
 import re
+import tomllib
 from pathlib import Path
 
+from cleanlens.course.catalog import outline
 from cleanlens.loading.aliases import model_table
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_first_example_prints_what_the_readme_shows():
@@ -36,3 +39,21 @@ def test_both_commands_are_marked():
     commands = dict(re.findall(r"<!-- command: (\w+) -->\n```console\n(.*?)\n```", README))
     assert commands["tour"].endswith("cleanlens tour")
     assert commands["test"].endswith("pytest")
+
+
+def test_the_courses_size_is_what_it_says():
+    chapters = outline()
+    minutes = [sum(entry.details["minutes"] for entry in chapter.exercises) for chapter in chapters]
+    count = sum(len(chapter.exercises) for chapter in chapters)
+    assert f"{count} exercises, about {round(sum(minutes) / 60, -1):.0f} hours" in README
+    for chapter, mine in zip(chapters, minutes):
+        row = rf"^\| {chapter.id} .* \| {len(chapter.exercises)} \| {mine / 60:.0f} \|"
+        assert re.search(row, README, re.MULTILINE), row
+
+
+def test_what_a_newcomer_needs_stands_behind_the_first_command():
+    after = README[README.index("<!-- command: tour -->") :]
+    assert "git clone" in README[: README.index("<!-- command: tour -->")]
+    assert after.index("source .venv/bin/activate") < after.index("## The course")
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert any(name.startswith("jupyterlab") for name in dependencies)  # as it says of `cleanlens lab`

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["check", "grade", "hint", "solution", "yours"]
+__all__ = ["case", "check", "debug", "grade", "hint", "solution", "yours"]
 
 
 def __getattr__(name: str) -> Any:

@@ -66,9 +66,15 @@ def clear_up(me: int) -> None:
         if pid != me:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-    for path in Path(os.environ["TMPDIR"]).iterdir():
-        with suppress(OSError):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    temporary = Path(os.environ["TMPDIR"])
+    if not seal.inside_namespace() and not temporary.name.startswith(seal.JOBS):
+        return  # not a folder that was made for us
+    for path in temporary.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)  # what is shown there read-only stays
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def work(job: dict[str, Any], channel: IO[bytes]) -> None:

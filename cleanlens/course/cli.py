@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +19,9 @@ from . import progress, report, workspace
 from .answers import Answers, find_root
 from .catalog import ChapterEntry, Entry, entries, outline
 from .classroom import commands as classroom
+from .position import efforts, following, here, introduce
 from .result import Result, Status
-from .text import clean, lines_of
+from .terminal import COLOURS, SIGNS, WORDS, say, settings, show, summary, warn
 
 app = typer.Typer(
     help="Rebuild a transformer, take it apart, and be told which mistake you made.",
@@ -58,13 +59,6 @@ One = Annotated[
     typer.Argument(metavar="ID", help="An exercise: 00.1, or build_vocab.", autocompletion=complete_exercise),
 ]
 Root = Annotated[Path | None, typer.Option("--dir", help="Your copy of the course, if you are not in it.")]
-COLOURS = {Status.RIGHT: "green", Status.WRONG: "red", Status.ERROR: "red", Status.NOT_ATTEMPTED: "dim"}
-SIGNS = report.SIGNS | {progress.UNCHECKED: "?"}
-WORDS = report.WORDS | {progress.UNCHECKED: "not checked yet"}
-ASCII = str.maketrans(
-    {"✓": "+", "✗": "x", "·": "-", "…": "...", "−": "-", "×": "x", "“": '"', "”": '"', "→": "->"}
-)
-settings = {"plain": False}
 COMPLETING = "_CLEANLENS_COMPLETE"  # set by a shell that asks what could come next; it gives no arguments
 
 
@@ -123,41 +117,6 @@ def start(
         status(root)
 
 
-# ---- what is shown ------------------------------------------------------------------------------------
-
-
-def say(text: str = "", style: str = "", wrap: bool = True) -> None:
-    """Print a text as it is, in ASCII where the terminal knows no more."""
-    console = Console(no_color=True if settings["plain"] else None, highlight=False)
-    if settings["plain"]:
-        style = ""
-    text = clean(text)
-    try:
-        "✓✗·…".encode("ascii" if settings["plain"] else console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        text = text.translate(ASCII).encode("ascii", "replace").decode()
-    console.print(text, style=style, markup=False, soft_wrap=not wrap or not console.is_terminal)
-
-
-def show(result: Result) -> None:
-    first, *rest = report.text(result).splitlines()
-    say(first, f"bold {COLOURS[result.status]}")
-    for line in rest:
-        say(line, wrap=False)
-
-
-def warn(text: str) -> None:
-    """Something the user should know, beside what was asked for."""
-    Console(stderr=True, no_color=True if settings["plain"] else None).print(
-        escape(text), style="yellow", highlight=False, soft_wrap=True
-    )
-
-
-def summary(results: list[Result]) -> None:
-    counts = [(status, sum(r.status is status for r in results)) for status in Status]
-    say(", ".join(f"{n} {report.WORDS[status]}" for status, n in counts if n))
-
-
 # ---- finding things -----------------------------------------------------------------------------------
 
 
@@ -201,44 +160,6 @@ def folder(root: Path | None) -> Path:
     return found
 
 
-def here(place: Path) -> list[ChapterEntry]:
-    """The chapters there are to work on: those that are shipped, or stand in this folder."""
-    known = {chapter.id for chapter in workspace.chapters()}
-    return [c for c in outline() if c.id in known or (place / c.answers).is_file()]
-
-
-def following(place: Path, states: dict[str, str] | None = None, after: str = "") -> Entry | None:
-    """The first exercise that is not right, from `after` on if there is one."""
-    states = states or progress.states(place, here(place))
-    order = [e for c in here(place) for e in c.exercises]
-    rest = [e for e in order if states[e.id] != Status.RIGHT]
-    ids = [e.id for e in order]
-    later = [e for e in rest if after in ids and ids.index(e.id) > ids.index(after)]
-    return next(iter(later or rest), None)
-
-
-def place_of(entry: Entry, place: Path) -> str:
-    """`exercises/ch00_tokens.py, line 20`, as seen from here."""
-    answers = Answers.read(entry.chapter, place)
-    answer = answers.of(entry)
-    if answer.origin:
-        return answer.where
-    for part in answers.file.parts:
-        for number, line in enumerate(lines_of(part.text), 1):
-            if line.strip() == f"# exercise {entry.id}":
-                return f"{part.name}, line {number + 1}"
-    if answers.file.parts:
-        return f"{entry.chapter.answers} (it is not in there: define {', '.join(entry.names)})"
-    return f"{entry.chapter.answers} (missing: `cleanlens update` brings it back)"
-
-
-def introduce(entry: Entry, place: Path, word: str = "Next") -> None:
-    minutes = entry.details.get("minutes")
-    say(f"{word}: {entry.id} {', '.join(entry.names)}: {entry.title} ({minutes} minutes)", "bold")
-    say(f"  {place_of(entry, place)}", wrap=False)
-    say(f"  {entry.details.get('objective', '')}")
-
-
 # ---- the commands -------------------------------------------------------------------------------------
 
 
@@ -247,6 +168,7 @@ def status(root: Path | None = None) -> None:
     place = folder(root)
     states = progress.states(place, here(place))
     right = sum(state == Status.RIGHT for state in states.values())
+    effort = progress.effort(place)
     say(f"{right} of {len(states)} exercises right", "bold")
     for chapter in here(place):
         mine = [states[e.id] for e in chapter.exercises]
@@ -257,7 +179,11 @@ def status(root: Path | None = None) -> None:
         complete = done == len(mine)
         sign = SIGNS[Status.RIGHT if complete else Status.NOT_ATTEMPTED]
         begun = f", {len(open_)} begun" if open_ else ""
-        say(f"{sign} {chapter.id} {chapter.title}: {done}/{len(mine)}{begun}", "green" if complete else "")
+        work = efforts(chapter.exercises, effort)
+        say(
+            f"{sign} {chapter.id} {chapter.title}: {done}/{len(mine)}{begun}{f' · {work}' if work else ''}",
+            "green" if complete else "",
+        )
     entry = following(place, states)
     if entry is None:
         say("Everything is right. `cleanlens check` checks it all once more.")
@@ -268,7 +194,8 @@ def status(root: Path | None = None) -> None:
     if state == Status.NOT_ATTEMPTED:
         say("Try: cleanlens watch")
     else:
-        say(f"  {SIGNS[state]} {WORDS[state]}")
+        work = efforts([entry], effort)
+        say(f"  {SIGNS[state]} {WORDS[state]}{f' · {work}' if work else ''}")
         say(f"Try: cleanlens check {entry.id}")
 
 
@@ -282,7 +209,10 @@ def check(which: Which = None, root: Root = None) -> None:
     from .runner import grade
 
     place, results, selected = folder(root), list[Result](), some(which)
-    for result in grade(selected, place):
+    texts = progress.texts(place, unique(e.chapter for e in selected))
+    written = any(texts[e.id] for e in selected)
+    workers = min(4, os.cpu_count() or 1)
+    for result in with_bar(grade(selected, place, workers=workers, early=written), selected):
         results.append(result)
         progress.record(place, [result])
         if len(selected) > 3 and result.status is Status.NOT_ATTEMPTED:
@@ -296,8 +226,11 @@ def check(which: Which = None, root: Root = None) -> None:
 
 @app.command(epilog="Examples: cleanlens watch · cleanlens watch 03.2")
 def watch(which: Which = None, root: Root = None) -> None:
-    """Check again on every save, show what is wrong, and move on when it is right. Ctrl-C ends it."""
-    from .watch import saves
+    """Check again on every save, show what is wrong, and move on when it is right. Ctrl-C or q ends it.
+
+    Keys: h hint, s solution, n next, l list, c check all, r reset, e edit ($EDITOR), q quit.
+    """
+    from .loop import Loop
 
     place = folder(root)
     states = progress.states(place, here(place))
@@ -305,53 +238,22 @@ def watch(which: Which = None, root: Root = None) -> None:
     if first is None:
         say("Everything is right already." if which is None else f"{which} is right already.")
         return
-    entry = first
-    introduce(entry, place, "Now")
-    say("Save the file to have it checked; Ctrl-C ends.", "dim")
-    before = texts(place)
-    try:
-        if before[entry.id]:
-            entry = judged([entry], entry, place) or entry
-        for changed in saves(place):
-            now = texts(place)
-            edited = [e for e in entries() if now.get(e.id) and now[e.id] != before.get(e.id)]
-            if not edited and {entry.chapter.answers, entry.chapter.notebook} & changed and now[entry.id]:
-                edited = [entry]  # something around it
-            before = now
-            if edited:
-                following_one = judged(edited, entry, place)
-                if following_one is None:
-                    return
-                entry = following_one
-    except KeyboardInterrupt:
-        say("\nStopped. `cleanlens` says where you are.")
+    Loop(place, first).run()
 
 
-def texts(place: Path) -> dict[str, str]:
-    """What is written for every exercise, to see which one an edit was about."""
-    read = [(chapter, Answers.read(chapter, place)) for chapter in outline()]
-    return {e.id: answers.text(e) for chapter, answers in read for e in chapter.exercises}
+def with_bar(results: Iterator[Result], selected: list[Entry]) -> Iterator[Result]:
+    """The results as they come; a bar while more than one chapter is checked and somebody looks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-
-def judged(edited: list[Entry], current: Entry, place: Path) -> Entry | None:
-    """Check what was edited; the exercise to go on with (None: all are right)."""
-    from .runner import grade
-
-    say(f"Checking {', '.join(e.id for e in edited)} …", "dim")
-    results = list(grade(edited, place))
-    progress.record(place, results)
-    for result in results:
-        show(result)
-    failed = [e for e, result in zip(edited, results) if not result.passed]
-    if failed:
-        return current if current in failed else failed[0]
-    entry = following(place, after=edited[-1].id)
-    if entry is None:
-        say("Everything is right.", "bold green")
-    elif entry != current or current in edited:
-        say()
-        introduce(entry, place)
-    return entry
+    if len(unique(e.chapter for e in selected)) < 2 or settings["plain"]:
+        yield from results
+        return
+    columns = (TextColumn("Checking"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=len(selected))
+        for result in results:
+            bar.advance(task)
+            yield result
 
 
 @app.command("next")
@@ -375,6 +277,7 @@ def list_exercises(
     place, chapter = folder(root), ""
     selected = [e for e in chosen(which) if e.chapter in here(place)]
     states = progress.states(place, unique(e.chapter for e in selected))
+    effort = progress.effort(place)
     if as_json:
         rows = [
             {
@@ -388,6 +291,7 @@ def list_exercises(
                 "minutes": e.details.get("minutes"),
                 "difficulty": e.details.get("difficulty"),
                 "importance": e.details.get("importance"),
+                "effort": effort.get(e.id),
             }
             for e in selected
         ]
@@ -397,10 +301,10 @@ def list_exercises(
         if e.chapter.id != chapter:
             chapter = e.chapter.id
             say(f"{chapter} {e.chapter.title}", "bold")
-        state = states[e.id]
+        state, work = states[e.id], efforts([e], effort)
         say(
             f"  {SIGNS[state]} {e.id} {', '.join(e.names)}: {WORDS[state]}, "
-            f"{e.details.get('minutes')} min, check names {e.n_mistakes} mistakes",
+            f"{e.details.get('minutes')} min, check names {e.n_mistakes} mistakes{f' · {work}' if work else ''}",
             COLOURS.get(Status(state), "") if state in list(Status) else "yellow",
         )
 
@@ -464,6 +368,50 @@ def solution(
     else:
         say(text, wrap=False)
     say(f"\nWhy: {entry.details['why']}")
+
+
+@app.command(epilog="Examples: cleanlens debug 01.7 · cleanlens debug 01.7 --call 3")
+def debug(
+    which: One,
+    call: Annotated[int | None, typer.Option(help="Another of the check's calls, counted from 1.")] = None,
+    root: Root = None,
+) -> None:
+    """Walk through your answer with Python's debugger, on exactly the call on which its check fails.
+
+    `breakpoint()` in your code works here too. Your code runs as if you had started it yourself, not sealed.
+    """
+    entry, place = one(which), folder(root)
+    answers = Answers.read(entry.chapter, place)
+    origin = answers.of(entry).origin
+    if not origin:
+        raise Problem(f"{entry.id} is not attempted, so there is nothing to walk through.")
+    if error := answers.source(origin).syntax_error(entry):
+        raise Problem(error)
+    number = (call or 1) - 1
+    if call is None:
+        from .runner import grade
+
+        [result] = grade([entry], place, early=True)
+        progress.record(place, [result])
+        show(result)
+        number = result.case or 0
+    from . import catalog, replay
+    from .loader import load
+
+    os.chdir(place)  # where the file's name is found
+    sys.path.append(str(place / "exercises"))
+    space, problems = load(answers.program(origin), f"answers_{origin}")
+    for problem in problems:
+        warn(problem)
+    say(
+        "\nThe debugger: n next line, s into a call, p NAME shows a value, c goes on, q ends, h helps.", "dim"
+    )
+    try:
+        ex = catalog.find(entry.id)
+        got = replay.debug(ex, space, number)
+        say(f"It gave {replay.in_short(got)}; expected {replay.in_short(replay.expected(ex, number))}.")
+    except (IndexError, KeyError) as error:
+        raise Problem(str(error.args[0])) from None
 
 
 @app.command(epilog="Examples: cleanlens reset 00.1 · cleanlens reset 00")

@@ -26,6 +26,10 @@ class Difference:
     stage: str
     path: str
     text: str
+    expected: str = ""  # both in short, to stand one above the other
+    got: str = ""
+    at: tuple[int, ...] = ()  # where in a tensor
+    count: str = ""  # "4 of 28": how many numbers differ
 
     def __str__(self) -> str:
         return f"result{self.path}: {self.text}" if self.path else self.text
@@ -52,20 +56,35 @@ def first_difference(expected: Any, got: Any, tolerance: Tolerance = Tolerance()
 
 
 def _differences(expected: Any, got: Any, path: str, tol: Tolerance) -> Iterator[Difference]:
-    def differ(stage: str, text: str) -> Iterator[Difference]:
-        yield Difference(stage, path, text)
+    def differ(stage: str, text: str, *both: str) -> Iterator[Difference]:
+        yield Difference(stage, path, text, *both)
 
     if isinstance(expected, Raised):
         if not isinstance(got, Raised):
-            yield from differ("type", f"expected {expected.kinds[0]} to be raised, got {show(got)}")
+            yield from differ(
+                "type",
+                f"expected {expected.kinds[0]} to be raised, got {show(got)}",
+                f"{expected.kinds[0]} to be raised",
+                show(got),
+            )
         elif not set(expected.kinds) & set(got.kinds):
-            yield from differ("type", f"expected {expected.kinds[0]} to be raised, got {got!r}")
+            yield from differ(
+                "type",
+                f"expected {expected.kinds[0]} to be raised, got {got!r}",
+                f"{expected.kinds[0]} to be raised",
+                _said(got),
+            )
         elif absent := [text for text in expected.mentions if text not in got.message]:
             yield from differ(
                 "values", f"the error's message should mention {absent[0]!r}; it is {got.message!r}"
             )
     elif _kind(expected) != _kind(got) and not (type(expected) is float and type(got) is int):
-        yield from differ("type", f"expected {_kind(expected)}, got {_kind(got)}{_value_of(got)}")
+        yield from differ(
+            "type",
+            f"expected {_kind(expected)}, got {_kind(got)}{_value_of(got)}",
+            _kind(expected),
+            _said(got) if isinstance(got, Raised) else f"{_kind(got)}{_value_of(got)}",
+        )
     elif isinstance(expected, Array):
         yield from _array_differences(expected, got, path, tol)
     elif isinstance(expected, dict):
@@ -83,30 +102,37 @@ def _differences(expected: Any, got: Any, path: str, tol: Tolerance) -> Iterator
             text = (
                 f"expected {len(expected)} items, got {len(got)}: expected {show(expected)}, got {show(got)}"
             )
-            yield from differ("shape", text)
+            yield from differ(
+                "shape", text, f"{len(expected)} items: {show(expected)}", f"{len(got)}: {show(got)}"
+            )
         else:
             for i, pair in enumerate(zip(expected, got)):
                 yield from _differences(*pair, f"{path}[{i}]", tol)
     elif isinstance(expected, float | complex):
         want, have = complex(expected), complex(got)  # an int is welcome where a float is asked for
         if _finite(want) and not _finite(have):
-            yield from differ("finite", f"expected {show(expected)}, got {show(got)}")
+            yield from differ(
+                "finite", f"expected {show(expected)}, got {show(got)}", show(expected), show(got)
+            )
         elif not (
             want == have or (_nan(want) and _nan(have)) or abs(want - have) <= tol.atol + tol.rtol * abs(want)
         ):
-            yield from differ("values", f"expected {show(expected)}, got {show(got)}")
+            yield from differ("values", f"expected {show(expected)}, got {show(got)}", *_apart(want, have))
     elif expected != got:
-        yield from differ("values", f"expected {show(expected)}, got {show(got)}")
+        yield from differ("values", f"expected {show(expected)}, got {show(got)}", show(expected), show(got))
 
 
 def _array_differences(expected: Array, got: Array, path: str, tol: Tolerance) -> Iterator[Difference]:
     if expected.shape != got.shape:
-        yield Difference("shape", path, f"expected shape {expected.shape}, got {got.shape}")
+        yield Difference(
+            "shape", path, f"expected shape {expected.shape}, got {got.shape}", _sizes(expected), _sizes(got)
+        )
         return
     same_kind = expected.dtype.rstrip("0123456789") == got.dtype.rstrip("0123456789").removeprefix("b")
     counting = not tol.exact_ints and expected.dtype in COUNTING and got.dtype in COUNTING
     if expected.dtype != got.dtype and not (counting or (tol.any_dtype and same_kind)):
-        yield Difference("dtype", path, f"expected dtype {expected.dtype}, got {got.dtype}")
+        text = f"expected dtype {expected.dtype}, got {got.dtype}"
+        yield Difference("dtype", path, text, expected.dtype, got.dtype)
         return
     if expected.data.size == 0:
         return
@@ -122,7 +148,8 @@ def _array_differences(expected: Array, got: Array, path: str, tol: Tolerance) -
             text = (
                 f"{int(lost.sum())} of {lost.size} numbers are not finite, the first at {_at(at)}: {have[at]}"
             )
-            yield Difference("finite", path, text)
+            both, count = _rows(expected, got, at), f"{int(lost.sum())} of {lost.size}"
+            yield Difference("finite", path, text, *both, tuple(map(int, at)), count)
             return
         with _errstate(all="ignore"):
             error = _where((want == have) | (_isnan(want) & _isnan(have)), 0.0, _abs(want - have))
@@ -138,7 +165,61 @@ def _array_differences(expected: Array, got: Array, path: str, tol: Tolerance) -
         )
         prefix = largest or (f"{where.strip()}: " if where else "")
         have_want = f"expected {show(expected.data[at].item())}, got {show(got.data[at].item())}"
-        yield Difference("values", path, prefix + have_want + count)
+        many = f"{int(wrong.sum())} of {wrong.size}" if wrong.size > 1 else ""
+        both = _rows(expected, got, at)
+        yield Difference("values", path, prefix + have_want + count, *both, tuple(map(int, at)), many)
+
+
+ROW = 5
+"""So many numbers of a tensor's row are shown around the one that differs."""
+
+
+def _rows(expected: Array, got: Array, at: Any) -> tuple[str, str]:
+    """The row of both tensors in which they differ, one number below the other; the one that differs in brackets."""
+    if not at:
+        return _apart(expected.data.item(), got.data.item())
+    length = expected.shape[-1]
+    first = max(0, min(int(at[-1]) - ROW // 2, length - ROW))
+    numbers = range(first, min(first + ROW, length))
+    columns = []
+    for i in numbers:
+        here = (*at[:-1], i)
+        pair = _apart(expected.data[here].item(), got.data[here].item())
+        pair = tuple(f"[{text}]" if i == at[-1] and length > 1 else text for text in pair)
+        columns.append([text.rjust(max(map(len, pair))) for text in pair])
+    ends = ("… " if first else "", " …" if numbers.stop < length else "")
+    rows = [ends[0] + " ".join(column[row] for column in columns) + ends[1] for row in (0, 1)]
+    return rows[0], rows[1]
+
+
+def _apart(*pair: Any) -> tuple[str, str]:
+    """Two numbers in short, with as many digits as it takes to tell them apart."""
+    texts = [""]
+    for digits in (4, 6, 9, 17):
+        texts = [
+            f"{x.real:.{digits}g}{x.imag:+.{digits}g}j"
+            if type(x) is complex and x.imag
+            else _number(x, digits)
+            for x in pair
+        ]
+        if texts[0] != texts[1] or pair[0] == pair[1] or pair[0] != pair[0]:
+            break
+    return texts[0], texts[1]
+
+
+def _number(x: Any, digits: int) -> str:
+    if type(x) is complex:
+        x = x.real
+    return f"{x:.{digits}g}" if type(x) is float else str(x)
+
+
+def _sizes(x: Array) -> str:
+    return "[" + ", ".join(map(str, x.shape)) + "]"
+
+
+def _said(error: Raised) -> str:
+    """As Python prints it."""
+    return f"{error.kinds[0]}: {error.message}" if error.message else error.kinds[0]
 
 
 def _at(index: Any) -> str:
@@ -155,7 +236,7 @@ def _nan(x: complex) -> bool:
 
 def _value_of(x: Any) -> str:
     """The value, where it helps: not for None or an unknown object."""
-    return "" if x is None or isinstance(x, Opaque | Array) else f": {show(x)}"
+    return "" if x is None or isinstance(x, Opaque | Array | Raised) else f": {show(x)}"
 
 
 def _kind(x: Any) -> str:

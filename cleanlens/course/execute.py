@@ -2,12 +2,13 @@
 
 import inspect
 import random
+import sys
 import traceback
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ from torch import nn
 
 from .exercise import Case, Exercise, pack
 from .plain import Raised, encode, raised
+from .text import Tail
 
 METHODS = (FunctionType, property, staticmethod, classmethod)
+MOST_CALLS = 500
+"""After so many calls of the learner's functions within one call of the check no more are looked at."""
 GRADIENTS = "its gradients (.grad)"
 TOKENIZER = "its vocabulary and settings"
 CHECKS = f"{__package__}.chapters."
@@ -27,44 +31,148 @@ _HERE = str(Path(__file__).parent)
 
 def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
     """What `answer` gives for every case of every seed, as plain data; stops at the first exception."""
-    return encode(list(records(ex, answer, seeds)))
+    return encode(list(records(ex, answer, seeds, tell=True)))
 
 
-def records(ex: Exercise, answer: Any, seeds: range) -> Iterator[dict[str, Any]]:
+def records(ex: Exercise, answer: Any, seeds: range, tell: bool = False) -> Iterator[dict[str, Any]]:
     """What each call gives: `{"value", "after", "overwrote"}`, each as bytes or a number, or `{"error", "where"}`.
 
-    `after` is how things stand after the call; `overwrote` is which earlier call's result had become another by the end
-    of the seed's calls, or None. The last record is of the first call made once more: it should give what it gave.
+    With `tell` a record also holds what was `printed`, and what the learner's functions were `called` with. `after` is how
+    things stand after the call; `overwrote` is which earlier call's result had become another by the end of the seed's
+    calls, or None. The last record is of the first call made once more: it should give what it gave.
     """
     for seed in seeds:
         given: list[tuple[Any, bytes]] = []
         cases = ex.cases(seed)
         for index, case in enumerate(cases):
-            record = _record(ex, answer, case, (seed, index), given)
+            record = _record(ex, answer, case, (seed, index), given, tell)
             if index == len(cases) - 1 and "error" not in record:
                 changed = (i for i, (value, then) in enumerate(given) if encode(value) != then)
                 record["overwrote"] = next(changed, None)
             yield record
             if "error" in record:
                 return
-    yield _record(ex, answer, ex.cases(seeds[0])[0], (seeds[0], 0), [])
+    yield _record(ex, answer, ex.cases(seeds[0])[0], (seeds[0], 0), [], tell)
 
 
 def _record(
-    ex: Exercise, answer: Any, case: Case, number: tuple[int, int], given: list[tuple[Any, bytes]]
+    ex: Exercise, answer: Any, case: Case, number: tuple[int, int], given: list[tuple[Any, bytes]], tell: bool
 ) -> dict[str, Any]:
     """One call's record; what it gave is added to `given`, as it is and as bytes."""
     _reseed(*number)
+    told = Told(ex, answer) if tell else None
+    record: dict[str, Any]
     try:
         with torch.enable_grad():
-            value = ex.observe(answer, case)
+            with told or nullcontext():
+                value = ex.observe(answer, case)
             after = encode(standing(ex, case))
         given.append((value, encode(value)))
-        return {"value": given[-1][1], "after": after, "overwrote": None}
+        record = {"value": given[-1][1], "after": after, "overwrote": None}
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return {"error": error_as_data(error), "where": frames(error)}
+        record = {"error": error_as_data(error), "where": frames(error)}
+    return record | ({"printed": told.printed.kept[:2000], "called": told.calls} if told else {})
+
+
+class Told:
+    """What is worth telling of a call, besides what it gave: the prints, and the arguments the answer was called with.
+
+    An exercise's check may call a method of a model that it makes, or a function several times over, so what the
+    learner's own code is called with is seen only there. Python's profiler reports each call of a function; nothing is
+    wrapped, so the answer is the very object that the learner wrote.
+    """
+
+    def __init__(self, ex: Exercise, answer: Any):
+        self.printed, self.calls, self._left = Tail(), list[dict[str, Any]](), MOST_CALLS
+        self._codes = {code: name for name, code in codes(ex, answer)}
+        self._context = ExitStack()
+
+    def __enter__(self) -> "Told":
+        for redirect in (redirect_stdout, redirect_stderr):
+            self._context.enter_context(redirect(self.printed))  # type: ignore[type-var]
+        if self._codes and sys.getprofile() is None:
+            sys.setprofile(self._event)
+            self._context.callback(sys.setprofile, None)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.close()
+
+    def _event(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code in self._codes:
+            code = frame.f_code
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            given = [
+                a for name in names if name in frame.f_locals for a in arguments(name, frame.f_locals[name])
+            ]
+            name = self._codes[code]
+            self.calls = [call for call in self.calls if call["function"] != name]
+            self.calls.append({"function": name, "arguments": given})  # of each function its last call
+            self._left -= 1
+            if not self._left:  # a recursion: enough was seen
+                sys.setprofile(None)
+
+
+def codes(ex: Exercise, answer: Any) -> Iterator[tuple[str, CodeType]]:
+    """The code objects of the functions and methods that an exercise asks for."""
+    owners = {name.partition(".")[0] for name in ex.names}
+    for name in ex.names:
+        owner, _, method = name.partition(".")
+        value = answer if len(owners) == 1 else getattr(answer, owner, None)
+        found = {name: value}
+        if inspect.isclass(value):
+            inside = methods(value)
+            found = {name: inside.get(method)} if method else {f"{name}.{m}": v for m, v in inside.items()}
+        for label, function in found.items():
+            function = getattr(function, "fget", None) or getattr(function, "__func__", function)
+            with suppress(Exception):
+                yield label, inspect.unwrap(function).__code__
+
+
+def arguments(name: str, value: Any) -> list[dict[str, Any]]:
+    """An argument in short; of `self`, the weights that it holds."""
+    if name != "self":
+        return [short(name, value)]
+    weights = vars(value).get("_parameters") if isinstance(value, nn.Module) else None
+    shown = [short(f"self.{key}", x) for key, x in (weights or {}).items() if x is not None][:8]
+    return [weight | {"text": ""} for weight in shown]
+
+
+def short(name: str, value: Any) -> dict[str, Any]:
+    """An argument in a few words: {"name", "text"}, of a tensor also its "shape" and "dtype"."""
+    if type(value) in (torch.Tensor, nn.Parameter):
+        text = str(_rounded(value.tolist())) if value.numel() <= 8 and value.layout is torch.strided else ""
+        dtype = str(value.dtype).removeprefix("torch.")
+        return {"name": name, "text": text, "shape": list(value.shape), "dtype": dtype}
+    return {"name": name, "text": _in_short(value)}
+
+
+def _in_short(value: Any, depth: int = 0) -> str:
+    if type(value) in (torch.Tensor, nn.Parameter):
+        return f"tensor {list(value.shape)}"
+    if type(value) in (list, tuple, dict) and depth < 3:
+        opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
+        items = list(value.items() if type(value) is dict else value)[:12]
+        texts = [
+            f"{k!r}: {_in_short(v, depth + 1)}" if type(value) is dict else _in_short(v, depth + 1)
+            for k, v in (items if type(value) is dict else enumerate(items))
+        ]
+        text = opening + ", ".join(texts) + (", …" if len(value) > 12 else "") + closing
+    elif value is None or type(value) in (bool, int, float, str):
+        text = repr(_rounded(value))
+    else:
+        text = getattr(value, "__name__", "") if callable(value) else ""
+        kind = type(value).__name__
+        text = text if type(text) is str and text else f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+    return text if len(text) <= 150 else text[:149] + "…"
+
+
+def _rounded(value: Any) -> Any:
+    if type(value) is list:
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if type(value) is float else value
 
 
 def _reseed(seed: int, index: int) -> None:

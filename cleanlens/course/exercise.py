@@ -42,6 +42,7 @@ class Implementation:
     def __init__(self, slug: str, of: str, hint: str = "", value: Any = None, edit: tuple | None = None):
         self.slug, self.of, self.hint = slug, of, hint
         self._value, self._edit = value, edit
+        self._compiled = edit is not None  # from its source
 
     @property
     def module(self) -> str:
@@ -81,10 +82,24 @@ class Implementation:
             text = text.replace(old, new)
         return text
 
+    def with_changes_of(self, slip: "Implementation") -> "Implementation | None":
+        """This one with a slip's pieces of text replaced as well; None for no slip, or where they are not found once."""
+        if slip._edit is None or slip.module != self.module:
+            return None
+        text = self.source
+        for old, new in slip._edit[1]:
+            if text.count(old) != 1:
+                return None
+            text = text.replace(old, new)
+        made = Implementation(f"{self.slug} + {slip.slug}", self.of, value=self._value, edit=self._edit)
+        made.source = text
+        made._compiled = True
+        return made
+
     @cached_property
     def value(self) -> Any:
         """The function or class itself."""
-        if self._edit is None:
+        if not self._compiled:
             return self._value
         space = dict(vars(sys.modules[self.module]))
         filename = f"<{self.slug}>"
@@ -262,6 +277,14 @@ class Exercise:
         return self.assemble(
             {name: known.value for name, known in self.reference.items()} | {part.of: part.value}
         )
+
+    def both(self, one: Implementation, other: Implementation) -> Any:
+        """The answer with two mistakes; None where they cannot be made together, as two whole functions cannot."""
+        reference = {name: known.value for name, known in self.reference.items()}
+        if one.of != other.of:
+            return self.assemble(reference | {one.of: one.value, other.of: other.value})
+        together = one.with_changes_of(other) or other.with_changes_of(one)
+        return None if together is None else self.assemble(reference | {one.of: together.value})
 
     def assemble(self, parts: Mapping[str, Any]) -> Any:
         """The answer object that the call step receives, from one implementation per name."""

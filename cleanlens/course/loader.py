@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import io
 import linecache
 import sys
 import types
@@ -11,7 +10,7 @@ from typing import Any
 
 from .answers import Part
 from .execute import error_as_data, frames
-from .text import lines_of
+from .text import Tail, lines_of
 
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
@@ -57,25 +56,10 @@ def load(
     return space, problems
 
 
-class _Tail(io.TextIOBase):
-    """A place for prints that keeps the first few thousand characters and forgets the rest."""
-
-    def __init__(self, limit: int = 4000):
-        self.limit, self.kept = limit, ""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        if len(self.kept) < self.limit:
-            self.kept += str(text)[: self.limit - len(self.kept)]
-        return len(text)
-
-
 @contextlib.contextmanager
-def captured() -> Iterator[_Tail]:
+def captured() -> Iterator[Tail]:
     """Collect what is printed."""
-    tail = _Tail()
+    tail = Tail()
     with contextlib.redirect_stdout(tail), contextlib.redirect_stderr(tail):
         yield tail
 

@@ -7,7 +7,7 @@ One marker serves a whole run, and computes what is expected once for all submis
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -114,11 +114,13 @@ def judge_of(id: str, seed: int) -> Any:
     return Judge(ex, range(seed, seed + ex.seeds))
 
 
-def prepare(chapter: str) -> dict[str, Any]:
-    """Bring torch and a chapter's checks up, while the child does the same."""
+def prepare(chapter: str, ids: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
+    """Bring torch and a chapter's checks up and compute what is expected, while the child does the same work."""
     from . import catalog
 
     catalog.load(chapter)
+    for id in ids:
+        judge_of(id, seed).expected()
     return {}
 
 
@@ -152,7 +154,7 @@ def _verdict(judge: Any, problems: list[str], body: bytes) -> Result:
     if not result.passed and result.status is not Status.NOT_ATTEMPTED:
         notes = [result.note, *list(dict.fromkeys(said))[:3]]
         result = result.with_(note="\n".join(filter(None, notes)))
-    return result.with_(printed=printed[:4000], version=judge.ex.version)
+    return result.with_(printed=(result.printed or printed)[:4000], version=judge.ex.version)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import calls, catalog, report
+from . import calls, catalog, replay, report
 from .answers import FILE, Answers, find_root
 from .catalog import Entry, entries
 from .execute import collected, functions_of, is_stub_function, lending, observe
 from .judge import Judge
 from .loader import Guard, captured, load
 from .plain import encode, raised
+from .replay import Call
 from .result import Result, Status
 from .solution import solution_text
 
@@ -53,6 +54,29 @@ def solution(which: Any) -> None:
     """Show the solution of an exercise and why it is so."""
     [entry, *_] = _entries(which)
     _say(f"{entry.id} {entry.title}\n\n{solution_text(entry, _root())}\n\nWhy: {entry.details['why']}")
+
+
+def case(which: Any, call: int | None = None) -> Call:
+    """The call on which an answer fails: `case("01.7").arguments` by name, `.expected`, `.got`.
+
+    The check's first call where the answer is right; `call` picks another, counted from 1.
+    """
+    entry, space, number = _call(which, call, _namespace(which))
+    return replay.case(catalog.find(entry.id), space, number)
+
+
+def debug(which: Any, call: int | None = None) -> None:
+    """Walk through an answer with Python's debugger, on the call on which it fails."""
+    entry, space, number = _call(which, call, _namespace(which))
+    replay.debug(catalog.find(entry.id), space, number)
+
+
+def _call(which: Any, call: int | None, names: Mapping[str, Any]) -> tuple[Entry, Mapping[str, Any], int]:
+    [entry, *_] = _entries(which)
+    result, space = _grade_and_load(entry, names)
+    if not space:
+        raise ValueError(f"{report.title(result)}. {result.message}")
+    return entry, space, (result.case or 0) if call is None else call - 1
 
 
 def yours(which: str, instead: Any = None) -> Any:
@@ -101,7 +125,10 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dic
         note = "It is answered in the notebook as well; the file counts." if live else ""
     else:
         if not any(_is_written(names, name) for name in entry.names):
-            return Result(entry.id, Status.NOT_ATTEMPTED), {}
+            # A notebook on its own has no file to point to.
+            alone = not (_root() / entry.chapter.answers).is_file()
+            place = "Write it in its cell of this notebook, and run that cell." if alone else ""
+            return Result(entry.id, Status.NOT_ATTEMPTED, message=place), {}
         space, problems, where, note = dict(names), list[str](), "the notebook", ""
     result = _verdict(entry.id, *_observe(entry.id, space))
     if result.status in (Status.WRONG, Status.ERROR):
@@ -109,7 +136,8 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dic
     note = " ".join(filter(None, [result.note, note]))
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
-    return result.with_(where=where, note=note.strip(), seconds=time.monotonic() - started), space
+    seconds = time.monotonic() - started
+    return result.with_(where=where, note=note.strip(), seconds=seconds), space
 
 
 def _look_at_what_it_calls(

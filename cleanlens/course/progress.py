@@ -1,7 +1,14 @@
 """What was checked and how it came out: `.cleanlens/progress.json` in the learner's folder. Torch-free.
 
     {"format": 1, "exercises": {"00.1": {"version": 1, "status": "right", "answer": "3f2a...", "where": "..."}},
-     "hints": {"00.2": 1}}
+     "hints": {"00.2": 1},
+     "effort": {"00.1": {"attempts": 3, "seconds": 420, "hints": 1, "began": 1760000000, "last": 1760000420,
+                         "right": 1760000420}}}
+
+The effort stays in this file: it tells a learner, and whoever they hand their folder to, what took how long. An
+attempt is an answer that was checked and reads otherwise than the one before; hints is the highest one taken; began,
+last and right (the first time) are seconds since 1970. `seconds` is time at work: what has passed since whatever was
+done last in the course, unless that is more than `PAUSE`.
 
 A record holds for the answer that was checked (a hash of its text) and for the checker's version. The notebook, the
 terminal and pytest write the same file: under a lock, into a file beside it that then takes its place, so a process
@@ -28,6 +35,9 @@ FORMAT = 1
 MAX_BYTES = 16 * 2**20
 UNCHECKED = "unchecked"
 """Something was written, and not checked since."""
+EFFORT = ("attempts", "seconds", "hints", "began", "last", "right")
+PAUSE = 20 * 60
+"""Seconds without a check or a hint that count as a pause."""
 LIVE = "the notebook"
 """Where an answer stood that was checked in a running notebook: it need not be in any file."""
 
@@ -41,7 +51,7 @@ class Newer(Exception):
 
 
 def read(root: Path) -> dict[str, dict[str, Any]]:
-    """The records: {"exercises": {id: record}, "hints": {id: level}}. A file that is none is set aside.
+    """The records: {"exercises": {id: record}, "hints": {id: level}, "effort": {id: record}}. A file that is none is set aside.
 
     Raises Newer for one of a later format: it is fine, only not for this version.
     """
@@ -76,7 +86,10 @@ def _checked(book: dict[str, Any]) -> dict[str, dict[str, Any]]:
         raise ValueError("a record without a status")
     if not all(isinstance(level, int) for level in hints.values()):
         raise ValueError("a hint's level is not a number")
-    return {"exercises": records, "hints": hints}
+    effort = {
+        id: {key: int(known.get(key, 0)) for key in EFFORT} for id, known in book.get("effort", {}).items()
+    }
+    return {"exercises": records, "hints": hints, "effort": effort}
 
 
 def change(root: Path, edit: Callable[[dict[str, dict[str, Any]]], None]) -> bool:
@@ -163,27 +176,74 @@ def record(root: Path, results: Iterable[Result]) -> None:
             "answer": fingerprint(text) if text else "",
             "where": result.where,
         } | ({"mistake": result.mistake} if result.mistake else {})
-    change(root, lambda book: book["exercises"].update(records))
+
+    def edit(book: dict[str, dict[str, Any]]) -> None:
+        tried = [id for id, record in records.items() if _differs(record, book["exercises"].get(id))]
+        _work(book, tried)
+        for id in tried:
+            book["effort"][id]["attempts"] += 1
+            if records[id]["status"] == Status.RIGHT:
+                book["effort"][id]["right"] = book["effort"][id]["right"] or int(time.time())
+        book["exercises"].update(records)
+
+    change(root, edit)
+
+
+def _differs(record: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    """Whether it is about another answer than the one before; of one in a running notebook the text is not known."""
+    return before is None or not record["answer"] or record["answer"] != before.get("answer")
+
+
+def _work(book: dict[str, dict[str, Any]], ids: Iterable[str]) -> None:
+    """Count the time since the last sign of work for these exercises, in equal parts."""
+    ids, now = list(ids), int(time.time())
+    passed = now - max((known["last"] for known in book["effort"].values()), default=now)
+    for id in ids:
+        known = book["effort"].setdefault(id, dict.fromkeys(EFFORT, 0) | {"began": now})
+        known["seconds"] += passed // len(ids) if 0 < passed <= PAUSE else 0
+        known["last"] = now
+
+
+def begin(root: Path, entry: Entry) -> None:
+    """From now on this exercise is worked on."""
+    change(root, lambda book: _work(book, [entry.id]))
 
 
 def next_hint(root: Path, entry: Entry) -> int:
     """The number of the hint to show now, the last one when all have been seen; from now on it has been seen."""
     level = min(read(root)["hints"].get(entry.id, 0) + 1, len(entry.hints))
-    change(root, lambda book: book["hints"].update({entry.id: level}))
+
+    def edit(book: dict[str, dict[str, Any]]) -> None:
+        book["hints"][entry.id] = level
+        _work(book, [entry.id])
+        book["effort"][entry.id]["hints"] = max(level, book["effort"][entry.id]["hints"])
+
+    change(root, edit)
     return level
 
 
 def forget(root: Path, ids: Iterable[str]) -> None:
-    """Drop what is known of some exercises."""
+    """Drop the verdicts on some exercises and the hints to them; the effort was made all the same."""
     chosen = set(ids)
     if path_in(root).exists():
 
         def edit(book: dict[str, dict[str, Any]]) -> None:
-            for part in book.values():
+            for part in (book["exercises"], book["hints"]):
                 for id in chosen & part.keys():
                     del part[id]
 
         change(root, edit)
+
+
+def effort(root: Path) -> dict[str, dict[str, int]]:
+    """id -> attempts, seconds of work, hints taken, and when it began, was last worked on, and was first right."""
+    return read(root)["effort"]
+
+
+def texts(root: Path, chapters: Iterable[ChapterEntry]) -> dict[str, str]:
+    """id -> what is written for each exercise of these chapters, to see which one an edit was about."""
+    read = [(chapter, Answers.read(chapter, root)) for chapter in chapters]
+    return {e.id: answers.text(e) for chapter, answers in read for e in chapter.exercises}
 
 
 def states(root: Path, chapters: Iterable[ChapterEntry]) -> dict[str, str]:

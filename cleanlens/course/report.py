@@ -1,5 +1,6 @@
 """A result in words: plain text for the terminal and pytest, HTML for the notebook. Torch-free."""
 
+import textwrap
 from html import escape
 
 from .catalog import Entry, entries
@@ -52,27 +53,79 @@ def lines(result: Result) -> list[tuple[str, str]]:
     else:
         label = STAGES.get(result.stage, "The first difference")
         found = [
-            ("It gives exactly what this mistake gives" if result.hint else "", result.hint),
+            (_diagnosis(result), f"\n{result.hint}" if " + " in (result.mistake or "") else result.hint),
             (label, result.message),
-            ("Called with", result.on),
+            ("", _side_by_side(result)),
+            ("Called with", f"\n{result.on}" if result.on else ""),
         ]
     found += [("Judged", result.where), ("Note", result.note)]
     if result.status is not Status.RIGHT:
-        found.append(("Printed", result.printed.rstrip()))
+        printed = result.printed.strip("\n").rstrip()
+        found.append(("Printed in this call", f"\n{printed}" if printed else ""))
         if result.status is not Status.NOT_ATTEMPTED and not result.hint:
             found.append(
-                ("Help", f'hint("{result.id}") in the notebook, `cleanlens hint {result.id}` in the terminal')
+                (
+                    "Help",
+                    f'hint("{result.id}") and case("{result.id}") in the notebook, '
+                    f"`cleanlens hint {result.id}` and `cleanlens debug {result.id}` in the terminal",
+                )
             )
     return [(label, clean(text)) for label, text in found if text]
 
 
-def text(result: Result) -> str:
-    """The whole report as plain text."""
-    rows = [f"{SIGNS[result.status]} {title(result)}"]
+def in_a_line(result: Result) -> str:
+    """The mistake's name, or else the first difference: for a list of many verdicts."""
+    if result.mistake:
+        return result.mistake.replace("_", " ")
+    first = result.message.partition("\n")[0]
+    return first if result.stage == "crash" else f"{STAGES.get(result.stage, 'It differs').lower()}: {first}"
+
+
+def _diagnosis(result: Result) -> str:
+    if not result.hint:
+        return ""
+    two = " + " in (result.mistake or "")
+    return f"It gives exactly what {'these two mistakes together give' if two else 'this mistake gives'}"
+
+
+def _side_by_side(result: Result) -> str:
+    if not result.expected and not result.got:
+        return ""
+    return f"expected  {result.expected}\ngot       {result.got}"
+
+
+def text(result: Result, columns: int | None = None) -> str:
+    """The whole report as plain text, wrapped to so many columns; what is set in columns of its own is cut instead."""
+    rows = wrapped(f"{SIGNS[result.status]} {title(result)}", columns)
     for label, body in lines(result):
         first, *rest = (f"{label}: {body}" if label else body).splitlines()
-        rows += [f"    {first}", *(f"        {line}" for line in rest)]
+        if body.startswith("expected  "):
+            rows += [cut(f"      {line}", columns) for line in (first, *rest)]
+            continue
+        rows += wrapped(f"  {first}", columns)
+        for line in rest:
+            is_column = label in ("Called with", "Printed in this call")
+            rows += [cut(f"      {line}", columns)] if is_column else wrapped(f"      {line}", columns)
     return "\n".join(rows)
+
+
+def wrapped(line: str, columns: int | None) -> list[str]:
+    """A line in pieces of at most so many columns, those after the first two further in than its beginning."""
+    body = line.lstrip(" ")
+    margin = " " * (len(line) - len(body))
+    if columns is None or len(line) <= columns:
+        return [line.rstrip()]
+    return textwrap.wrap(
+        body,
+        max(columns, len(margin) + 20),
+        initial_indent=margin,
+        subsequent_indent=margin + "  ",
+        break_on_hyphens=False,
+    )
+
+
+def cut(line: str, columns: int | None) -> str:
+    return line if columns is None or len(line) <= columns else line[: columns - 1] + "…"
 
 
 def html(result: Result) -> str:
@@ -83,10 +136,12 @@ def html(result: Result) -> str:
     colour = COLOURS[result.status]
     rows = []
     for label, body in lines(result):
-        mono = label in ("Called with", "Printed", *STAGES.values())
+        mono = label in ("Called with", "Printed in this call") or body.startswith("expected  ")
         style = "font-family:monospace;white-space:pre-wrap" if mono else "white-space:pre-wrap"
         head = f"<b>{escape(label)}.</b> " if label else ""
-        rows.append(f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body)}</span></div>')
+        rows.append(
+            f'<div style="margin-top:4px">{head}<span style="{style}">{escape(body.lstrip(chr(10)))}</span></div>'
+        )
     return (
         f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'
         f'<div style="font-weight:bold"><span style="color:{colour}" aria-hidden="true">{SIGNS[result.status]}</span> '

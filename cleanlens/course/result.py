@@ -22,8 +22,11 @@ class Result:
     id: str
     status: Status
     stage: str = ""  # crash, type, shape, dtype, finite, values, inputs: where in the order it failed
-    message: str = ""  # the first difference, in words
-    on: str = ""  # the arguments of the call that failed
+    message: str = ""  # where the first difference is, in words; of a crash, the exception
+    expected: str = ""  # what should stand there, in short
+    got: str = ""  # and what does
+    on: str = ""  # the arguments of the call that failed, one a line
+    case: int | None = None  # which of the check's calls that was
     mistake: str | None = None  # the slug of the documented mistake that gives the same
     hint: str = ""  # that mistake's hint
     where: str = ""  # which answer was judged: "exercises/ch00_tokens.py, line 12"

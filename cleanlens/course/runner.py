@@ -10,15 +10,17 @@ that it was busy with is set aside with a message, and a new child goes on with 
 
 import json
 import os
+import queue
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ CLEAR_UP_SECONDS = 5.0  # after a job; a process that takes longer is replaced
 MAX_CHILDREN_WITHOUT_PROGRESS = 5
 MAX_PROCESSES = seal.PROCESSES
 MAX_MEMORY = 8 * 2**30  # of a child and all that it started
-JOBS = "cleanlens-job-"
+JOBS = seal.JOBS
 
 
 def grade(
@@ -47,10 +49,59 @@ def grade(
     seed: int = 0,
     sealed: bool | None = None,
     seconds: float | None = None,
+    workers: int = 1,
+    early: bool = False,
 ) -> Iterator[Result]:
-    """The results of these exercises, in order. See `Grader`."""
-    with Grader(seed=seed, sealed=sealed) as grader:
-        yield from grader.grade(entries, root, seconds=seconds)
+    """The results of these exercises, in order. See `Grader`.
+
+    Args:
+        early: start the processes at once, before it is known whether there is anything to run.
+        workers: how many chapters are graded at the same time, each by a pair of processes.
+    """
+    chapters = [list(group) for _, group in groupby(entries, key=lambda entry: entry.chapter.id)]
+    graders = [Grader(seed=seed, sealed=sealed) for _ in range(max(1, min(workers, len(chapters))))]
+    try:
+        if len(graders) == 1:
+            if early:
+                graders[0].warm_up(root or find_root())
+            yield from graders[0].grade(chain(*chapters), root, seconds=seconds)
+        else:
+            yield from _side_by_side(graders, chapters, root, seconds)
+    finally:
+        for grader in graders:
+            grader.close()
+
+
+def _side_by_side(
+    graders: list["Grader"], chapters: list[list[Entry]], root: Path | None, seconds: float | None
+) -> Iterator[Result]:
+    """Each grader takes the next chapter until none is left; the results come in the chapters' order."""
+    todo = iter(enumerate(chapters))
+    done: queue.Queue[tuple[int, list[Result] | BaseException]] = queue.Queue()
+    lock = threading.Lock()
+
+    def take() -> tuple[int, list[Entry]] | None:
+        with lock:
+            return next(todo, None)
+
+    def work(grader: Grader) -> None:
+        try:
+            while (taken := take()) is not None:
+                done.put((taken[0], list(grader.grade(taken[1], root, seconds=seconds))))
+        except BaseException as error:
+            done.put((-1, error))
+        grader.close()
+
+    for grader in graders:
+        threading.Thread(target=work, args=(grader,), daemon=True).start()
+    made: dict[int, list[Result]] = {}
+    for number in range(len(chapters)):
+        while number not in made:
+            index, results = done.get()
+            if isinstance(results, BaseException):
+                raise results
+            made[index] = results
+        yield from made[number]
 
 
 def secret_seed() -> int:
@@ -281,7 +332,8 @@ class _Chapter:
         try:
             child.tell(json.dumps(self._job(number)).encode())
             with suppress(Ended):  # torch comes up here while it comes up there
-                self.grader.ask(do="prepare", chapter=self.chapter.id)
+                first = [e.id for e in self.waiting()][:1]
+                self.grader.ask(do="prepare", chapter=self.chapter.id, ids=first, seed=self.grader.seed)
             busy, why = self._watch(child)
         except BaseException:
             self.grader.end_child()

@@ -31,6 +31,8 @@ MEMORY = 4 * 2**30  # what a process may allocate beyond what Python and torch h
 DISK = 256 * 2**20  # of the private /tmp, and of one file
 FILES = 256  # open at once
 PROCESSES = 64
+JOBS = "cleanlens-job-"
+"""What the name of a learner's process's own folder begins with, where it has no /tmp of its own."""
 
 ENVIRONMENT = [
     "PATH",

@@ -5,7 +5,8 @@ Everything works on the text and its syntax tree; nothing is run. Torch-free.
 
 import ast
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .text import lines_of
@@ -110,6 +111,17 @@ def definition(tree: ast.Module, name: str) -> Definition:
                 if isinstance(inner, DEFINITIONS) and inner.name == method:
                     return inner
     raise KeyError(f"no definition of {name}; write one, with `# exercise ID` on the line above it")
+
+
+def statement(stubs: str, names: Iterable[str]) -> str:
+    """Signatures and docstrings of some stubs, a method without its class."""
+    tree, lines, pieces = ast.parse(stubs), lines_of(stubs), []
+    for name in names:
+        node, (owner, _, method) = definition(tree, name), name.partition(".")
+        text = textwrap.dedent("\n".join(lines[first_line(node) - 1 : node.end_lineno]))
+        asked = "\n".join(line for line in lines_of(text) if "raise NotImplementedError" not in line)
+        pieces.append((f"# a method of {owner}\n" if method else "") + asked.rstrip())
+    return "\n\n\n".join(pieces)
 
 
 def marked(text: str) -> dict[str, list[tuple[str, Definition]]]:

@@ -1,5 +1,6 @@
 """Texts that somebody else wrote: their lines as Python counts them, and without what a terminal would obey."""
 
+import io
 import re
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
@@ -18,3 +19,18 @@ def clean(text: str) -> str:
     r"""`text` for a terminal or a file: what is not to be seen is written out, such as \x1b."""
     text = text.replace("\r\n", "\n")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+class Tail(io.TextIOBase):
+    """A place for prints that keeps the first few thousand characters and forgets the rest."""
+
+    def __init__(self, limit: int = 4000):
+        self.limit, self.kept = limit, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if len(self.kept) < self.limit:
+            self.kept += str(text)[: self.limit - len(self.kept)]
+        return len(text)

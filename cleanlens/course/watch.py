@@ -44,7 +44,8 @@ def ticks(root: Path) -> Iterator[None]:
         for _ in watchfiles.watch(
             *folders,
             watch_filter=None,
-            debounce=200,
+            debounce=100,
+            step=30,
             rust_timeout=1000,
             yield_on_timeout=True,
             raise_interrupt=True,

@@ -1,0 +1,90 @@
+"""Where a learner is in the course, and what comes next. Torch-free."""
+
+from pathlib import Path
+
+from . import build, progress, sources, workspace
+from .answers import Answers
+from .catalog import ChapterEntry, Entry, outline
+from .result import Status
+from .terminal import dots, duration, say, say_wrapped, show_code
+from .text import lines_of
+
+
+def here(place: Path) -> list[ChapterEntry]:
+    """The chapters there are to work on: those that are shipped, or stand in this folder."""
+    known = {chapter.id for chapter in workspace.chapters()}
+    return [c for c in outline() if c.id in known or (place / c.answers).is_file()]
+
+
+def following(place: Path, states: dict[str, str] | None = None, after: str = "") -> Entry | None:
+    """The first exercise that is not right, from `after` on if there is one."""
+    states = states or progress.states(place, here(place))
+    order = [e for c in here(place) for e in c.exercises]
+    rest = [e for e in order if states[e.id] != Status.RIGHT]
+    ids = [e.id for e in order]
+    later = [e for e in rest if after in ids and ids.index(e.id) > ids.index(after)]
+    return next(iter(later or rest), None)
+
+
+def spot(entry: Entry, place: Path) -> tuple[str, int]:
+    """The file in which an exercise is written, or is to be, and the line; 0: it is not in there."""
+    answers = Answers.read(entry.chapter, place)
+    answer = answers.of(entry)
+    name, comma, line = answer.where.rpartition(", line ")
+    if answer.origin and comma:
+        return name.partition(", cell")[0], int(line) if name.endswith(".py") else 0
+    for part in answers.file.parts:
+        for number, text in enumerate(lines_of(part.text), 1):
+            if text.strip() == f"# exercise {entry.id}":
+                return part.name, number + 1
+    return entry.chapter.answers, 0
+
+
+def place_of(entry: Entry, place: Path) -> str:
+    """`exercises/ch00_tokens.py, line 20`, as seen from here."""
+    answers = Answers.read(entry.chapter, place)
+    answer = answers.of(entry)
+    if answer.origin:
+        return answer.where
+    name, line = spot(entry, place)
+    if line:
+        return f"{name}, line {line}"
+    if answers.file.parts:
+        return f"{entry.chapter.answers} (it is not in there: define {', '.join(entry.names)})"
+    return f"{entry.chapter.answers} (missing: `cleanlens update` brings it back)"
+
+
+def about(entry: Entry) -> str:
+    """`20 minutes, difficulty ●●●○○, importance ●●●●○, check names 8 mistakes`."""
+    difficulty, importance = entry.details.get("difficulty"), entry.details.get("importance")
+    parts = [f"{entry.details.get('minutes')} minutes"]
+    parts += [f"difficulty {dots(difficulty)}"] if difficulty else []
+    parts += [f"importance {dots(importance)}"] if importance else []
+    return ", ".join([*parts, f"check names {entry.n_mistakes} mistakes"])
+
+
+def introduce(entry: Entry, place: Path, word: str = "Next", statement: bool = False) -> None:
+    """An exercise's title and place; with `statement`, its signature and docstring as well."""
+    say_wrapped(f"{word}: {entry.id} {', '.join(entry.names)}: {entry.title}", style="bold")
+    say_wrapped(about(entry), 2)
+    say(f"  {place_of(entry, place)}", wrap=False)
+    say_wrapped(entry.details.get("objective", ""), 2)
+    if statement:
+        say()
+        show_code(statement_of(entry))
+
+
+def statement_of(entry: Entry) -> str:
+    """What an exercise asks for: signature and docstring of each of its definitions."""
+    return sources.statement(build.stub_file(entry.chapter, workspace.home()), entry.names)
+
+
+def efforts(entries: list[Entry], known: dict[str, dict[str, int]]) -> str:
+    """`12 attempts, 3 hints, 1 h 20 min`, or "" for what was not begun."""
+    mine = [known[e.id] for e in entries if e.id in known]
+    tried, hints, seconds = (sum(m[key] for m in mine) for key in ("attempts", "hints", "seconds"))
+    if not tried and not hints:
+        return ""
+    counts = [(tried, "attempt"), (hints, "hint")]
+    words = [f"{n} {word}{'s' * (n > 1)}" for n, word in counts if n]
+    return ", ".join([*words, duration(seconds)])
