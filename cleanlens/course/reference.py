@@ -85,6 +85,7 @@ REBUILT_AS = {
 }
 
 # The equations that the docstrings say in plain text, so that a terminal can show them.
+# \\ begins another line.
 EQUATIONS = {
     "components/embed.py": {"Embed": r"x_i = W_E[t_i]"},
     "components/pos_embed.py": {"PosEmbed": r"p_i = W_{\mathrm{pos}}[i]"},
@@ -94,14 +95,15 @@ EQUATIONS = {
     },
     "components/rms_norm.py": {"RMSNormPre": r"\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_j x_j^2 + \varepsilon}}"},
     "components/attention.py": {
-        "Attention": r"A^h = \mathrm{softmax}\left(\frac{(x W_Q^h + b_Q^h)(x W_K^h + b_K^h)^{\top}}{\sqrt{d_{\mathrm{head}}}}\right)"
-        r" \qquad \mathrm{attn}(x) = \sum_h A^h (x W_V^h + b_V^h) W_O^h + b_O",
+        "Attention": r"q^h = x W_Q^h + b_Q^h \quad k^h = x W_K^h + b_K^h \quad v^h = x W_V^h + b_V^h"
+        r"\\ A^h = \mathrm{softmax}\left(\frac{q^h (k^h)^{\top}}{\sqrt{d_{\mathrm{head}}}}\right)"
+        r"\\ \mathrm{attn}(x) = \sum_h A^h v^h W_O^h + b_O",
         "Attention.OV": r"W_{OV}^h = W_V^h W_O^h",
         "Attention.QK": r"W_{QK}^h = W_Q^h (W_K^h)^{\top}",
     },
     "components/mlp.py": {"MLP": r"\mathrm{mlp}(x) = \sigma(x W_{\mathrm{in}} + b_{\mathrm{in}}) W_{\mathrm{out}} + b_{\mathrm{out}}"},
     "components/transformer_block.py": {
-        "TransformerBlock": r"x' = x + \mathrm{attn}(\mathrm{LN}_1(x)) \qquad x'' = x' + \mathrm{mlp}(\mathrm{LN}_2(x'))"
+        "TransformerBlock": r"x' = x + \mathrm{attn}(\mathrm{LN}_1(x)) \\ x'' = x' + \mathrm{mlp}(\mathrm{LN}_2(x'))"
     },
     "components/unembed.py": {"Unembed": r"\mathrm{logits} = x W_U + b_U"},
     "weight_processing.py": {
@@ -167,6 +169,11 @@ def files() -> list[str]:
 def page_name(file: str) -> str:
     """components/attention.py -> components-attention, the name of its page."""
     return file.removesuffix(".py").removesuffix("/__init__").replace("/", "-")
+
+
+def title(file: str) -> str:
+    """components/attention.py, which may break after the folder; a folder's index is the folder."""
+    return file.removesuffix("__init__.py").replace("/", "/\u200b").rstrip("\u200b").replace("__", r"\_\_")
 
 
 def read(file: str) -> str:
@@ -250,8 +257,7 @@ def _outline(
         after = False
         for node in body:
             if isinstance(node, sources.DEFINITIONS):
-                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                is_class = isinstance(node, ast.ClassDef)
+                first, is_class = sources.first_line(node), isinstance(node, ast.ClassDef)
                 kind = "class" if is_class else "method" if owner else "function"
                 definitions[first] = kind, owner + node.name
                 docstring(node)
@@ -507,26 +513,20 @@ class Library:
             "| hook point | axes | shape | made in |",
             "|---|---|---|---|",
         ]
-        shown = set()
+        shown: set[str] = set()
         for place in places():
             hook = self._made_by(place)
-            shown.add((hook.name, hook.file))
-            anchor = f'<span id="{place.name}"></span>' if place.name not in {n for n, _ in shown - {(hook.name, hook.file)}} else ""
-            remark = f" {hook.remark}" if hook.remark else ""
+            made = f"[`{hook.file}`]({page_name(hook.file)}.md)"
             blocks.append(
-                f"| {anchor}`{place.path}` | {self._axes_html(hook.axes)}{remark} | {_shape(place.shape)} | "
-                f"[`{hook.file}`]({page_name(hook.file)}.md) |"
+                f"| {_anchor(place.name, shown)}`{place.path}` | {self._axes_html(hook.axes)} {hook.remark} | "
+                f"{_shape(place.shape)} | {made} |"
             )
-        others = [hook for hook in self.hooks if hook.name not in {name for name, _ in shown}]
+        others = [hook for hook in self.hooks if hook.name not in {place.name for place in places()}]
         blocks += ["\n## Hook points that other families add\n", "| hook point | axes | made in |", "|---|---|---|"]
-        done: set[str] = set()
         for hook in others:
-            anchor = "" if hook.name in done else f'<span id="{hook.name}"></span>'
-            done.add(hook.name)
-            blocks.append(
-                f"| {anchor}`{hook.name}` | {self._axes_html(hook.axes)} {hook.remark} | "
-                f"[`{hook.file}`]({page_name(hook.file)}.md) |"
-            )
+            made = f"[`{hook.file}`]({page_name(hook.file)}.md)"
+            axes = self._axes_html(hook.axes)
+            blocks.append(f"| {_anchor(hook.name, shown)}`{hook.name}` | {axes} {hook.remark} | {made} |")
         return "\n".join(blocks) + "\n"
 
     def _made_by(self, place: Place) -> Hook:
@@ -548,7 +548,7 @@ class Library:
         parts = rows(source)
         at = self.files.index(file)
         where = f'<p class="where">{at + 1} of {len(self.files)} · {len(source.splitlines())} lines</p>'
-        blocks = ["---\nhide-toc: true\n---\n", f"# {file}\n", f'<div class="reading">\n{where}{_names(parts)}</div>\n']
+        blocks = ["---\nhide-toc: true\n---\n", f"# {title(file)}\n", f'<div class="reading">\n{where}{_names(parts)}</div>\n']
         section = 0  # the level of the section comment that is open
         inside = 0  # the level of the class that is open
         anchors: set[str] = set()
@@ -574,13 +574,13 @@ class Library:
             anchor = f' id="{row.name}"'
         name = f'<p class="name">{row.name.rpartition(".")[2]}</p>' if row.kind == "method" else ""
         says = [self._linked_text(file, row.text)]
-        if equation := EQUATIONS.get(file, {}).get(row.name):
-            says.append(f"$$ {equation} $$")
+        for equation in EQUATIONS.get(file, {}).get(row.name, "").split(r"\\"):
+            says.append(equation and f"$$ {equation.strip()} $$")
         if entry := self.exercise_for(file, row.name):
             says.append(self._exercise(entry))
         says.append(self._shapes_of(file, row, source))
         said = f' data-said="{row.said[0]}-{row.said[-1]}"' if row.said else ""
-        code = "\n".join(lines[number - 1] for number in _trimmed(row.code, source))
+        code = "".join(lines[number - 1] for number in _trimmed(row.code, source))
         code = f'<pre class="code">{code}</pre>' if code else ""
         text = "\n\n".join(filter(None, says))
         kind = " no-code" if not code else " no-text" if not (text or name) else ""
@@ -656,10 +656,13 @@ class Library:
 
         coloured = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).split("\n")
         names = self.names(file)
+        indents = [len(line) - len(line.lstrip()) for line in source.splitlines()]
+        # The number is drawn by the style: whoever copies or searches the code does not get it. A line that has to be
+        # broken goes on below its own beginning, for which the style needs the indent.
         return [
-            f'<span class="line" id="L{number}"><a class="number" href="#L{number}">{number}</a>'
-            f"{self._linked_code(line, names)}</span>"
-            for number, line in enumerate(coloured[: len(source.splitlines())], 1)
+            f'<span class="line" id="L{number}" style="--indent:{indent}"><a class="number" href="#L{number}" '
+            f'data-number="{number}" aria-label="line {number}"></a>{self._linked_code(line, names)}\n</span>'
+            for number, (line, indent) in enumerate(zip(coloured, indents), 1)
         ]
 
     def _linked_code(self, line: str, names: Mapping[str, str]) -> str:
@@ -711,6 +714,14 @@ def _names(parts: list[Row]) -> str:
         return ""
     links = " ".join(f'<a class="{kind}" href="#{name}">{name.rpartition(".")[2]}</a>' for kind, name in public)
     return f'<details class="names"><summary>On this page</summary><p>{links}</p></details>'
+
+
+def _anchor(name: str, there: set[str]) -> str:
+    """What a link to this name leads to: the first time that the name is shown."""
+    if name in there:
+        return ""
+    there.add(name)
+    return f'<span id="{name}"></span>'
 
 
 def _shape(shape: Iterable[int]) -> str:
