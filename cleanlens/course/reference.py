@@ -95,7 +95,7 @@ EQUATIONS = {
     },
     "components/rms_norm.py": {"RMSNormPre": r"\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_j x_j^2 + \varepsilon}}"},
     "components/attention.py": {
-        "Attention": r"q^h = x W_Q^h + b_Q^h \quad k^h = x W_K^h + b_K^h \quad v^h = x W_V^h + b_V^h"
+        "Attention": r"q^h = x W_Q^h + b_Q^h \\ k^h = x W_K^h + b_K^h \\ v^h = x W_V^h + b_V^h"
         r"\\ A^h = \mathrm{softmax}\left(\frac{q^h (k^h)^{\top}}{\sqrt{d_{\mathrm{head}}}}\right)"
         r"\\ \mathrm{attn}(x) = \sum_h A^h v^h W_O^h + b_O",
         "Attention.OV": r"W_{OV}^h = W_V^h W_O^h",
@@ -605,19 +605,18 @@ class Library:
         """The hook points that a row's code names, each with its axes and its shape in the run."""
         lines = source.splitlines()
         code = "\n".join(lines[number - 1] for number in row.code)
-        found = []
+        found: dict[str, list[str]] = {}  # what is shown -> the hook points that it holds for
         for name in dict.fromkeys(re.findall(r"\bhook_[a-z_]+\b", code)):
-            hook = next((h for h in self.hooks if h.name == name and h.file == file), None)
-            hook = hook or next((h for h in self.hooks if h.name == name), None)
-            if hook is None:
+            made = [hook for hook in self.hooks if hook.name == name]
+            if not made:
                 continue
-            run = [p for p in places() if p.name == name and self._is_about(file, p)]
-            shown = " ".join(dict.fromkeys(_sizes(hook.axes, place.shape, self._axis) for place in run))
-            found.append(
-                f'<dt><a href="hooks.html#{name}">{name}</a></dt>'
-                f"<dd>{shown or self._axes_html(hook.axes) + ' not in gpt2-demo'}</dd>"
-            )
-        return f'<dl class="shapes">{"".join(found)}</dl>' if found else ""
+            hook = next((hook for hook in made if hook.file == file), made[0])
+            run = [place for place in places() if place.name == name and self._is_about(file, place)]
+            shown = " or ".join(dict.fromkeys(_sizes(hook.axes, place.shape, self._axis) for place in run))
+            link = f'<a href="hooks.html#{name}">{name}</a>'
+            found.setdefault(shown or f"{self._axes_html(hook.axes)} not in gpt2-demo", []).append(link)
+        entries = "".join(f"<dt>{' '.join(links)}</dt><dd>{shown}</dd>" for shown, links in found.items())
+        return f'<dl class="shapes">{entries}</dl>' if entries else ""
 
     def _linked_shape(self, shape: str) -> str:
         """[batch pos d_model], its axes as links."""
