@@ -206,8 +206,8 @@ def test_every_chapter_comes_once_and_an_error_comes_through(
     runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chapters = list(catalog.outline())
-    found = dict(execution.all_executed(chapters, ROOT, tmp_path, workers=2))
-    assert sorted(chapter.id for chapter in found) == [chapter.id for chapter in chapters]
+    found = list(execution.all_executed(chapters, ROOT, tmp_path, workers=2))
+    assert sorted(chapter.id for chapter, _ in found) == [chapter.id for chapter in chapters]
 
     def fails(chapter: catalog.ChapterEntry, root: Path, **rest: Any) -> Any:
         raise RuntimeError(f"{chapter.id} fails")
@@ -254,8 +254,7 @@ def test_the_site_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
                 assert anchor in ids[target.relative_to(out).as_posix()], f"{name} points to {file}#{anchor}"
     style = "\n".join(path.read_text(encoding="utf-8") for path in out.rglob("*.css"))
     assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", style)
-    chapter = pages["chapters/00_tokens.html"].read_text(encoding="utf-8")
-    assert "<math" in chapter and "mathjax" not in chapter.lower()
+    assert "<math" in pages["chapters/00_tokens.html"].read_text(encoding="utf-8")
     assert "hook_pattern" in (out / "searchindex.js").read_text(encoding="utf-8")
 
     def times() -> dict[str, int]:

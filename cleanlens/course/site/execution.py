@@ -15,7 +15,7 @@ from .. import build
 from ..catalog import ChapterEntry
 
 PACKAGE = Path(__file__).parents[2]
-NOT_RUN = ("course/site/", "course/reference.py")  # no chapter runs these
+NOT_RUN = ("course/site/", "course/reference.py", "course/tour.py", "course/cli.py")  # by a chapter
 KEPT = 3  # executed notebooks of one chapter, the newest: of several checkouts, for instance
 
 

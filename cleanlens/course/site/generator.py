@@ -114,4 +114,5 @@ def formula(latex: str, display: bool = False) -> str:
     from latex2mathml.converter import convert
 
     latex = re.sub(r"\\text\{[^{}]*\}", lambda text: text[0].replace(r"\_", "_"), latex)
+    latex = latex.replace(r"\arg", r"\text{arg}\,")  # which the converter does not know
     return convert(latex, display="block" if display else "inline")
