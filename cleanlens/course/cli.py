@@ -581,11 +581,20 @@ def fetch(
 
 
 @app.command()
-def tour(out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None) -> None:
+def tour(
+    out: Annotated[Path | None, typer.Option(help="Where to write the page. Default: tour.html")] = None,
+    sentence: Annotated[
+        str, typer.Option(help="Your own sentence: two names, one of them again, and an end that asks for the other.")
+    ] = "",
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+) -> None:
     """See what cleanlens does, in a minute, offline; writes a page with the figures."""
     from . import tour as tour_module  # written against the library, imported only here
 
-    sys.exit(tour_module.run(out))
+    try:
+        sys.exit(tour_module.run(out, sentence, open_page))
+    except tour_module.SentenceError as error:
+        raise Problem(str(error)) from None
 
 
 @app.command(epilog="Examples: cleanlens site · cleanlens site --out pages --no-solutions · cleanlens site --only 03")
