@@ -250,7 +250,9 @@ def test_the_library_reads_on_every_width(browser: Any, pages: Path, page: str) 
     assert_quiet(browser)
 
 
-def test_text_and_code_stand_side_by_side_and_on_a_phone_one_below_the_other(browser: Any, pages: Path) -> None:
+def test_text_and_code_stand_side_by_side_and_on_a_phone_one_below_the_other(
+    browser: Any, pages: Path
+) -> None:
     visit(browser, pages / "reference" / "components-attention.html")
     places = (
         "const row = document.getElementById('Attention.forward');"

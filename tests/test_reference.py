@@ -181,7 +181,9 @@ def test_names_axes_and_hook_points_are_links(pages: dict[str, str]) -> None:
     assert '<a href="hook_points.html#HookPoint">' in page
     assert '<a href="hooks.html#hook_pattern">' in page
     assert 'href="hooks.html#axis-d_head"' in page
-    assert 'href="components-attention.html#visible"' in pages["hooked_transformer"], "through the folder's index"
+    assert 'href="components-attention.html#visible"' in pages["hooked_transformer"], (
+        "through the folder's index"
+    )
 
 
 def test_the_axes_named_beside_a_hook_point_have_the_sizes_of_the_model() -> None:
@@ -200,12 +202,17 @@ def test_the_axes_named_beside_a_hook_point_have_the_sizes_of_the_model() -> Non
             else:
                 assert sizes[axis] == size, f"{place.path}: {axis} is {size}"
     assert len(lengths) == 1
-    assert {place.name for place in reference.places()} >= {"hook_result", "hook_attn_in", "hook_q_input", "hook_mlp_in"}
+    assert {place.name for place in reference.places()} >= {
+        "hook_result",
+        "hook_attn_in",
+        "hook_q_input",
+        "hook_mlp_in",
+    }
 
 
 def test_shapes_stand_beside_the_code_that_names_a_hook_point(pages: dict[str, str]) -> None:
     shapes = {place.name: place.shape for place in reference.places()}
-    shown = re.search(r'hook_pattern</a></dt><dd>(.*?)</dd>', pages["components-attention"])
+    shown = re.search(r"hook_pattern</a></dt><dd>(.*?)</dd>", pages["components-attention"])
     assert shown is not None
     numbers = [int(n) for n in re.findall(r" (\d+)", re.sub(r"<[^>]+>", "", shown[1]))]
     assert tuple(numbers) == shapes["hook_pattern"]
@@ -220,7 +227,9 @@ def test_what_is_rebuilt_where_exists() -> None:
             names = {row.name for row in rows(read(file))}
             assert not named.keys() - names, f"{file} has no {named.keys() - names}"
     for file, named in reference.REBUILT_AS.items():
-        assert not set(named.values()) - functions, f"{file}: no exercise builds {set(named.values()) - functions}"
+        assert not set(named.values()) - functions, (
+            f"{file}: no exercise builds {set(named.values()) - functions}"
+        )
 
 
 def test_with_and_without_solutions(pages: dict[str, str]) -> None:

@@ -37,7 +37,10 @@ def book() -> Any:
         ),
         v4.new_output(
             "display_data",
-            data={"text/html": plots.attention(["a", "b"], torch.eye(2))._repr_html_(), "text/plain": "a view"},
+            data={
+                "text/html": plots.attention(["a", "b"], torch.eye(2))._repr_html_(),
+                "text/plain": "a view",
+            },
         ),
         v4.new_output("display_data", data={"text/markdown": "[c](03_induction.ipynb)", "text/plain": "x"}),
     ]
@@ -71,7 +74,9 @@ def test_every_formula_of_the_course_is_understood() -> None:
         cells = re.findall(r"^# %% \[markdown\]\n((?:#.*\n)*)", path.read_text(encoding="utf-8"), re.M)
         for cell in cells:
             prose = re.sub(r"```.*?```|`[^`]*`", "", re.sub(r"^# ?", "", cell, flags=re.M), flags=re.S)
-            for display, inline in re.findall(r"\$\$(.+?)\$\$|(?<!\$)\$(?=\S)([^$]+?)(?<=\S)\$(?![\d$])", prose, re.S):
+            for display, inline in re.findall(
+                r"\$\$(.+?)\$\$|(?<!\$)\$(?=\S)([^$]+?)(?<=\S)\$(?![\d$])", prose, re.S
+            ):
                 n += 1
                 shown = html.unescape(re.sub(r"<[^>]+>", "", generator.formula(display or inline)))
                 assert "\\" not in shown, f"{chapter.text}: {display or inline} -> {shown}"
@@ -234,16 +239,26 @@ def local_addresses(page: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_the_site_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_site_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """One chapter and all the library: every address on the pages exists, and nothing lies elsewhere."""
     monkeypatch.setenv("CLEANLENS_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "pages"
     assert site.run(out, only="00") == 0
     said = capsys.readouterr().out
-    assert "WARNING" not in said and "ERROR" not in said, said
+    assert not re.search("WARNING|ERROR", said), said
     pages = {path.relative_to(out).as_posix(): path for path in out.rglob("*.html")}
-    assert {"index.html", "chapters/00_tokens.html", "mistakes/00.html", "reference/index.html"} < pages.keys()
-    ids = {name: set(re.findall(r'\bid="([^"]+)"', path.read_text(encoding="utf-8"))) for name, path in pages.items()}
+    assert {
+        "index.html",
+        "chapters/00_tokens.html",
+        "mistakes/00.html",
+        "reference/index.html",
+    } < pages.keys()
+    ids = {
+        name: set(re.findall(r'\bid="([^"]+)"', path.read_text(encoding="utf-8")))
+        for name, path in pages.items()
+    }
     for name, path in pages.items():
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"""<(?:script|link|img)\b[^>]*(?:src|href)=["'](?:https?:)?//""", text), name
@@ -266,5 +281,7 @@ def test_the_site_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert times() == before, "no page is written anew when nothing has changed"
 
     assert site.run(out, only="00", solutions=False) == 0
-    assert not (out / "mistakes" / "00.html").exists(), "what an earlier run wrote and this one did not is removed"
+    assert not (out / "mistakes" / "00.html").exists(), (
+        "what an earlier run wrote and this one did not is removed"
+    )
     assert "Show the solution" not in (out / "chapters" / "00_tokens.html").read_text(encoding="utf-8")

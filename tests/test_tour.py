@@ -66,7 +66,10 @@ def test_the_section_on_real_text_holds():
     ("sentence", "expected"),
     [
         (tour.SENTENCE, ("When Mary and John went to the park, Mary gave a ball to", "Mary", "John")),
-        ("Mary and John ran, Mary gave a ball to", ("Mary and John ran, John gave a ball to", "John", "Mary")),
+        (
+            "Mary and John ran, Mary gave a ball to",
+            ("Mary and John ran, John gave a ball to", "John", "Mary"),
+        ),
         ("When Mary saw John. Then John fell", None),  # "Then" might be a name
         ("Mary gave a ball to", None),
         ("When Mary and John and Tom ran, John gave a ball to", None),

@@ -584,7 +584,10 @@ def fetch(
 def tour(
     out: Annotated[Path | None, typer.Option(help="Where to write the page. Default: tour.html")] = None,
     sentence: Annotated[
-        str, typer.Option(help="Your own sentence: two names, one of them again, and an end that asks for the other.")
+        str,
+        typer.Option(
+            help="Your own sentence: two names, one of them again, and an end that asks for the other."
+        ),
     ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
@@ -597,7 +600,9 @@ def tour(
         raise Problem(str(error)) from None
 
 
-@app.command(epilog="Examples: cleanlens site · cleanlens site --out pages --no-solutions · cleanlens site --only 03")
+@app.command(
+    epilog="Examples: cleanlens site · cleanlens site --out pages --no-solutions · cleanlens site --only 03"
+)
 def site(
     out: Annotated[Path | None, typer.Option(help="The folder to write. Default: site")] = None,
     only: Annotated[str, typer.Option(metavar="CHAPTER", help="This chapter alone, such as 03.")] = "",

@@ -93,7 +93,9 @@ EQUATIONS = {
         "LayerNormPre": r"\hat{x} = \frac{x - \bar{x}}{\sqrt{\frac{1}{d}\sum_j (x_j - \bar{x})^2 + \varepsilon}}",
         "LayerNorm": r"\mathrm{LN}(x) = \hat{x} \odot w + b",
     },
-    "components/rms_norm.py": {"RMSNormPre": r"\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_j x_j^2 + \varepsilon}}"},
+    "components/rms_norm.py": {
+        "RMSNormPre": r"\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_j x_j^2 + \varepsilon}}"
+    },
     "components/attention.py": {
         "Attention": r"q^h = x W_Q^h + b_Q^h \\ k^h = x W_K^h + b_K^h \\ v^h = x W_V^h + b_V^h"
         r"\\ A^h = \mathrm{softmax}\left(\frac{q^h (k^h)^{\top}}{\sqrt{d_{\mathrm{head}}}}\right)"
@@ -101,7 +103,9 @@ EQUATIONS = {
         "Attention.OV": r"W_{OV}^h = W_V^h W_O^h",
         "Attention.QK": r"W_{QK}^h = W_Q^h (W_K^h)^{\top}",
     },
-    "components/mlp.py": {"MLP": r"\mathrm{mlp}(x) = \sigma(x W_{\mathrm{in}} + b_{\mathrm{in}}) W_{\mathrm{out}} + b_{\mathrm{out}}"},
+    "components/mlp.py": {
+        "MLP": r"\mathrm{mlp}(x) = \sigma(x W_{\mathrm{in}} + b_{\mathrm{in}}) W_{\mathrm{out}} + b_{\mathrm{out}}"
+    },
     "components/transformer_block.py": {
         "TransformerBlock": r"x' = x + \mathrm{attn}(\mathrm{LN}_1(x)) \\ x'' = x' + \mathrm{mlp}(\mathrm{LN}_2(x'))"
     },
@@ -156,7 +160,9 @@ def _opened(link: str, line: str) -> list[str]:
     files = {file.stem: f"{link.rstrip('/')}/{file.name}" for file in sorted(path.glob("*.py"))}
     named = re.findall(r"\w+", line.partition(")")[2])
     index = path / "__init__.py"
-    imported = re.findall(r"^from [\w.]*?\.(\w+) import", index.read_text(encoding="utf-8"), re.M) if files else []
+    imported = (
+        re.findall(r"^from [\w.]*?\.(\w+) import", index.read_text(encoding="utf-8"), re.M) if files else []
+    )
     order = dict.fromkeys(stem for stem in ["__init__", *named, *imported, *files] if stem in files)
     return [files[stem] for stem in order]
 
@@ -220,12 +226,16 @@ def rows(source: str) -> list[Row]:
                 block = block[:1]  # what follows is a comment of its own
                 found[-1].said.append(number)
             else:
-                found.append(Row("comment", text=_prose(block), said=list(range(number, number + len(block)))))
+                found.append(
+                    Row("comment", text=_prose(block), said=list(range(number, number + len(block))))
+                )
             number += len(block)
         else:
             if number in definitions:
                 kind, name = definitions[number]
-                if row.kind == "comment" and not row.code:  # a comment right above belongs to what it is about
+                if (
+                    row.kind == "comment" and not row.code
+                ):  # a comment right above belongs to what it is about
                     row.kind, row.name = kind, name
                 else:
                     found.append(Row(kind, name))
@@ -237,6 +247,7 @@ def rows(source: str) -> list[Row]:
 
 
 SECTION = re.compile(r"# -{8,} ?(.*)")
+FOR_TOOLS = re.compile(r"# ?(?:ruff|type|noqa|mypy|fmt|pragma)\b")
 
 
 def _outline(
@@ -250,7 +261,11 @@ def _outline(
 
     def docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         text, first = ast.get_docstring(node), node.body[0] if node.body else None
-        if text is not None and first is not None and lines[first.lineno - 1].lstrip().startswith(('"""', 'r"""')):
+        if (
+            text is not None
+            and first is not None
+            and lines[first.lineno - 1].lstrip().startswith(('"""', 'r"""'))
+        ):
             docstrings[first.lineno] = first.end_lineno or first.lineno, text
 
     def walk(body: Iterable[ast.stmt], owner: str) -> None:
@@ -278,9 +293,9 @@ def _comments(source: str) -> dict[int, list[str]]:
     alone: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         line, column = token.start
-        if token.type == tokenize.COMMENT and not lines[line - 1][:column].strip():
-            if not re.match(r"# ?(?:ruff|type|noqa|mypy|fmt|pragma)\b", token.string):
-                alone[line] = token.string
+        has_its_line = token.type == tokenize.COMMENT and not lines[line - 1][:column].strip()
+        if has_its_line and not FOR_TOOLS.match(token.string):
+            alone[line] = token.string
     blocks: dict[int, list[str]] = {}
     first = 0
     for line, text in alone.items():
@@ -292,7 +307,13 @@ def _comments(source: str) -> dict[int, list[str]]:
 
 # ---------------------------------------------------------------- from docstring to Markdown
 
-HEADS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises", "Attributes": "Attributes", "Yields": "Yields"}
+HEADS = {
+    "Args": "Arguments",
+    "Returns": "Returns",
+    "Raises": "Raises",
+    "Attributes": "Attributes",
+    "Yields": "Yields",
+}
 
 
 def markdown(docstring: str) -> str:
@@ -359,21 +380,30 @@ def places() -> tuple[Place, ...]:
         model = HookedTransformer.from_pretrained("gpt2-demo", device="cpu")
     with torch.no_grad():
         shapes = _shapes(model)
-        for option in ("attn_result", "split_qkv_input", "attn_in", "hook_mlp_in"):  # what is there when wanted
+        for option in (
+            "attn_result",
+            "split_qkv_input",
+            "attn_in",
+            "hook_mlp_in",
+        ):  # what is there when wanted
             getattr(model, f"set_use_{option}")(True)
             shapes = _shapes(model) | shapes
             getattr(model, f"set_use_{option}")(False)
     found: dict[str, Place] = {}
     for name, shape in shapes.items():
         parent = model.get_submodule(name.rpartition(".")[0])
-        made_from = {inspect.getsourcefile(kind) or "" for kind in type(parent).__mro__ if "cleanlens" in kind.__module__}
+        made_from = {
+            inspect.getsourcefile(kind) or ""
+            for kind in type(parent).__mro__
+            if "cleanlens" in kind.__module__
+        }
         paths = frozenset(Path(path).relative_to(PACKAGE).as_posix() for path in made_from)
         path = re.sub(r"^blocks\.\d+", "blocks.{layer}", name)
         found.setdefault(path, Place(path, shape, paths))
     return tuple(found.values())
 
 
-def _shapes(model: "HookedTransformer") -> dict[str, tuple[int, ...]]:  # noqa: F821
+def _shapes(model: "HookedTransformer") -> dict[str, tuple[int, ...]]:
     _, cache = model.run_with_cache(PROMPTS)
     return {name: tuple(tensor.shape) for name, tensor in cache.items()}
 
@@ -390,7 +420,9 @@ class Hook:
 
 def hooks_of(file: str) -> list[Hook]:
     """The hook points that a file makes."""
-    made = re.findall(r"^ +self\.(hook_\w+) = HookPoint\(\)(?:  # (?:\[(.*?)\])?,? ?(.*))?$", read(file), re.M)
+    made = re.findall(
+        r"^ +self\.(hook_\w+) = HookPoint\(\)(?:  # (?:\[(.*?)\])?,? ?(.*))?$", read(file), re.M
+    )
     found: list[Hook] = []
     for name, axes, remark in made:
         if remark == "likewise" and found:
@@ -504,7 +536,11 @@ class Library:
     def hooks_page(self) -> str:
         """Every axis and every hook point, with the shapes of the run."""
         sentences = " and ".join(f"“{prompt}”" for prompt in PROMPTS)
-        blocks = ["# Hook points and axes\n", "## Axes\n", "Shapes stand in the signatures, always in these words.\n"]
+        blocks = [
+            "# Hook points and axes\n",
+            "## Axes\n",
+            "Shapes stand in the signatures, always in these words.\n",
+        ]
         blocks += ["| axis | of what |", "|---|---|"]
         blocks += [f'| <span id="axis-{name}"></span>`{name}` | {what} |' for name, what in self.axes.items()]
         blocks += [
@@ -522,7 +558,11 @@ class Library:
                 f"{_shape(place.shape)} | {made} |"
             )
         others = [hook for hook in self.hooks if hook.name not in {place.name for place in places()}]
-        blocks += ["\n## Hook points that other families add\n", "| hook point | axes | made in |", "|---|---|---|"]
+        blocks += [
+            "\n## Hook points that other families add\n",
+            "| hook point | axes | made in |",
+            "|---|---|---|",
+        ]
         for hook in others:
             made = f"[`{hook.file}`]({page_name(hook.file)}.md)"
             axes = self._axes_html(hook.axes)
@@ -539,7 +579,10 @@ class Library:
         plain = name.lstrip("*")
         if plain not in self.axes:
             return html.escape(name)
-        return html.escape(name[: len(name) - len(plain)]) + f'<a class="axis" href="hooks.html#axis-{plain}">{plain}</a>'
+        return (
+            html.escape(name[: len(name) - len(plain)])
+            + f'<a class="axis" href="hooks.html#axis-{plain}">{plain}</a>'
+        )
 
     def page(self, file: str) -> str:
         """One file as a page."""
@@ -548,20 +591,20 @@ class Library:
         parts = rows(source)
         at = self.files.index(file)
         where = f'<p class="where">{at + 1} of {len(self.files)} · {len(source.splitlines())} lines</p>'
-        blocks = ["---\nhide-toc: true\n---\n", f"# {title(file)}\n", f'<div class="reading">\n{where}{_names(parts)}</div>\n']
-        section = 0  # the level of the section comment that is open
-        inside = 0  # the level of the class that is open
+        blocks = [
+            "---\nhide-toc: true\n---\n",
+            f"# {title(file)}\n",
+            f'<div class="reading">\n{where}{_names(parts)}</div>\n',
+        ]
+        level = 2  # of classes and functions; one more below a section comment of the file
+        lines_of_source = source.splitlines()
         anchors: set[str] = set()
         for row in parts:
             if row.kind == "section":
-                section = inside + 1 if inside else 2
-                if not inside or section > 2:
-                    blocks.append(f"{'#' * section} {row.name}\n")
+                within_class = lines_of_source[row.said[0] - 1].startswith(" ")
+                blocks.append(f"{'#' * (level + 1 if within_class else 2)} {row.name}\n")
+                level = level if within_class else 3
             elif row.kind in ("class", "function"):
-                level = 3 if section == 2 and not inside else 2 if not section else section
-                inside = 0
-                if row.kind == "class":
-                    inside = level
                 blocks.append(f"{'#' * level} `{row.name}`\n")
             blocks.append(self._row(file, row, lines, source, anchors))
         return "\n".join(blocks)
@@ -689,7 +732,9 @@ class Library:
             text = SHAPE.sub(lambda shape: self._linked_shape(shape[0]), text)
         return re.sub(
             r"(?<![\w#\"])hook_[a-z_]+\b(?!\w*[\"<])",
-            lambda hook: f'<a href="hooks.html#{hook[0]}">{hook[0]}</a>' if hook[0] in self.hook_names else hook[0],
+            lambda hook: (
+                f'<a href="hooks.html#{hook[0]}">{hook[0]}</a>' if hook[0] in self.hook_names else hook[0]
+            ),
             text,
         )
 
@@ -707,11 +752,15 @@ def _trimmed(numbers: list[int], source: str) -> list[int]:
 
 def _names(parts: list[Row]) -> str:
     """What a page defines, as links to it."""
-    named = dict.fromkeys((row.kind, row.name) for row in parts if row.kind in ("class", "function", "method"))
+    named = dict.fromkeys(
+        (row.kind, row.name) for row in parts if row.kind in ("class", "function", "method")
+    )
     public = [(kind, name) for kind, name in named if not name.rpartition(".")[2].startswith("_")]
     if len(public) < 4:
         return ""
-    links = " ".join(f'<a class="{kind}" href="#{name}">{name.rpartition(".")[2]}</a>' for kind, name in public)
+    links = " ".join(
+        f'<a class="{kind}" href="#{name}">{name.rpartition(".")[2]}</a>' for kind, name in public
+    )
     return f'<details class="names"><summary>On this page</summary><p>{links}</p></details>'
 
 

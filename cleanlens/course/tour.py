@@ -29,7 +29,6 @@ from cleanlens.loading import best_real_model, get_checkpoint_labels
 from cleanlens.training import measure
 from cleanlens.training.corpus import IOIDataset, ioi_prompts
 
-
 SENTENCE = "When Mary and John went to the park, John gave a ball to"
 
 
@@ -159,7 +158,8 @@ def one_sentence(models: Models) -> Section:
     )
     said = model.to_string(logits[0, -1].argmax())
     section.finds(
-        f"the model goes on with “{said}”; it puts “ {answer}” {above:+.1f} logits above “ {giver}”", above > 0
+        f"the model goes on with “{said}”; it puts “ {answer}” {above:+.1f} logits above “ {giver}”",
+        above > 0,
     )
     first, last = _largest(resid[:1])[1], _largest(resid[-1:])[1]
     section.finds(
@@ -170,7 +170,10 @@ def one_sentence(models: Models) -> Section:
     heads = [f"L{layer}H{head}" for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     patterns = torch.cat([clean["pattern", layer][0] for layer in range(model.cfg.n_layers)])
     section.figures += [
-        ("What each layer and word brings back of the answer. Hover for the numbers.", plots.patching_map(resid, words)),
+        (
+            "What each layer and word brings back of the answer. Hover for the numbers.",
+            plots.patching_map(resid, words),
+        ),
         ("Who looks at whom: hover over a head, then over a word.", plots.attention(words, patterns, heads)),
     ]
     return section
@@ -515,7 +518,10 @@ SECTIONS: list[Callable[[Models], Section | None]] = [
 ]
 
 NEXT = [
-    ('cleanlens tour --open --sentence "When Tom and Lily went to the shop, Lily gave a book to"', "ask it your own"),
+    (
+        'cleanlens tour --open --sentence "When Tom and Lily went to the shop, Lily gave a book to"',
+        "ask it your own",
+    ),
     ("cleanlens", "where you are in the course, and what is next"),
     ("cleanlens watch", "write an answer, save, and see which mistake it is"),
     ("cleanlens lab 00", "the same in notebooks, from the first chapter"),
@@ -532,9 +538,7 @@ def _largest(scores: Tensor) -> tuple[int, int]:
 # ---------------------------------------------------------------- showing it
 
 
-def sections(
-    progress: Callable[[str], None] = lambda title: None, sentence: str = ""
-) -> Iterator[Section]:
+def sections(progress: Callable[[str], None] = lambda title: None, sentence: str = "") -> Iterator[Section]:
     """Every section, as soon as it is measured; `progress` hears what comes next."""
     models = Models(sentence)
     for make in SECTIONS:
@@ -561,7 +565,9 @@ def page(tour: list[Section]) -> str:
             f"<section><h2>{number}. {escape(section.title)}</h2><p>{escape(section.text)}</p>"
             f"<ul>{findings}</ul>{figures}</section>"
         )
-    commands = "\n".join(f"<dt><code>{escape(command)}</code></dt><dd>{escape(what)}</dd>" for command, what in NEXT)
+    commands = "\n".join(
+        f"<dt><code>{escape(command)}</code></dt><dd>{escape(what)}</dd>" for command, what in NEXT
+    )
     blocks.append(f'<section id="next"><h2>What next?</h2><dl>{commands}</dl></section>')
     return PAGE.format(scripts=plots.page_scripts(), body="\n".join(blocks))
 

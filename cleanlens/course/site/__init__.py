@@ -89,7 +89,9 @@ def run(out: Path | None = None, only: str = "", solutions: bool = True) -> int:
 def course_folder() -> Path | None:
     """The folder that holds chapters/ and solutions/: the checkout, or what a wheel carries."""
     package = Path(__file__).parents[2]
-    return next((f for f in (package.parent, package / "course" / "data") if (f / "solutions").is_dir()), None)
+    return next(
+        (f for f in (package.parent, package / "course" / "data") if (f / "solutions").is_dir()), None
+    )
 
 
 def write_source(

@@ -12,7 +12,9 @@ from .. import reference
 from ..catalog import ChapterEntry, Entry
 
 PACKAGE = Path(__file__).parents[2]
-SCRIPTS = '<script src="../_static/plotly.min.js"></script>\n<script src="../_static/circuitsvis.js"></script>'
+SCRIPTS = (
+    '<script src="../_static/plotly.min.js"></script>\n<script src="../_static/circuitsvis.js"></script>'
+)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
@@ -31,7 +33,9 @@ class Content:
         self.chapters = [chapter for chapter in chapters if chapter.id in books]
         self.library = reference.Library(self.chapters, root if solutions else None)
         self.cards = sorted((PACKAGE / "models").glob("*/README.md"))
-        self.guides = [path for path in sorted((root / "chapters").glob("*.md")) if path.name != "MISTAKES.md"]
+        self.guides = [
+            path for path in sorted((root / "chapters").glob("*.md")) if path.name != "MISTAKES.md"
+        ]
         self.numbers = itertools.count(1)  # of a chapter's figures
         self.assets: dict[str, Path] = {}  # file of the site -> the picture that it is
         self.places = dict(self._places())
@@ -101,7 +105,9 @@ class Content:
         ]
         toctrees = [
             _toctree("The course", [chapter.notebook.removesuffix(".ipynb") for chapter in self.chapters]),
-            _toctree("The library", ["reference/index", *(f"models/{path.parent.name}" for path in self.cards)]),
+            _toctree(
+                "The library", ["reference/index", *(f"models/{path.parent.name}" for path in self.cards)]
+            ),
         ]
         if self.solutions:
             blocks.append(

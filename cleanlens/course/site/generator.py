@@ -43,7 +43,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def generate(source: Path, out: Path, state: Path, progress: Progress = lambda what, done, of: None) -> list[str]:
+def generate(
+    source: Path, out: Path, state: Path, progress: Progress = lambda what, done, of: None
+) -> list[str]:
     """Write the pages of a folder of Markdown and notebooks. What has not changed since is left as it is.
 
     `state` keeps what Sphinx knows of the last time. `progress` hears what is done: "reading" or "writing", how many
@@ -54,7 +56,9 @@ def generate(source: Path, out: Path, state: Path, progress: Progress = lambda w
 
     warnings = io.StringIO()
     # The theme's own options are known only once it is loaded, which is why they cannot be given as overrides.
-    (source / "conf.py").write_text(f"from {__name__} import CONFIG\n\nglobals().update(CONFIG)\n", encoding="utf-8")
+    (source / "conf.py").write_text(
+        f"from {__name__} import CONFIG\n\nglobals().update(CONFIG)\n", encoding="utf-8"
+    )
     with docutils_namespace():
         app = Sphinx(
             str(source),
