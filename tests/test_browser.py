@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ import pytest
 import torch
 
 from cleanlens import plots
-from cleanlens.course import catalog, site, tour
+from cleanlens.course import site, tour
 
 ROOT = Path(__file__).parents[1]
 BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -202,15 +203,18 @@ def test_what_this_file_asserts_would_fail_on_a_page_that_fetches(browser: Any, 
         assert_quiet(browser)
 
 
-def test_a_chapter_draws_and_fits(browser: Any, tmp_path: Path) -> None:
-    [chapter] = [c for c in catalog.outline() if c.id == "02"]
-    (tmp_path / "scripts").mkdir()
-    for name, source in plots.scripts().items():
-        (tmp_path / "scripts" / name).write_text(source, encoding="utf-8")
-    path = tmp_path / "chapter.html"
-    body = site.chapter_body(chapter, site.executed(chapter, ROOT))
-    path.write_text(site.page(chapter.title, body), encoding="utf-8")
-    visit(browser, path)
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site with one chapter."""
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEANLENS_CACHE", str(folder / "cache"))
+        assert site.run(folder / "pages", only="02") == 0
+    return folder / "pages"
+
+
+def test_a_chapter_draws_and_fits(browser: Any, pages: Path) -> None:
+    visit(browser, pages / "chapters" / "02_caching.html")
     assert count(browser, ".cleanlens-plot") > 3
     assert count(browser, ".cleanlens-view") >= 1
     assert count(browser, "math") > 10
@@ -219,6 +223,59 @@ def test_a_chapter_draws_and_fits(browser: Any, tmp_path: Path) -> None:
     hover_head(browser, "L3H2")
     until(browser, "document.querySelector('.cleanlens-view').innerText.includes('L3H2 Zoomed')")
     assert fits(browser, 390)
+    assert_quiet(browser)
+
+
+def test_figures_follow_the_theme(browser: Any, pages: Path) -> None:
+    visit(browser, pages / "chapters" / "02_caching.html")
+    inks = {}
+    for theme in ("light", "dark"):
+        browser.execute_script(f"document.body.dataset.theme = '{theme}'")
+        time.sleep(1)
+        inks[theme] = browser.execute_script(
+            "const text = document.querySelector('.cleanlens-plot .xtick text');"
+            "return [getComputedStyle(text).fill, getComputedStyle(document.body).backgroundColor]"
+        )
+    for theme, (ink, ground) in inks.items():
+        brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (ink, ground)]
+        assert abs(brightness[0] - brightness[1]) > 90, f"{theme}: {ink} on {ground}"
+    assert inks["light"] != inks["dark"]
+
+
+@pytest.mark.parametrize("page", ["components-attention", "config", "hooks", "index"])
+def test_the_library_reads_on_every_width(browser: Any, pages: Path, page: str) -> None:
+    visit(browser, pages / "reference" / f"{page}.html")
+    for width in (390, 700, 1100, 1600):
+        assert fits(browser, width), width
+    assert_quiet(browser)
+
+
+def test_text_and_code_stand_side_by_side_and_on_a_phone_one_below_the_other(
+    browser: Any, pages: Path
+) -> None:
+    visit(browser, pages / "reference" / "components-attention.html")
+    places = (
+        "const row = document.getElementById('Attention.forward');"
+        "return ['.says', '.does'].map(part => { const box = row.querySelector(part).getBoundingClientRect();"
+        "return [box.left, box.top] })"
+    )
+    for width, beside in ((1100, True), (390, False)):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        time.sleep(0.3)
+        says, does = browser.execute_script(places)
+        assert (does[0] > says[0] + 100) == beside
+        assert (does[1] > says[1] + 10) != beside
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_search_finds_with_no_network(browser: Any, pages: Path) -> None:
+    visit(browser, pages / "search.html")
+    browser.get((pages / "search.html").as_uri() + "?q=hook_pattern")
+    found = "[...document.querySelectorAll('#search-results li a')].map(link => link.getAttribute('href'))"
+    until(browser, f"{found}.length > 2")
+    links = browser.execute_script(f"return {found}")
+    assert any(link.startswith("reference/components-attention.html") for link in links), links
     assert_quiet(browser)
 
 

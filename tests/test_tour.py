@@ -57,3 +57,66 @@ def test_the_section_on_real_text_holds():
     section = tour.real_text(tour.Models())
     assert [finding.holds for finding in section.findings] == [True] * 4, section.findings
     assert section.figures
+
+
+# ---------------------------------------------------------------- one sentence
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        (tour.SENTENCE, ("When Mary and John went to the park, Mary gave a ball to", "Mary", "John")),
+        (
+            "Mary and John ran, Mary gave a ball to",
+            ("Mary and John ran, John gave a ball to", "John", "Mary"),
+        ),
+        ("When Mary saw John. Then John fell", None),  # "Then" might be a name
+        ("Mary gave a ball to", None),
+        ("When Mary and John and Tom ran, John gave a ball to", None),
+        ("", None),
+    ],
+)
+def test_the_other_person_gives(sentence, expected):
+    if expected is None:
+        with pytest.raises(tour.SentenceError, match="should name two people once"):
+            tour.other_giver(sentence)
+    else:
+        assert tour.other_giver(sentence) == expected
+
+
+def test_the_first_section_is_something_to_touch():
+    assert tour.SECTIONS[0] is tour.one_sentence
+    sentence = "When John and Mary went to the park, John gave a ball to"
+    section = tour.one_sentence(tour.Models(sentence))
+    assert sentence in section.text
+    (_, patching_map), (_, attention) = section.figures
+    model = tour.Models().gpt2
+    n_tokens = len(model.to_str_tokens(sentence))
+    assert patching_map.data[0].z.shape == (model.cfg.n_layers, n_tokens)
+    assert len(attention.properties["attention"]) == model.cfg.n_layers * model.cfg.n_heads
+    # Before the first layer all that the two sentences differ in is one word, and putting it back is all there is.
+    first = patching_map.data[0].z[0]
+    assert first.max() == pytest.approx(1, abs=1e-4)
+    assert sorted(abs(first))[-2] < 1e-4
+
+
+def test_names_that_the_model_cannot_compare_are_named():
+    with pytest.raises(tour.SentenceError, match="Xylophonia"):
+        tour.one_sentence(tour.Models("When Mary and Xylophonia ran, Xylophonia gave a ball to"))
+
+
+def test_the_page_and_the_terminal_end_with_what_to_do_next(monkeypatch, tmp_path, capsys):
+    opened = []
+    monkeypatch.setattr(tour.webbrowser, "open", opened.append)
+    monkeypatch.setattr(tour, "SECTIONS", [fixed(True)])
+    out = tmp_path / "tour.html"
+    assert tour.run(out) == 0
+    assert not opened
+    assert tour.run(out, open_page=True) == 0
+    assert opened == [out.as_uri()]
+    said, page = capsys.readouterr().out, out.read_text(encoding="utf-8")
+    for command, what in tour.NEXT:
+        assert command in said
+        assert what in said
+        assert what in page
+    assert page.rindex("What next?") > page.rindex("<figure>")

@@ -533,23 +533,46 @@ def fetch(
 
 
 @app.command()
-def tour(out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None) -> None:
+def tour(
+    out: Annotated[Path | None, typer.Option(help="Where to write the page. Default: tour.html")] = None,
+    sentence: Annotated[
+        str,
+        typer.Option(
+            help="Your own sentence: two names, one of them again, and an end that asks for the other."
+        ),
+    ] = "",
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+) -> None:
     """See what cleanlens does, in a minute, offline; writes a page with the figures."""
     from . import tour as tour_module  # written against the library, imported only here
 
-    sys.exit(tour_module.run(out))
+    try:
+        sys.exit(tour_module.run(out, sentence, open_page))
+    except tour_module.SentenceError as error:
+        raise Problem(str(error)) from None
 
 
-@app.command(epilog="Examples: cleanlens site · cleanlens site --out pages")
+@app.command(
+    epilog="Examples: cleanlens site · cleanlens site --out pages --no-solutions · cleanlens site --only 03"
+)
 def site(
     out: Annotated[Path | None, typer.Option(help="The folder to write. Default: site")] = None,
+    only: Annotated[str, typer.Option(metavar="CHAPTER", help="This chapter alone, such as 03.")] = "",
+    solutions: Annotated[
+        bool, typer.Option("--solutions/--no-solutions", help="With the answers, to unfold, or without.")
+    ] = True,
 ) -> None:
-    """Write the solved chapters as web pages to read; runs them first, which takes minutes."""
-    if find_spec("nbclient") is None:
-        raise Problem("This runs the notebooks, for which nbclient is missing: pip install nbclient")
+    """Write the course and the library as web pages to read; runs the chapters first, which takes minutes.
+
+    Afterwards only what has changed is run and written again.
+    """
+    missing = [name for name in ("nbclient", "sphinx", "myst_nb", "furo") if find_spec(name) is None]
+    if missing:
+        names = " ".join(missing).replace("_", "-")
+        raise Problem(f"The pages need what is missing here: pip install {names}")
     from . import site as site_module
 
-    sys.exit(site_module.run(out))
+    sys.exit(site_module.run(out, only, solutions))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """The tour: what cleanlens does, on its own models, in about a minute and without a network.
 
-`cleanlens tour` loads the embedded GPT-2 and compares it with `transformers`, lets it write, finds its
-induction heads, patches its circuit for indirect object identification open, watches induction appear during
-training, and grades a right and a wrong answer. Each section states findings with the numbers that were just
+`cleanlens tour` shows where the answer to one sentence travels through the embedded GPT-2 (`--sentence` takes your own),
+lets it write, patches its circuit for indirect object identification open, finds induction heads, watches induction
+appear during training, grades a right and a wrong answer, and compares the model with `transformers`. Each section states findings with the numbers that were just
 measured; the exit code is 1 when one of them does not hold.
 """
 
 import contextlib
 import io
+import re
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +29,8 @@ from cleanlens.loading.fetch import best_real_model
 from cleanlens.loading.names import get_checkpoint_labels
 from cleanlens.training import measure
 from cleanlens.training.corpus import IOIDataset, ioi_prompts
+
+SENTENCE = "When Mary and John went to the park, John gave a ball to"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Section:
 
 class Models:
     """The embedded models and the IOI runs, made when first asked for and then kept."""
+
+    def __init__(self, sentence: str = ""):
+        self.sentence = sentence or SENTENCE
 
     @staticmethod
     def load(name: str, **options: Any) -> HookedTransformer:
@@ -94,6 +101,83 @@ class Models:
 
 
 # ---------------------------------------------------------------- the sections
+
+
+class SentenceError(ValueError):
+    """A sentence that cannot be told in two ways."""
+
+
+def other_giver(sentence: str) -> tuple[str, str, str]:
+    """(the sentence with the other person giving, the name that is the answer, the name that gives).
+
+    The giver is the name that stands in the sentence twice, the answer another name. Raises SentenceError.
+    """
+    words = re.findall(r"\b[A-Z][a-z]+\b", sentence)
+    givers = [word for word in dict.fromkeys(words) if words.count(word) == 2]
+    others = [word for word in words if words.count(word) == 1]
+    if len(others) > 1 and sentence.lstrip().startswith(others[0]):
+        others = others[1:]  # "When" is no name
+    if len(givers) != 1 or len(others) != 1:
+        raise SentenceError(
+            f"{sentence!r} should name two people once and one of them again, and end where the other name would come, "
+            f"such as {SENTENCE!r}"
+        )
+    [giver], [answer] = givers, others
+    before, _, after = sentence.rpartition(giver)
+    return f"{before}{answer}{after}", answer, giver
+
+
+@torch.no_grad()
+def one_sentence(models: Models) -> Section:
+    """Where the answer to one sentence travels, and who looks at whom."""
+    model, sentence = models.gpt2, models.sentence
+    corrupted, answer, giver = other_giver(sentence)
+    tokens, corrupted_tokens = model.to_tokens(sentence), model.to_tokens(corrupted)
+    if tokens.shape != corrupted_tokens.shape:
+        raise SentenceError(
+            f"{answer!r} and {giver!r} are not of the same number of tokens here, so the two sentences do not line up"
+        )
+    try:
+        right, wrong = (model.to_single_token(f" {name}") for name in (answer, giver))
+    except ValueError:
+        raise SentenceError(f"{answer!r} and {giver!r} should be one token each for gpt2-demo") from None
+
+    def difference(logits: Tensor) -> Tensor:
+        return logits[0, -1, right] - logits[0, -1, wrong]
+
+    logits, clean = model.run_with_cache(tokens)
+    above, below = difference(logits), difference(model(corrupted_tokens))
+    resid = patching.get_act_patch_resid_pre(
+        model, corrupted_tokens, clean, lambda logits: (difference(logits) - below) / (above - below)
+    )
+    words = [str(token) for token in model.to_str_tokens(tokens[0])]
+    section = Section(
+        "Inside one sentence",
+        f"“{sentence}” — who gets it? To see where the model keeps its answer, we let it read the sentence with {answer} "
+        f"giving, and put back one piece of the first run at a time: one layer, one word. Blue is where that brings the "
+        f"answer “ {answer}” back (1 is all of it), so you can follow it from the name to the end of the sentence.",
+    )
+    said = model.to_string(logits[0, -1].argmax())
+    section.finds(
+        f"the model goes on with “{said}”; it puts “ {answer}” {above:+.1f} logits above “ {giver}”",
+        above > 0,
+    )
+    first, last = _largest(resid[:1])[1], _largest(resid[-1:])[1]
+    section.finds(
+        f"before the first layer the answer hangs on “{words[first]}” (position {first}), before the last on "
+        f"“{words[last]}” (position {last})",
+        last > first,
+    )
+    heads = [f"L{layer}H{head}" for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+    patterns = torch.cat([clean["pattern", layer][0] for layer in range(model.cfg.n_layers)])
+    section.figures += [
+        (
+            "What each layer and word brings back of the answer. Hover for the numbers.",
+            plots.patching_map(resid, words),
+        ),
+        ("Who looks at whom: hover over a head, then over a word.", plots.attention(words, patterns, heads)),
+    ]
+    return section
 
 
 def same_as_hugging_face(models: Models) -> Section:
@@ -284,10 +368,9 @@ def patched_open(models: Models) -> Section:
         ends > starts and resid[-1, ends] > 0.3,
     )
     layer, head = _largest(heads)
-    few = heads.flatten().topk(3)
     section.finds(
-        f"few heads matter: L{layer}H{head} alone restores {heads.max():.0%}, and the median head {heads.median():.0%}",
-        heads.max() > 0.15 and heads.median().abs() < few.values[-1],
+        f"of all heads L{layer}H{head} restores the most, {heads.max():.0%}; the median head restores {heads.median():.0%}",
+        heads.max() > 0.15 and heads.median() < heads.max() / 2,
     )
     section.figures += [
         (
@@ -424,14 +507,26 @@ def grades(models: Models) -> Section:
 
 
 SECTIONS: list[Callable[[Models], Section | None]] = [
-    same_as_hugging_face,
+    one_sentence,
     writes,
-    induction_heads,
     direct_attribution,
     patched_open,
+    induction_heads,
     phase_change,
-    real_text,
     grades,
+    same_as_hugging_face,
+    real_text,
+]
+
+NEXT = [
+    (
+        'cleanlens tour --open --sentence "When Tom and Lily went to the shop, Lily gave a book to"',
+        "ask it your own",
+    ),
+    ("cleanlens", "where you are in the course, and what is next"),
+    ("cleanlens watch", "write an answer, save, and see which mistake it is"),
+    ("cleanlens lab 00", "the same in notebooks, from the first chapter"),
+    ("cleanlens site", "the course and the library as pages to read"),
 ]
 
 
@@ -444,9 +539,9 @@ def _largest(scores: Tensor) -> tuple[int, int]:
 # ---------------------------------------------------------------- showing it
 
 
-def sections(progress: Callable[[str], None] = lambda title: None) -> Iterator[Section]:
+def sections(progress: Callable[[str], None] = lambda title: None, sentence: str = "") -> Iterator[Section]:
     """Every section, as soon as it is measured; `progress` hears what comes next."""
-    models = Models()
+    models = Models(sentence)
     for make in SECTIONS:
         progress((make.__doc__ or "").split("\n")[0])
         section = make(models)
@@ -471,6 +566,10 @@ def page(tour: list[Section]) -> str:
             f"<section><h2>{number}. {escape(section.title)}</h2><p>{escape(section.text)}</p>"
             f"<ul>{findings}</ul>{figures}</section>"
         )
+    commands = "\n".join(
+        f"<dt><code>{escape(command)}</code></dt><dd>{escape(what)}</dd>" for command, what in NEXT
+    )
+    blocks.append(f'<section id="next"><h2>What next?</h2><dl>{commands}</dl></section>')
     return PAGE.format(scripts=plots.page_scripts(), body="\n".join(blocks))
 
 
@@ -487,6 +586,7 @@ ul {{ list-style: none; padding: 0; }} li {{ padding: .45rem .8rem; margin: .35r
 .holds {{ border-color: #1b7f4b; background: #eef8f2; }} .holds b {{ color: #14603a; }}
 .fails {{ border-color: #b3261e; background: #fdeeed; }} .fails b {{ color: #8c1d18; }}
 figure {{ margin: 1.5rem 0; overflow-x: auto; }} figcaption {{ color: #555f70; font-size: .9rem; }}
+dt {{ margin-top: .6rem; overflow-wrap: anywhere; }} dd {{ margin: 0 0 0 1.2rem; color: #444f60; }}
 pre {{ background: #f4f6f9; padding: 1rem; white-space: pre-wrap; border-radius: 4px; font-size: .92rem; }}
 </style>
 {scripts}
@@ -499,8 +599,13 @@ below was just measured on the models that come with the package, and on a large
 """
 
 
-def run(out: Path | None = None) -> int:
-    """Take the tour, print the findings, write the page. 0 when every finding holds, else 1."""
+def run(out: Path | None = None, sentence: str = "", open_page: bool = False) -> int:
+    """Take the tour, print the findings, write the page. 0 when every finding holds, else 1.
+
+    Args:
+        sentence: to look into first, instead of `SENTENCE`. SentenceError when it does not fit.
+        open_page: show the page in the browser.
+    """
     out = Path("tour.html") if out is None else out
     out.parent.mkdir(parents=True, exist_ok=True)  # before the work, so that a bad path costs nothing
     console, started = Console(), time.time()
@@ -510,7 +615,7 @@ def run(out: Path | None = None) -> int:
     )
     with bar:
         task = bar.add_task("", total=len(SECTIONS))
-        for section in sections(lambda title: bar.update(task, description=title)):
+        for section in sections(lambda title: bar.update(task, description=title), sentence):
             bar.advance(task)
             console.print(f"\n[bold]{len(done) + 1}. {plain(section.title)}[/]")
             for finding in section.findings:
@@ -529,4 +634,9 @@ def run(out: Path | None = None) -> int:
         f"({out.stat().st_size / 1e6:.0f} MB; it needs no network).",
         highlight=False,
     )
+    console.print("\nWhat next?")
+    for command, what in NEXT:
+        console.print(f"  [bold]{plain(command)}[/]\n      {plain(what)}", highlight=False, soft_wrap=True)
+    if open_page:
+        webbrowser.open(out.resolve().as_uri())
     return 1 if failed else 0
