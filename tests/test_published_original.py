@@ -1,10 +1,16 @@
-"""The command that runs the original library's own tests: on a stand-in for its sources, with a package of its own."""
+"""What the original library itself says: the command that runs its tests, on a stand-in for its sources; and its
+names of models and checkpoints, where CLEANLENS_TRANSFORMER_LENS is a Python that has it."""
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cleanlens.loading.aliases import PUBLISHED
+from cleanlens.loading.names import get_checkpoint_labels, official_name
 from cleanlens.published.original import main, summary, why_left_out
 
 TESTS = {
@@ -71,3 +77,43 @@ def test_reasons() -> None:
     assert summary({"tests.a::b": "passed", "tests.a::c": "skipped"}).startswith(
         "1 (100.0%) of 1 of the tests"
     )
+
+
+ASK = """
+import contextlib, io, json
+with contextlib.redirect_stdout(io.StringIO()):
+    from transformer_lens import loading_from_pretrained as original
+    names = original.OFFICIAL_MODEL_NAMES
+    trained = [name for name in names if name.startswith(("stanford-crfm/", "EleutherAI/pythia"))]
+    labels = {name: original.get_checkpoint_labels(name) for name in trained}
+print(json.dumps([{name: original.MODEL_ALIASES.get(name, []) for name in names}, labels]))
+"""
+MOVED = {"distilgpt2": "distilbert/distilgpt2"} | {
+    name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+}
+"""Ids that the hub has given an owner since."""
+
+
+@pytest.mark.skipif(
+    "CLEANLENS_TRANSFORMER_LENS" not in os.environ, reason="needs a Python with the original library"
+)
+def test_every_name_and_checkpoint_of_the_original() -> None:
+    command = [os.environ["CLEANLENS_TRANSFORMER_LENS"], "-c", ASK]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    models, labels = json.loads(answer.stdout)
+    assert len(models) > 200
+    assert len(labels) > 40
+    refused = 0
+    for theirs, aliases in models.items():
+        id = MOVED.get(theirs, theirs)
+        for name in [theirs, *aliases]:
+            if id in PUBLISHED:
+                assert official_name(name) == id, name
+            elif name.count("/") != 1:  # an id with an owner stands for itself: its config says what it is
+                with pytest.raises(ValueError, match="is not built"):
+                    official_name(name)
+                refused += 1
+    assert refused > 50
+    for name, (steps, kind) in labels.items():
+        assert get_checkpoint_labels(name) == (steps, kind), name

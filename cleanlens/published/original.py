@@ -63,8 +63,9 @@ def why_left_out(name: str) -> str | None:
     return None
 
 
-def run_tests(python: str, folder: Path, options: Sequence[str] = ()) -> dict[str, str]:
-    """The outcome of every test in this folder, not in those below it: "passed", "skipped", or why it failed.
+def run_tests(python: str, folder: Path, root: Path, options: Sequence[str] = ()) -> dict[str, str]:
+    """The outcome of every test in this folder of `root`, not in those below it: "passed", "skipped", or why it
+    failed.
 
     Raises:
         ValueError: this Python cannot run pytest there.
@@ -73,7 +74,7 @@ def run_tests(python: str, folder: Path, options: Sequence[str] = ()) -> dict[st
         report = Path(scratch, "report.xml")
         files = sorted(str(path) for path in folder.glob("test_*.py"))
         command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-        command += ["-o", "addopts=", f"--junitxml={report}", *options, *files]
+        command += ["-o", "addopts=", f"--rootdir={root.parent}", f"--junitxml={report}", *options, *files]
         ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **OFFLINE})
         if not report.exists():
             raise ValueError(
@@ -150,9 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     original: dict[str, str] = {}
     for folder in (bar := tqdm(folders, unit="folder")):
         bar.set_description(folder.relative_to(root).as_posix())
-        here |= run_tests(sys.executable, folder, ["-p", "cleanlens.transformer_lens"])
+        here |= run_tests(sys.executable, folder, root, ["-p", "cleanlens.transformer_lens"])
         if given.baseline:
-            original |= run_tests(given.baseline, folder)
+            original |= run_tests(given.baseline, folder, root)
     print(summary(here, original if given.baseline else None))
     return 0
 
