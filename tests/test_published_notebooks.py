@@ -227,7 +227,7 @@ def repeated(arena: HookedTransformer) -> tuple[Tensor, Tensor, ActivationCache]
     tokens = torch.cat([bos, half, half], dim=-1)
     with torch.no_grad():
         logits, cache = arena.run_with_cache(tokens, remove_batch_dim=True)
-    return tokens, logits, cache
+    return tokens, logits[0], cache
 
 
 def test_arena_a_tokenizer_named_by_the_config(

@@ -217,6 +217,10 @@ NOT_BUILT = {
     "bloom": "ALiBi positions",
     "gemma": "Gemma's norms around each layer and scaled embeddings",
     "medgemma": "Gemma's norms around each layer and scaled embeddings",
+    **dict.fromkeys(
+        ("llama-7b", "llama-13b", "llama-30b", "llama-65b"),
+        "its weights, which the hub has not: give the folder that they are in, or hf_model=...",
+    ),
     "gpt-oss": "a mixture of experts and attention sinks",
     "hubert": "a speech encoder",
     "mixtral": "a mixture of experts",
