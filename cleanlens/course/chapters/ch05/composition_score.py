@@ -25,7 +25,6 @@ ex = exercise(
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Three Kinds of Composition": '
     "Frobenius norm of the product over the product of the norms. Baseline: for random directions its mean square is "
     "1/d_model.",
-    atol=1e-4,
     hints=[
         "||AB|| / (||A|| ||B||), Frobenius norms: A.norm() is one. Think of the first factor's columns as what is written, of "
         "the second one's rows as what is read.",
@@ -41,13 +40,13 @@ ex = exercise(
 
 
 @contextmanager
-def draws_watched():
-    """Keeps the random numbers that torch draws, as `made.drawn`."""
+def draws_watched(changed=None):
+    """Keeps the random numbers that torch draws, as `made.drawn`. The one of number `changed` becomes another."""
 
     class Watch(TorchDispatchMode):
         def __init__(self):
             super().__init__()
-            self.drawn = []
+            self.drawn, self.n = [], 0
 
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             out = function(*args, **(kwargs or {}))
@@ -55,6 +54,9 @@ def draws_watched():
                 any(word in str(function) for word in ("rand", "normal", "uniform"))
                 and out.is_floating_point()
             ):
+                if changed is not None and self.n <= changed < self.n + out.numel():
+                    out.view(-1)[changed - self.n] += 0.5
+                self.n += out.numel()
                 self.drawn.append(out.flatten().clone())
             return out
 
@@ -80,7 +82,11 @@ def _(seed):
 @ex.oracle
 def _(what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, d_head=0, n=0, seed=0):
     if what == "one pair":
-        return {"shape": [1], "between 0 and 1": True}
+        return {
+            "shape": [1],
+            "between 0 and 1": True,
+            "independent numbers that the score depends on": "enough",
+        }
     if what == "baseline":
         return {
             "shape": [n],
@@ -111,7 +117,13 @@ def _(answer, what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, 
         scores = answer.random_baseline(d_model, d_head, n, seed)
     drawn = len(torch.cat([torch.zeros(0), *(x.float() for x in made.drawn)]).unique())
     again, other = (answer.random_baseline(d_model, d_head, n, number) for number in (seed, seed + 1))
-    return {"scores": scores, "again": again, "other": other, "drawn": drawn}
+    used = None
+    if n == 1 and isinstance(scores, torch.Tensor) and 0 < made.n < 400:
+        used = 0
+        for number in range(made.n):
+            with draws_watched(number):
+                used += not torch.equal(answer.random_baseline(d_model, d_head, n, seed), scores)
+    return {"scores": scores, "again": again, "other": other, "drawn": drawn, "used": used}
 
 
 @ex.measure
@@ -123,6 +135,9 @@ def _(observed, what, d_model=0, d_head=0, n=0, **_):
         return {
             "shape": list(scores.shape),
             "between 0 and 1": bool((scores > 0).all() and (scores <= 1).all()),
+            "independent numbers that the score depends on": "enough"
+            if observed["used"] is None or observed["used"] >= 4 * d_model * d_head
+            else "too few",
         }
     mean_square = float((scores**2).mean()) * d_model
     spread = float(scores.std(correction=0) / scores.mean())
@@ -195,7 +210,7 @@ def one_pair_at_a_time(d_model, d_head, n, seed=0):
     scores = []
     for _ in range(n):
         A = torch.randn(d_model, d_head) @ torch.randn(d_head, d_model)
-        B = torch.rand(d_model, d_head).sub(0.5) @ torch.rand(d_head, d_model).sub(0.5)
+        B = torch.randn(d_model, d_head) @ torch.randn(d_head, d_model)
         scores.append((A @ B).norm() / A.norm() / B.norm())
     return torch.stack(scores)
 
@@ -438,4 +453,36 @@ ex.slip(
     "return (A @ B).norm() /",
     "return (B @ A).norm() /",
     of="composition_score",
+)
+
+
+ex.equivalent(
+    "The score of two heads is one number and has no axes.",
+    "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).squeeze()",
+    "QK @ OV.T).norm() / QK.norm() / OV.norm => (QK @ OV.T).norm() / QK.norm() / OV.norm()).squeeze",
+    "model.QK[ind].T) => model.QK[ind].T).squeeze()",
+)
+
+ex.equivalent(
+    "Numbers that are drawn and not used change nothing.",
+    "torch.randn(4, n, => torch.randn(5, n,",
+)
+
+ex.equivalent(
+    "Scores of random pairs are judged by how they are spread, in whatever precision.",
+    "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).half().float()",
+    "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).double()",
+    "stack(scores) => stack(scores).half().float()",
+    "stack(scores) => stack(scores).double()",
+    "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).half().float()",
+    "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).double()",
+)
+
+ex.equivalent(
+    "The two matrices of a pair are drawn alike: which of them comes first, or is transposed, is the same to chance.",
+    "return (A @ B).norm => return (B @ A).norm",
+    "append((A @ B).norm => append((B @ A).norm",
+    "append((A @ B => append((A.mT @ B",
+    "A @ B).norm() => A @ B.mT).norm()",
+    "a, b.mT), cleanlens.FactoredMatrix(c, d => c, d.mT), cleanlens.FactoredMatrix(a, b",
 )

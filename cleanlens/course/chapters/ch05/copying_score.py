@@ -23,8 +23,7 @@ ex = exercise(
     version=2,
     source='Elhage et al. 2021, section "One-Layer Attention-Only Transformers", heading "Detecting Copying Behavior": '
     "the sum of the eigenvalues over the sum of their absolute values.",
-    atol=1e-4,
-    rtol=1e-3,
+    atol=2e-5,
     hints=[
         "Add first, divide once: the sum of all eigenvalues over the sum of all their absolute values, along the last axis.",
         "Imaginary parts cancel in the sum (they come in pairs), so .real loses nothing. For real eigenvalues only the sign "
@@ -296,3 +295,21 @@ def diagonal_for_eigenvalues(model):
     full = model.W_E @ model.OV @ model.W_U
     diagonal = (full.A * full.B.mT).sum(-1)
     return diagonal.sum(-1) / diagonal.abs().sum(-1)
+
+
+ex.equivalent(
+    "The sum is a new tensor, which is nobody else's.",
+    "return total / eigenvalues.abs().sum(dim=-1) => total /= eigenvalues.abs().sum(dim=-1) return total",
+)
+
+ex.equivalent(
+    "The eigenvalues that are not zero stay when the first factor of a product becomes the last.",
+    "W_E @ model.OV @ model.W_U => W_U @ (model.W_E @ model.OV)",
+    "W_O[layer, head] @ middle @ model.W_V[layer, head] => W_V[layer, head] @ (model.W_O[layer, head] @ middle)",
+    "W_O @ (model.W_U @ model.W_E) @ model.W_V => W_V @ (model.W_O @ (model.W_U @ model.W_E))",
+)
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)

@@ -295,3 +295,15 @@ ex.slip(
     "",
     of="head_attribution",
 )
+
+
+ex.equivalent(
+    "The library takes the last layer when none is named.",
+    "(layer=-1, pos_slice => (pos_slice",
+    "layer=-1, pos_slice => pos_slice",
+)
+
+ex.equivalent(
+    "The reshape that follows takes away an axis of length one.",
+    "-1).mean(-1) => -1).mean(-1, keepdim=True)",
+)

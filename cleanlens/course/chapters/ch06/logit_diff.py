@@ -160,3 +160,9 @@ ex.slip(
     "io - s",
     "io + s",
 )
+
+
+ex.equivalent(
+    "The same number is taken from both logits, so their difference stays.",
+    ".log_softmax(-1) => ",
+)

@@ -49,11 +49,12 @@ def _(seed):
     rng = random.Random(seed)
     long = ["Bartholomew", "Alexandrina", "Maximiliane", "Wilhelmina"]
     short = ["Mary", "John", "Ida", "Tom", "Kate"]
-    names = rng.sample(short + long, 9)
+    two_tokens = ["Z"]
+    names = rng.sample(short + long + two_tokens, 10)
     tokenizer = WordTokenizer([f" {name}" for name in short] + long)
     return [
         {"n": n, "seed": 7 + seed, "names": names, "tokenizer": tokenizer}
-        for n in (41, 1, 0)  # an odd number, one alone, none
+        for n in (81, 1, 0)  # an odd number, one alone, none
     ]
 
 
@@ -65,7 +66,7 @@ PROPERTIES = (
     "answers begin with a space",
     "the same seed gives the same prompts",
     "another seed gives other prompts",
-    "every name of one token occurs",
+    "every name of one token occurs as A and as B",
 )
 
 
@@ -118,6 +119,7 @@ def _(observed, n, seed, names, tokenizer):
     answers = [tuple(pair) for pair in first["answers"]]
     right = [(a if s == b else b, s) for a, b, s in clean]
     used = {name for row in clean for name in row}
+    single = {name for name in names if len(tokenizer.encode(f" {name}")) == 1}
     values = (
         True,
         all(len(tokenizer.encode(f" {name}")) == 1 for name in used),
@@ -126,7 +128,7 @@ def _(observed, n, seed, names, tokenizer):
         all(word.startswith(" ") for pair in answers for word in pair),
         first == again,
         first != other,
-        used >= {name for name in names if len(tokenizer.encode(f" {name}")) == 1},
+        all({row[i] for row in clean} >= single for i in (0, 1)),
     )
     same = all(old[:2] == new[:2] for old, new in zip(clean, corrupted))
     if n < 2:
@@ -309,4 +311,10 @@ ex.slip(
     "There are n // 2 pairs. `n` is the number of pairs, each a clean and a corrupted prompt.",
     "range(n)",
     "range(n // 2)",
+)
+
+
+ex.equivalent(
+    "i + 1 and i - 1 are even for the same i.",
+    "pair[(i + 1) % => pair[(i - 1) %",
 )

@@ -170,3 +170,11 @@ ex.slip(
     "(x.mean() - low) / (high - low)",
     "x.mean() / high",
 )
+
+
+ex.equivalent(
+    "The value is one number and has no axes.",
+    "return (x.mean() - low) / (high - low) => return ((x.mean() - low) / (high - low)).squeeze()",
+    "x - corrupted).sum() / (clean - corrupted).sum => (x - corrupted).sum() / (clean - corrupted).sum()).squeeze",
+    "return (x.mean() - corrupted.mean()) / (clean.mean() - corrupted.mean()) => return ((x.mean() - corrupted.mean()) / (clean.mean() - corrupted.mean())).squeeze()",
+)

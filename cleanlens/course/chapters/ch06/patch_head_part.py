@@ -231,3 +231,22 @@ ex.slip(
     "logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)\n            result[layer, head] = metric(logits)",
     "model.add_hook(*hooks[0])\n            result[layer, head] = metric(model(corrupted_tokens))\n            model.reset_hooks()",
 )
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on.",
+    "hook, head=head) => hook)",
+    "hook, head=head: => hook:",
+    ", place=place => ",
+)
+
+ex.equivalent(
+    "The run is the answer's own, and its activations are in nobody's cache.",
+    "x = x.clone() => pass",
+    "= x.clone() => = x",
+)

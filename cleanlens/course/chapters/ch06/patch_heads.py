@@ -200,3 +200,15 @@ ex.slip(
     "clean_cache[hook.name][:, :, head]",
     "clean_cache[hook.name][:, :, head].mean(1, keepdim=True)",
 )
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on.",
+    "hook, head=head) => hook)",
+    "hook, mask=mask: => hook:",
+)

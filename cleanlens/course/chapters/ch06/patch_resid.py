@@ -207,3 +207,16 @@ ex.slip(
     "    return result",
     "    return result.squeeze()",
 )
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on.",
+    "hook, pos=pos) => hook)",
+    "here=here, clean => clean",
+    ", clean=clean => ",
+)

@@ -36,7 +36,7 @@ def _(seed):
     given = path_inputs(seed)
     return [
         given | {"receivers": [(2, 1)], "part": "q"},
-        given | {"receivers": [(1, 0), (2, 0)], "part": "v"},
+        given | {"receivers": [(1, 0), (2, 1)], "part": "v"},  # another head in each layer
         given | {"receivers": [(1, 1), (1, 0)], "part": "k"},  # two in one layer
         path_inputs(seed, **ONE_OF_EACH) | {"receivers": [(0, 0)], "part": "v"},  # nobody can reach it
     ]
@@ -281,4 +281,46 @@ ex.slip(
     "The receivers' part was taken along the positions: x[:, head] is a position, x[:, :, head] a head.",
     "x[:, :, to_head] = arrived[hook.name][:, :, to_head]",
     "x[:, to_head % x.shape[1]] = arrived[hook.name][:, to_head % x.shape[1]]",
+)
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on.",
+    "def send(z, hook, layer=layer, head=head): => def send(z, hook, head=head):",
+    "layer, head=head) => layer)",
+    "hook, head=head) => hook)",
+    ", arrived=arrived => ",
+    "hook, kept=kept) => hook)",
+    "to_head, kept=kept) => to_head)",
+)
+
+ex.equivalent(
+    "What the last layer's heads gather comes after everything that a receiver can be given.",
+    "cfg.n_layers)]) => cfg.n_layers - 1)])",
+    "in layers]): => in list(layers)[:-1]]):",
+)
+
+ex.equivalent(
+    "To keep more activations than are needed, or in another order, changes none of them; the library takes names as a set, too.",
+    ", names_filter=list(names) => ",
+    ", names_filter=names => ",
+    "=list(names)) => =names)",
+    "sorted({get_act_name(part, layer) for layer, _ in receivers}) => {get_act_name(part, layer) for layer, _ in receivers}",
+    "receivers}) => receivers}, reverse=True)",
+)
+
+ex.equivalent(
+    "A head in the last receiver's own layer reaches no receiver, so its entry is the metric as it was.",
+    "range(last): => range(last + 1):",
+)
+
+ex.equivalent(
+    "Nobody else holds this tensor, and it is not written to again.",
+    "n_heads).clone() => n_heads)",
+    "= x.clone() => = x",
 )

@@ -225,3 +225,16 @@ ex.slip(
     "z[:, :, head] = new_cache[hook.name][:, :, head]",
     "z[:, -1, head] = new_cache[hook.name][:, -1, head]",
 )
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    "torch.zeros(model => torch.ones(model",
+)
+
+ex.equivalent(
+    "The hook has done its work before the loop goes on.",
+    "def send(z, hook, layer=layer, head=head): => def send(z, hook, head=head):",
+    "layer, head=head) => layer)",
+    "hook, head=head) => hook)",
+)
