@@ -1,6 +1,7 @@
 """The proof of the course: its checks accept every right answer and name every documented mistake.
 
-Plain `pytest` runs three seeds; CLEANLENS_SEEDS=50 (as in .ci/run) runs all: 20 for mistakes, 50 for right answers.
+Plain `pytest` runs three seeds; CLEANLENS_SEEDS=50 (as in .ci/run) runs all: 20 for mistakes, 50 for right answers. What
+was proven before, of the same texts, is not proven again (`cleanlens/course/kept.py`).
 """
 
 import importlib.util
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanlens.course import build, catalog, proof, report, runner, sources
+from cleanlens.course import build, catalog, kept, proof, report, runner, sources
 from cleanlens.course.execute import collected, observe
 from cleanlens.course.exercise import Exercise
 from cleanlens.course.judge import Judge
@@ -23,6 +24,8 @@ SEEDS = int(os.environ.get("CLEANLENS_SEEDS", "3"))
 # CLEANLENS_CHAPTER=03 leaves the other chapters alone, for whoever is writing one.
 CHAPTERS = [c for c in catalog.outline() if c.id in os.environ.get("CLEANLENS_CHAPTER", c.id)]
 EXERCISES = [ex for entry in CHAPTERS for ex in catalog.load(entry.id).exercises]
+
+GRADING = [path.stem for path in kept.COURSE.glob("*.py")]  # whatever a learner's file goes through
 
 each_exercise = pytest.mark.parametrize("ex", EXERCISES, ids=lambda ex: f"{ex.id}-{ex.names[0]}")
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.id)
@@ -37,26 +40,35 @@ def solutions(chapter_id: str) -> dict[str, object]:
 
 @each_exercise
 def test_mistakes_are_rejected_with_their_own_hint_and_right_answers_pass(ex: Exercise) -> None:
-    problems = [line for seed in range(min(SEEDS, 20)) for line in proof.failures(ex, seed)]
+    problems = proof.all_failures(ex, range(min(SEEDS, 20)))
     assert not problems, "\n".join(problems)
 
 
 @each_exercise
 def test_solution_passes(ex: Exercise) -> None:
-    with collected(ex, solutions(ex.id[:2])) as answer:
+    [chapter] = [c for c in CHAPTERS if c.id == ex.id[:2]]
+    text = (ROOT / chapter.solutions).read_text()
+    with collected(ex, solutions(ex.id[:2])) as answer, kept.Kept("solutions", ex.id) as known:
         for seed in range(SEEDS):
+            if (key := proof.key(ex, text, str(seed))) in known:
+                continue
             judge = Judge(ex, range(seed, seed + 1))
             result = judge.judge(observe(ex, answer, judge.seeds))
             assert result.passed, f"seed {seed}: {result}"
+            known[key] = "right"
 
 
 @each_exercise
 def test_right_answers_pass_on_more_seeds(ex: Exercise) -> None:
-    for seed in range(20, SEEDS):
-        judge = Judge(ex, range(seed, seed + 1))
-        for right in ex.alternatives:
-            result = proof.verdict(ex, right, seed, judge)
-            assert result.passed, f"{right.slug}, seed {seed}: {result}"
+    with kept.Kept("alternatives", ex.id) as known:
+        for seed in range(20, SEEDS):
+            if (key := proof.key(ex, str(seed))) in known:
+                continue
+            judge = Judge(ex, range(seed, seed + 1))
+            for right in ex.alternatives:
+                result = proof.verdict(ex, right, seed, judge)
+                assert result.passed, f"{right.slug}, seed {seed}: {result}"
+            known[key] = "right"
 
 
 @each_exercise
@@ -145,15 +157,20 @@ def test_mistakes_copied_into_the_file_fail_with_their_hint(
 ) -> None:
     """Round k holds the k-th mistake of every exercise; each must fail in the child process with its own hint."""
     stubs, exercises = build.stub_file(chapter, ROOT), catalog.load(chapter.id).exercises
-    for k in range(max(len(ex.mistakes) for ex in exercises)):
-        text, wrong = stubs, {}
-        for ex in exercises:
-            mistake = ex.mistakes[k % len(ex.mistakes)]
-            text = proof.submission(text, ex.reference | {mistake.of: mistake})
-            wrong[ex.id] = mistake
-        for result in runner.grade(chapter.exercises, workspace(tmp_path, chapter, text)):
-            assert not result.passed, (wrong[result.id].slug, result)
-            assert wrong[result.id].hint in report.text(result), (wrong[result.id].slug, result)
+    checks = kept.digest(*map(kept.check, exercises), kept.engine(*GRADING))
+    with kept.Kept("files", chapter.id) as known, runner.Grader() as grader:
+        for k in range(max(len(ex.mistakes) for ex in exercises)):
+            text, wrong = stubs, {}
+            for ex in exercises:
+                mistake = ex.mistakes[k % len(ex.mistakes)]
+                text = proof.submission(text, ex.reference | {mistake.of: mistake})
+                wrong[ex.id] = mistake
+            if (key := kept.digest(checks, text)) in known:
+                continue
+            for result in grader.grade(chapter.exercises, workspace(tmp_path, chapter, text)):
+                assert not result.passed, (wrong[result.id].slug, result)
+                assert wrong[result.id].hint in report.text(result), (wrong[result.id].slug, result)
+            known[key] = "all named"
 
 
 @pytest.mark.slow

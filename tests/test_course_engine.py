@@ -4,12 +4,14 @@ import ast
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from torch import nn
 from typer.testing import CliRunner
 
@@ -18,7 +20,7 @@ from cleanlens.course.answers import read_file, read_notebook, readable
 from cleanlens.course.compare import Tolerance, first_difference
 from cleanlens.course.execute import collected, observe
 from cleanlens.course.exercise import Chapter, Exercise, exercise
-from cleanlens.course.judge import Judge
+from cleanlens.course.judge import AGAIN, Judge
 from cleanlens.course.loader import Guard
 from cleanlens.course.plain import DTYPES, Opaque, Raised, decode, encode
 from cleanlens.course.result import Result, Status
@@ -397,6 +399,58 @@ def test_a_result_that_a_later_call_overwrites_is_seen() -> None:
 
     result = grade(ex, {"double": double})
     assert (result.stage, "a later call changed" in result.message) == ("inputs", True)
+
+
+def test_a_first_call_made_once_more_must_give_the_same() -> None:
+    ex = exercise("97.6", "double", **DETAILS)  # type: ignore[arg-type]
+    ex.inputs(lambda seed: [{"x": 10.0 * seed + n} for n in (1, 2)])
+    ex.oracle(lambda x: x * 2)
+    seen: list[float] = []
+
+    def double(x: float) -> float:
+        seen.append(x)
+        return x * (3 if x in seen[:-1] else 2)
+
+    result = grade(ex, {"double": double})
+    assert seen[-1] == seen[0] == 1.0
+    assert result.stage == "values"
+    assert result.message == f"{AGAIN}: expected 2, got 3"
+    assert grade(ex, {"double": lambda x: x * 2}).passed
+
+
+class Words:
+    """What a check makes up to lend: something that is no tensor and no module."""
+
+    def __init__(self) -> None:
+        self.known = ["a", "b"]
+
+
+Words.__module__ = "cleanlens.course.chapters.ch97.words"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tokenizer, words: None, ""),
+        (lambda tokenizer, words: tokenizer.encode("a b"), ""),
+        (lambda tokenizer, words: tokenizer.add_tokens(["c"]), "tokenizer: its vocabulary and settings"),
+        (lambda tokenizer, words: tokenizer.enable_padding(), "tokenizer: its vocabulary and settings"),
+        (lambda tokenizer, words: tokenizer.enable_truncation(1), "tokenizer: its vocabulary and settings"),
+        (lambda tokenizer, words: words.known.append("c"), "words['known']"),
+    ],
+)
+def test_a_lent_tokenizer_stays_as_it_is(change: Callable, words: str) -> None:
+    ex = exercise("97.7", "size", **DETAILS)  # type: ignore[arg-type]
+
+    @ex.inputs
+    def _(seed: int) -> dict:
+        return {"tokenizer": Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")), "words": Words()}
+
+    ex.oracle(lambda tokenizer, words: 2)
+    result = grade(ex, {"size": lambda tokenizer, words: [2, change(tokenizer, words)][0]})
+    assert result.passed is not bool(words)
+    if words:
+        assert result.message.startswith(f"{CHANGED.removeprefix('inputs: ')}its argument {words}"), result
 
 
 def test_the_answer_does_not_draw_what_the_inputs_drew() -> None:

@@ -167,10 +167,11 @@ def test_a_report_counts_and_an_explanation_of_nothing_is_stale(monkeypatch: pyt
 def test_mutants_are_judged_remembered_and_judged_again_when_the_check_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CLEANLENS_CACHE", str(tmp_path))
     (tmp_path / "solutions").symlink_to(ROOT / "solutions")
     assert mutants.main(["00.2", "--root", str(tmp_path)]) == 0
     assert " 0 unexplained" in capsys.readouterr().out
-    assert len((tmp_path / ".cleanlens/mutants/00.2.json").read_text().splitlines()) > 20
+    assert len((tmp_path / "proofs/mutants/00.2.json").read_text().splitlines()) > 20
     ex = catalog.find("00.2")
     assert not mutants._Plan(ex, tmp_path, fresh=False).todo
     assert mutants._Plan(ex, tmp_path, fresh=True).todo

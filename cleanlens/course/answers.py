@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from . import sources
+from . import calls, sources
 from .catalog import ChapterEntry, Entry
 from .text import lines_of
 
@@ -261,6 +261,11 @@ class Answers:
         """The text of the answer that counts, or ''."""
         origin = self.of(entry).origin
         return self.source(origin).text(entry) if origin else ""
+
+    def calls(self, entry: Entry, origin: str) -> list[Entry]:
+        """The earlier exercises that the answer in one place calls."""
+        code = calls.in_text(part.text for part in self.program(origin))
+        return calls.earlier(entry, lambda name: code.get(name, []))
 
     def source(self, origin: str) -> Source:
         return self.file if origin == FILE else self.notebook

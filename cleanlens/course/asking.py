@@ -3,13 +3,15 @@
 `questions` cuts it out of the checks' own files, as text: the inputs, the call step, and what these two use. Oracles,
 measures, right answers, mistakes and hints are left out, so they are never in the learner's process, in whatever
 corner of its memory somebody looks. `ask` brings the text to life there.
+
+An answer that calls an earlier exercise's may be judged with a right version of that one: then this one right answer
+is cut out as well (`lend`), and `lent` brings it to life.
 """
 
 import ast
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import catalog
@@ -18,37 +20,102 @@ if TYPE_CHECKING:
     from .exercise import Exercise
 
 KEPT = ("inputs", "call")
+ANSWERS = (ast.FunctionDef, ast.ClassDef)
 TOLD = ("title", "objective", "source", "why", "hints")  # texts for people
 
 
-def questions(chapter_id: str, ids: Iterable[str]) -> list[dict[str, str]]:
-    """The modules that the child runs, in an order in which each finds what it imports."""
-    chosen, files = set(ids), {p.stem: p for p in sorted((catalog.FOLDER / f"ch{chapter_id}").glob("*.py"))}
-    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    wanted: dict[str, set[str]] = {
-        name: {"ex"} for name, tree in trees.items() if _exercise_id(tree) in chosen
-    }
+def questions(chapter_id: str, ids: Iterable[str], lend: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The modules that the child runs, in an order in which each finds what it imports.
+
+    `lend` are ids of other exercises: of these, the first right answer to each name and what that uses.
+    """
+    chosen, lending, trees = set(ids), set(lend) - set(ids), _trees(chapter_id)
+    wanted: dict[str, set[str]] = {}
+    rights: dict[str, dict[str, str]] = {}
+    for name, tree in trees.items():
+        if (id := _exercise_id(tree)) in chosen:
+            wanted[name] = {"ex"}
+        elif id in lending:
+            rights[name] = _first_right(tree)
+            wanted[name] = set(rights[name].values())
+            _make_plain(tree)
+    made = []
+    for name, body in _cut_out(trees, wanted):
+        module = f"cleanlens.course.chapters.ch{chapter_id}.{name}"
+        file = str(catalog.FOLDER / f"ch{chapter_id}" / f"{name}.py")
+        made.append({"module": module, "file": file, "text": _text(body), "rights": rights.get(name, {})})
+    return made
+
+
+def excerpt(module: str, names: Iterable[str]) -> str:
+    """What a right or wrong answer in a check's file uses of it (`names`), as text that needs no file of the checks."""
+    *_, chapter, file = module.split(".")
+    trees = _trees(chapter.removeprefix("ch"))
+    _make_plain(trees[file])
+    kept = list[ast.stmt]()
+    for _, body in _cut_out(trees, {file: set(names)}):
+        for node in body:
+            if isinstance(node, ast.ImportFrom) and node.level:
+                if node.level == 1:
+                    continue  # it is above
+                parents = module.split(".")[: -node.level]
+                node.module, node.level = ".".join([*parents, node.module or ""]).rstrip("."), 0
+            kept.append(node)
+    return _text(kept)
+
+
+def _trees(chapter_id: str) -> dict[str, ast.Module]:
+    """The files of a chapter's checks."""
+    files = sorted((catalog.FOLDER / f"ch{chapter_id}").glob("*.py"))
+    return {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in files}
+
+
+def _cut_out(
+    trees: dict[str, ast.Module], wanted: dict[str, set[str]]
+) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Of each file what is wanted and what that uses, also of other files, in the order of importing."""
     before = -1
     while before != (before := sum(map(len, wanted.values()))):  # until nothing more is asked for
         for name in list(wanted):
             _, imported = _reduced(trees[name], wanted[name])
             for other, names in imported.items():
                 wanted.setdefault(other, set()).update(names)
-    made = []
     for name in _in_order(trees, wanted):
-        body, _ = _reduced(trees[name], wanted[name])
-        module = f"cleanlens.course.chapters.ch{chapter_id}.{name}"
-        text = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-        made.append({"module": module, "file": str(files[name]), "text": text})
-    return made
+        yield name, _reduced(trees[name], wanted[name])[0]
+
+
+def _text(body: list[ast.stmt]) -> str:
+    return ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
+
+
+def _first_right(tree: ast.Module) -> dict[str, str]:
+    """The name that a learner defines -> the name of the first alternative to it."""
+    [names] = [node.value.args[1:] for node in tree.body if _is_exercise(node)]
+    first: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ANSWERS) and _registers(node.decorator_list) == "alternative":
+            of = [k.value for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords]
+            first.setdefault(ast.literal_eval((of or names)[0]), node.name)
+    return first
+
+
+def _make_plain(tree: ast.Module) -> None:
+    """Right and wrong answers become ordinary definitions of their file, kept where they are wanted."""
+    for node in tree.body:
+        if isinstance(node, ANSWERS) and _registers(node.decorator_list) in ("alternative", "mistake"):
+            node.decorator_list = []
 
 
 def _exercise_id(tree: ast.Module) -> str:
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str(id)), *_])):
-                return id
-    return ""
+    return next((node.value.args[0].value for node in tree.body if _is_exercise(node)), "")
+
+
+def _is_exercise(node: ast.stmt) -> bool:
+    """Whether it is `ex = exercise("01.5", "attention_pattern", ...)`."""
+    match node:
+        case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str()), *_])):
+            return True
+    return False
 
 
 def _reduced(tree: ast.Module, names: set[str]) -> tuple[list[ast.stmt], dict[str, set[str]]]:
@@ -130,7 +197,7 @@ def _in_order(trees: dict[str, ast.Module], wanted: dict[str, set[str]]) -> Iter
         yield from visit(name)
 
 
-def ask(made: list[dict[str, str]]) -> "dict[str, Exercise]":
+def ask(made: list[dict[str, Any]]) -> "dict[str, Exercise]":
     """Run the questions; the exercises by id. In the learner's process."""
     found: dict[str, Any] = {}
     for question in made:
@@ -144,7 +211,16 @@ def ask(made: list[dict[str, str]]) -> "dict[str, Exercise]":
         module = types.ModuleType(question["module"])
         module.__file__, module.__package__ = question["file"], ".".join(parents)
         sys.modules[question["module"]] = module
-        exec(compile(question["text"], Path(question["file"]).name, "exec"), module.__dict__)
+        exec(compile(question["text"], question["file"], "exec"), module.__dict__)
         if (ex := getattr(module, "ex", None)) is not None:
             found[ex.id] = ex
     return found
+
+
+def lent(made: list[dict[str, Any]]) -> dict[str, Any]:
+    """The right answers that the questions bring along, by the names they are to have; after `ask`."""
+    return {
+        name: vars(sys.modules[question["module"]])[right]
+        for question in made
+        for name, right in question["rights"].items()
+    }

@@ -14,8 +14,11 @@ what each rejected answer was told, to be read by somebody who judges whether it
 """
 
 import argparse
+import ast
 import concurrent.futures
+import contextlib
 import inspect
+import itertools
 import json
 import multiprocessing
 import os
@@ -28,8 +31,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import catalog
-from .execute import collected, is_live_stub, is_stub_function, observe
+from . import catalog, kept, sources
+from .execute import collected, is_live_stub, is_stub_function, lending, observe
 from .exercise import Exercise
 from .forked import forked
 from .judge import Judge
@@ -90,13 +93,17 @@ def exceptions(folder: Path) -> dict[str, str]:
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def judge(blocks: list[Block], root: Path = ROOT, jobs: int = 2) -> Iterator[tuple[Block, Result]]:
-    """The verdicts, in order, with a progress bar."""
+def judge(
+    blocks: list[Block], root: Path = ROOT, jobs: int = 2, fresh: bool = False
+) -> Iterator[tuple[Block, Result]]:
+    """The verdicts, in order, with a progress bar. Those of the same texts as before are remembered, unless `fresh`."""
     from tqdm import tqdm
 
     by_exercise: dict[str, list[Block]] = {}
     for block in blocks:
         by_exercise.setdefault(block.id, []).append(block)
+    for block in blocks:
+        _defines_something(block)
     for id in by_exercise:
         catalog.find(id)  # torch and the checks are loaded here once, and the workers are forked after it
     context = multiprocessing.get_context("fork")
@@ -104,38 +111,57 @@ def judge(blocks: list[Block], root: Path = ROOT, jobs: int = 2) -> Iterator[tup
         concurrent.futures.ProcessPoolExecutor(max(jobs, 1), mp_context=context) as pool,
         tqdm(total=len(blocks), unit="answer") as bar,
     ):
-        running = [(some, pool.submit(_judge_some, id, some, root)) for id, some in by_exercise.items()]
+        running = [
+            (some, pool.submit(_judge_some, id, some, root, fresh)) for id, some in by_exercise.items()
+        ]
         for some, future in running:
             yield from zip(some, future.result(), strict=True)
             bar.update(len(some))
 
 
-def _judge_some(id: str, blocks: list[Block], root: Path) -> list[Result]:
+def _defines_something(block: Block) -> None:
+    """Raise ValueError for a block that defines none of the exercise's names: it would be judged without being run."""
+    names = catalog.entries(block.id)[0].names
+    with contextlib.suppress(SyntaxError):
+        tree = ast.parse(block.text)
+        if not any(sources.find(tree, name) for name in names):
+            raise ValueError(f"{block.heading}: it defines none of {', '.join(names)}")
+
+
+def _judge_some(id: str, blocks: list[Block], root: Path, fresh: bool) -> list[Result]:
     """The verdicts on answers to one exercise, each from a child of its own."""
     import torch
 
     torch.set_num_threads(1)
     ex = catalog.find(id)
-    judge = Judge(ex)
-    judge.expected()  # here, once for all
-    results = []
-    for block in blocks:
-        said = forked(lambda block=block: _in_the_child(judge, block, root), 2 * ex.seconds)  # type: ignore[misc]
-        if said is None:
-            results.append(Result.error(ex, "crash", "it died, or ran out of time or memory"))
-        else:
-            record = json.loads(said)
-            results.append(Result(**record | {"status": Status(record["status"])}))
-    return results
+    judge, made = Judge(ex), dict[Block, Result]()
+    [chapter] = [entry for entry in catalog.outline() if entry.id == id[:2]]
+    stubs = (root / chapter.answers).read_text(encoding="utf-8")
+    check = kept.digest(kept.check(ex), kept.engine(*kept.JUDGING, "blind"), stubs)
+    with kept.Kept("blind", id, fresh) as known:
+        for block in blocks:
+            if (key := kept.digest(check, block.text)) not in known:
+                judge.expected()  # here, once for all
+                said = forked(lambda block=block: _in_the_child(judge, block, root), 2 * ex.seconds)  # type: ignore[misc]
+                if said is None:  # which a busier machine may find otherwise, so it is not kept
+                    made[block] = Result.error(ex, "crash", "it died, or ran out of time or memory")
+                    continue
+                known[key] = json.loads(said)
+            made[block] = Result(**known[key] | {"status": Status(known[key]["status"])})
+    return [made[block] for block in blocks]
 
 
 def _in_the_child(judge: Judge, block: Block, root: Path) -> bytes:
     ex, space, runs = judge.ex, dict(_stubs(block.id[:2], root)), []
     exec(compile(block.text, "answer.py", "exec"), space)
     _lend_the_rest(ex, space)
+    before = itertools.takewhile(lambda other: other is not ex, catalog.load(ex.id[:2]).exercises)
+    rights = {name: part.value for other in before for name, part in other.reference.items()}
+    own = {name.partition(".")[0] for name in ex.names}
+    earlier = {name: value for name, value in rights.items() if name.partition(".")[0] not in own}
     for all_others in [False, True] if ex.supply else [False]:
         try:
-            with collected(ex, space, all_others) as answer:
+            with lending(earlier, space), collected(ex, space, all_others) as answer:
                 runs.append(observe(ex, answer, judge.seeds))
         except Exception as error:
             runs.append(encode([{"error": raised(error), "where": []}]))
@@ -195,6 +221,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "tests" / "blind", help="where chNN.py are")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many processes judge (2)")
     parser.add_argument("--names", action="store_true", help="show what every rejected answer was told")
+    parser.add_argument("--fresh", action="store_true", help="judge every answer again")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder with exercises/")
     options = parser.parse_args(argv)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -209,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     known = exceptions(options.folder)
     judged = [
         Judged(block, result, known.get(block.heading, ""))
-        for block, result in judge(blocks, options.root, options.jobs)
+        for block, result in judge(blocks, options.root, options.jobs, options.fresh)
     ]
     for one in judged:
         told = one.result.hint or one.result.message

@@ -1,8 +1,8 @@
 """The process in which a learner's code runs: `python -P -m cleanlens.course.child`, jobs on its standard input.
 
 It imports torch once and forks for each job. The fork brings the asking half of the exercises to life, seals itself,
-runs the learner's program, calls each answer, and sends what came back as plain data. It judges nothing and holds no expected value; whatever it sends is only ever read
-as data. All it says goes through a copy of its standard output that it took before any other code ran.
+runs the learner's program, calls each answer, and sends what came back as plain data. It judges nothing and holds no
+expected value; whatever it sends is only ever read as data. All it says goes through a copy of its standard output that it took before any other code ran.
 """
 
 import json
@@ -84,12 +84,12 @@ def work(job: dict[str, Any], channel: IO[bytes]) -> None:
         wire.send(channel, {"at": words})
 
     from .answers import Part
-    from .asking import ask
-    from .execute import collected, observe
+    from .asking import ask, lent
+    from .execute import collected, lending, observe
     from .loader import Guard, captured, load
     from .plain import MAX_BYTES, encode, raised
 
-    exercises = ask(job["questions"])
+    exercises, rights = ask(job["questions"]), lent(job["questions"])
     for ex in exercises.values():
         ex.sibling_names = job["names"]
     guard = Guard()
@@ -117,7 +117,7 @@ def work(job: dict[str, Any], channel: IO[bytes]) -> None:
         with captured() as printed:
             for all_others in [False, True] if ex.supply else [False]:
                 try:
-                    with collected(ex, space, all_others) as answer:
+                    with lending(rights, space), collected(ex, space, all_others) as answer:
                         runs.append(observe(ex, answer, range(item["seed"], item["seed"] + ex.seeds)))
                 except BaseException as error:
                     runs.append(encode([{"error": raised(error), "where": []}]))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from .exercise import Case, Exercise, pack
@@ -23,6 +24,8 @@ METHODS = (FunctionType, property, staticmethod, classmethod)
 MOST_CALLS = 500
 """After so many calls of the learner's functions within one call of the check no more are looked at."""
 GRADIENTS = "its gradients (.grad)"
+TOKENIZER = "its vocabulary and settings"
+CHECKS = f"{__package__}.chapters."
 _HERE = str(Path(__file__).parent)
 
 
@@ -34,34 +37,48 @@ def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
 def records(ex: Exercise, answer: Any, seeds: range, tell: bool = False) -> Iterator[dict[str, Any]]:
     """What each call gives: `{"value", "after", "overwrote"}`, each as bytes or a number, or `{"error", "where"}`.
 
-    With `tell` a record also holds what was `printed`, and what the learner's function was `called` with. `after` is how things stand after the call; `overwrote` is which earlier call's result had become another by the end
-    of the seed's calls, or None.
+    With `tell` a record also holds what was `printed`, and what the learner's function was `called` with. `after` is
+    how things stand after the call; `overwrote` is which earlier call's result had become another by the end of the
+    seed's calls, or None. The last record is of the first call made once more: it should give what it gave.
     """
     for seed in seeds:
         given: list[tuple[Any, bytes]] = []
         cases = ex.cases(seed)
         for index, case in enumerate(cases):
-            _reseed(seed, index)
-            record: dict[str, Any]
-            told = Told(ex, answer) if tell else None
-            try:
-                with torch.enable_grad():
-                    with told or nullcontext():
-                        value = ex.observe(answer, case)
-                    after = encode(standing(ex, case))
-                given.append((value, encode(value)))
-                overwrote = None
-                if index == len(cases) - 1:
-                    changed = (i for i, (v, then) in enumerate(given) if encode(v) != then)
-                    overwrote = next(changed, None)
-                record = {"value": given[-1][1], "after": after, "overwrote": overwrote}
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                record = {"error": error_as_data(error), "where": frames(error)}
-            yield record | ({"printed": told.printed.kept[:2000], "called": told.calls} if told else {})
+            record = _record(ex, answer, case, (seed, index), given, tell)
+            if index == len(cases) - 1 and "error" not in record:
+                changed = (i for i, (value, then) in enumerate(given) if encode(value) != then)
+                record["overwrote"] = next(changed, None)
+            yield record
             if "error" in record:
                 return
+    yield _record(ex, answer, ex.cases(seeds[0])[0], (seeds[0], 0), [], tell)
+
+
+def _record(
+    ex: Exercise,
+    answer: Any,
+    case: Case,
+    number: tuple[int, int],
+    given: list[tuple[Any, bytes]],
+    tell: bool,
+) -> dict[str, Any]:
+    """One call's record; what it gave is added to `given`, as it is and as bytes."""
+    _reseed(*number)
+    told = Told(ex, answer) if tell else None
+    record: dict[str, Any]
+    try:
+        with torch.enable_grad():
+            with told or nullcontext():
+                value = ex.observe(answer, case)
+            after = encode(standing(ex, case))
+        given.append((value, encode(value)))
+        record = {"value": given[-1][1], "after": after, "overwrote": None}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        record = {"error": error_as_data(error), "where": frames(error)}
+    return record | ({"printed": told.printed.kept[:2000], "called": told.calls} if told else {})
 
 
 class Told:
@@ -190,6 +207,10 @@ def _standing(value: Any) -> Any:
         return _module_standing(value)
     if isinstance(getattr(value, "cache_dict", None), dict):  # an ActivationCache
         return dict(value.cache_dict)
+    if isinstance(value, Tokenizer):
+        return {TOKENIZER: zlib.crc32(value.to_str().encode())}
+    if type(value).__module__.startswith(CHECKS) and hasattr(value, "__dict__"):  # what a check made up
+        return {name: _standing(item) for name, item in vars(value).items()}
     if type(value) in (list, tuple):
         return type(value)(map(_standing, value))
     if type(value) is dict:
@@ -271,6 +292,35 @@ def collected(ex: Exercise, space: Mapping[str, Any], all_others: bool = False) 
             delattr(cls, method) if value is None else setattr(cls, method, value)
 
 
+@contextmanager
+def lending(rights: Mapping[str, Any], *spaces: dict[str, Any]) -> Iterator[None]:
+    """Right answers to other exercises (name -> function, class or method) where the learner's code looks for its own.
+
+    `spaces` are the namespaces of that code, which are as they were before when it is over.
+    """
+    undo: list[tuple[Any, str, Any]] = []
+    for name, value in rights.items():
+        owner, _, method = name.partition(".")
+        for space in spaces:
+            cls = space.get(owner)
+            if not method or inspect.isclass(value):
+                undo.append((space, owner, space.get(owner, undo)))
+                space[owner] = value
+            elif inspect.isclass(cls):
+                given = inspect.getattr_static(cls, method, None)
+                undo.append((cls, method, vars(cls).get(method, undo)))
+                wrap = type(given) if isinstance(given, property | staticmethod | classmethod) else None
+                setattr(cls, method, wrap(value) if wrap else value)
+    try:
+        yield
+    finally:
+        for place, name, before in reversed(undo):  # `undo` itself stands for a name that was not there
+            if isinstance(place, dict):
+                place.pop(name) if before is undo else place.__setitem__(name, before)
+            else:
+                delattr(place, name) if before is undo else setattr(place, name, before)
+
+
 def methods(cls: type) -> dict[str, Any]:
     """The functions and properties that a class and its bases define in Python, builtins and torch left out."""
     found: dict[str, Any] = {}
@@ -278,6 +328,13 @@ def methods(cls: type) -> dict[str, Any]:
         if base is not object and not base.__module__.startswith("torch"):
             found |= {k: v for k, v in vars(base).items() if isinstance(v, METHODS)}
     return found
+
+
+def functions_of(value: Any) -> list[FunctionType]:
+    """A function itself, or those that a class defines: its methods, and what is behind its properties."""
+    found = list(vars(value).values()) if inspect.isclass(value) else [value]
+    bare = [getattr(f, "fget", None) or getattr(f, "__func__", f) for f in found]
+    return [f for f in bare if isinstance(f, FunctionType)]
 
 
 def is_live_stub(cls: type, method: str) -> bool:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -24,6 +24,9 @@ from .result import Result, Status
 
 PAIR_SECONDS = 0.8
 """Seconds of work for finding two mistakes that together explain an answer."""
+AGAIN = (
+    "each answer was right, but called once more with what it was first called with, it gives something else"
+)
 
 
 @dataclass
@@ -70,16 +73,17 @@ class Judge:
             yield from self.ex.cases(seed)
 
     def case(self, index: int) -> Case:
-        """The judge's own copy of a call's arguments, for measuring and for showing."""
+        """The judge's own copy of a call's arguments, for measuring and for showing; the last call is the first again."""
         if not self._cases:
             self._cases = list(self.fresh_cases())
-        return self._cases[index]
+        return self._cases[index % len(self._cases)]
 
     def expected(self) -> list[Outcome]:
         if not self._expected:
             for case in self.fresh_cases():
                 before = _plain(standing(self.ex, case))
                 self._expected.append(Outcome(_plain(self.ex.expected(case)), before))
+            self._expected.append(self._expected[0])
         return self._expected
 
     def blob(self, slug: str) -> bytes:
@@ -182,6 +186,8 @@ class Judge:
     def _first_failure(self, got: list[Outcome]) -> Failure | None:
         for index, (want, have) in enumerate(zip(self.expected(), got)):
             if (found := self._difference(want, have, index)) is not None:
+                if want is self.expected()[0] and index:
+                    return replace(found, text=f"{AGAIN}: {found.text}")
                 return found
         if len(got) != len(self.expected()):
             return Failure(len(got), "missing", "your code did not answer every call.")

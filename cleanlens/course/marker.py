@@ -50,8 +50,8 @@ def with_limits(on: bool = True) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def read(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
-    """What is written for these exercises, and what the child needs to run it."""
+def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, Any]:
+    """What is written for these exercises, and what the child needs to run it, right answers to `lend` included."""
     [entry_of_chapter] = [c for c in outline() if c.id == chapter]
     entries = [entry for entry in entry_of_chapter.exercises if entry.id in ids]
     try:
@@ -71,6 +71,7 @@ def read(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
             }
             if answer.origin and not wrong:
                 origins.add(answer.origin)
+                found[entry.id]["calls"] = [e.id for e in answers.calls(entry, answer.origin)]
         except Exception as problem:  # one answer that cannot be read costs only itself
             found[entry.id] = {
                 "origin": None,
@@ -83,7 +84,7 @@ def read(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
         "programs": {
             origin: [asdict(part) for part in answers.program(origin)] for origin in sorted(origins)
         },
-        "questions": questions(chapter, [entry.id for entry in entries]) if origins else [],
+        "questions": questions(chapter, [entry.id for entry in entries], lend) if origins else [],
         "names": [name for entry in entry_of_chapter.exercises for name in entry.names],
     }
 

@@ -9,7 +9,7 @@ exercise's file says so, with the reason:
     ex.equivalent("No score is 0: the softmax of finite numbers is positive.", "pattern > 0 => pattern >= 0")
 
 Prints the score and every survivor that nobody explained, in the form that `ex.equivalent` takes. The exit status is 1
-when there is one, or an explanation that explains nothing. Verdicts are kept in `.cleanlens/mutants` and used again
+when there is one, or an explanation that explains nothing. Verdicts are kept (`kept.py`) and used again
 while the check, the answer and the engine stay as they are; after a change elsewhere in the library, pass --fresh.
 """
 
@@ -32,7 +32,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from . import catalog, sources
+from . import catalog, kept, sources
 from .exercise import Equivalent, Exercise, Implementation
 from .forked import forked
 from .operators import Mutant, mutants
@@ -172,7 +172,7 @@ class Verdicts:
     """The verdicts on the mutants of one exercise, kept in a file under keys made of all that they depend on."""
 
     def __init__(self, ex: Exercise, root: Path, fresh: bool = False):
-        self.path = root / ".cleanlens" / "mutants" / f"{ex.id}.json"
+        self.path = kept.folder("mutants") / f"{ex.id}.json"
         self.check = _digest(*(p.read_text(encoding="utf-8") for p in _engine_files()), *_check_texts(ex))
         self.known: dict[str, str] = {}
         if not fresh:

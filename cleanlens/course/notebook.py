@@ -8,15 +8,15 @@ expected value computed.
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import catalog, replay, report
+from . import calls, catalog, replay, report
 from .answers import FILE, Answers, find_root
 from .catalog import Entry, entries
-from .execute import collected, is_stub_function, observe
+from .execute import collected, functions_of, is_stub_function, lending, observe
 from .judge import Judge
 from .loader import Guard, captured, load
 from .plain import encode, raised
@@ -88,9 +88,10 @@ def yours(which: str, instead: Any = None) -> Any:
     [entry, *_] = _entries(which)
     name = which if which in entry.names else entry.names[0]
     result, space = _grade_and_load(entry, _namespace(which))
-    if result.passed:
+    if result.passed and not result.lent:
         return space[name.partition(".")[0]]
-    _say(f"{entry.id} {name} is {report.WORDS[result.status]}: a ready-made one stands in for it here.")
+    why = f"calls {result.lent}, not right yet" if result.lent else f"is {report.WORDS[result.status]}"
+    _say(f"{entry.id} {name} {why}: a ready-made one stands in for it here.")
     return catalog.find(entry.id).reference[name].value if instead is None else instead
 
 
@@ -109,7 +110,7 @@ def _grade(entry: Entry, names: Mapping[str, Any]) -> Result:
     return _grade_and_load(entry, names)[0]
 
 
-def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, Mapping[str, Any]]:
+def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dict[str, Any]]:
     """The verdict, and the namespace in which the answer that was judged lives."""
     started = time.monotonic()
     answers = Answers.read(entry.chapter, _root())
@@ -129,23 +130,39 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, Map
             place = "Write it in its cell of this notebook, and run that cell." if alone else ""
             return Result(entry.id, Status.NOT_ATTEMPTED, message=place), {}
         space, problems, where, note = dict(names), list[str](), "the notebook", ""
-    blobs, printed = _observe(entry.id, space)
-    ex = catalog.find(entry.id)
-    with _guard.pristine():
-        result = Judge(ex).judge_runs(blobs)
+    result = _verdict(entry.id, *_observe(entry.id, space))
+    if result.status in (Status.WRONG, Status.ERROR):
+        result = _look_at_what_it_calls(entry, result, space, names)
     note = " ".join(filter(None, [result.note, note]))
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
-    seconds = time.monotonic() - started
-    return result.with_(
-        where=where, note=note.strip(), printed=result.printed or printed, seconds=seconds, version=ex.version
-    ), space
+    return result.with_(where=where, note=note.strip(), seconds=time.monotonic() - started), space
 
 
-def _observe(id: str, space: Mapping[str, Any]) -> tuple[list[bytes], str]:
+def _look_at_what_it_calls(
+    entry: Entry, first: Result, space: dict[str, Any], names: Mapping[str, Any]
+) -> Result:
+    """An answer that is not right, judged once more with right versions of the earlier ones that it calls."""
+    called = calls.earlier(entry, lambda name: [f.__code__ for f in functions_of(space.get(name))])
+    wrong = [result for result in (_grade(e, names) for e in called) if not result.passed]
+    if not wrong:
+        return first
+    return calls.settle(first, _verdict(entry.id, *_observe(entry.id, space, [r.id for r in wrong])), wrong)
+
+
+def _verdict(id: str, blobs: list[bytes], printed: str) -> Result:
+    ex = catalog.find(id)
+    with _guard.pristine():
+        result = Judge(ex).judge_runs(blobs)
+    return result.with_(printed=result.printed or printed, version=ex.version)
+
+
+def _observe(id: str, space: dict[str, Any], lend: Iterable[str] = ()) -> tuple[list[bytes], str]:
     """Call the answer; nothing in here, or above it, knows an expected value yet."""
     ex, blobs = catalog.find(id).asked(), list[bytes]()
-    with captured() as printed:
+    rights = {name: right.value for other in lend for name, right in catalog.find(other).reference.items()}
+    homes = [f.__globals__ for name in ex.names for f in functions_of(space.get(name.partition(".")[0]))]
+    with captured() as printed, lending(rights, space, *homes):
         for all_others in [False, True] if ex.supply else [False]:
             try:
                 with collected(ex, space, all_others) as answer:

@@ -4,7 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator, Mapping
 
-from . import catalog, sources
+from . import asking, catalog, kept, sources
 from .execute import observe
 from .exercise import Exercise, Implementation
 from .judge import Judge
@@ -17,6 +17,27 @@ def verdict(ex: Exercise, part: Implementation, seed: int, judge: Judge | None =
     if part in ex.mistakes:
         return judge.judge(judge.blob(part.slug))
     return judge.judge(observe(ex, ex.complete(part), judge.seeds))
+
+
+ENGINE = (*kept.JUDGING, "proof")
+
+
+def key(ex: Exercise, *more: str) -> str:
+    """What a finding about an exercise's check on one seed is kept under."""
+    return kept.digest(kept.check(ex), kept.engine(*ENGINE), *more)
+
+
+def all_failures(ex: Exercise, seeds: range) -> list[str]:
+    """The failures on these seeds. A seed that was without is not asked again while check and engine stay as they are."""
+    found: list[str] = []
+    with kept.Kept("mistakes", ex.id) as known:
+        for seed in seeds:
+            if (name := key(ex, str(seed))) in known:
+                continue
+            if not (some := list(failures(ex, seed))):
+                known[name] = "none"
+            found += some
+    return found
 
 
 def failures(ex: Exercise, seed: int) -> Iterator[str]:
@@ -38,16 +59,16 @@ def failures(ex: Exercise, seed: int) -> Iterator[str]:
 def submission(stubs: str, parts: Mapping[str, Implementation]) -> str:
     """The learner's file with these answers (name -> right or wrong answer) written into it.
 
-    What an answer uses of the exercise's file (a helper, an import) is imported at the top.
+    What an answer uses of the exercise's file (a helper, an import) is written at the top: where a learner's code runs,
+    that file is not.
     """
-    needed: dict[str, str] = {}
     for name, part in parts.items():
         stubs = sources.fill(stubs, name, part.source)
-        for node in ast.walk(ast.parse(part.source)):
-            used = node.id if isinstance(node, ast.Name) else ""
-            if used in vars(sys.modules[part.module]) and used != name.partition(".")[0]:
-                needed[used] = f"from {part.module} import {used}"
-    return "\n".join([*needed.values(), stubs])
+        words = {node.id for node in ast.walk(ast.parse(part.source)) if isinstance(node, ast.Name)}
+        used = (words & vars(sys.modules[part.module]).keys()) - {name.partition(".")[0]}
+        if used:
+            stubs = f"{asking.excerpt(part.module, sorted(used))}\n\n\n{stubs}"
+    return stubs
 
 
 def page() -> str:
@@ -64,16 +85,22 @@ def page() -> str:
             names = ", ".join(f"`{name}`" for name in ex.names)
             lines += ["", f"### {ex.id} {ex.title}: {names}", ""]
             lines += ["| mistake | rejected | fails at | hint |", "|---|---|---|---|"]
-            judge = Judge(ex, range(1))
-            for mistake in ex.mistakes:
-                result = verdict(ex, mistake, 0, judge)
-                own = (
-                    "with its hint"
-                    if result.mistake == mistake.slug
-                    else "**NO**"
-                    if result.passed
-                    else "**no hint**"
-                )
-                hint = " ".join(mistake.hint.split()).replace("|", "\\|")
-                lines.append(f"| {mistake.slug.replace('_', ' ')} | {own} | {result.stage} | {hint} |")
+            lines += _rows(ex)
     return "\n".join(lines) + "\n"
+
+
+def _rows(ex: Exercise) -> list[str]:
+    """The page's table of one exercise; made once for the same check and engine."""
+    with kept.Kept("page", ex.id) as known:
+        if (name := key(ex)) not in known:
+            judge = Judge(ex, range(1))
+            known[name] = [_row(mistake, verdict(ex, mistake, 0, judge)) for mistake in ex.mistakes]
+        return list(known[name])
+
+
+def _row(mistake: Implementation, result: Result) -> str:
+    own = "**NO**" if result.passed else "**no hint**"
+    if result.mistake == mistake.slug:
+        own = "with its hint"
+    hint = " ".join(mistake.hint.split()).replace("|", "\\|")
+    return f"| {mistake.slug.replace('_', ' ')} | {own} | {result.stage} | {hint} |"

@@ -34,6 +34,7 @@ class Result:
     printed: str = ""  # what the answer printed
     seconds: float = 0.0
     version: int = 1  # the checker's
+    lent: str = ""  # "01.4, 01.5": it is right when right versions of these, which it calls, stand in for the learner's
 
     @classmethod
     def error(cls, ex: "Exercise", stage: str, message: str) -> "Result":

@@ -4,8 +4,9 @@
     the marker                  reads the answers' text and judges plain data, under limits (`marker.py`)
     the child                   runs the learner's code, sealed where the system offers it (`child.py`, `seal.py`)
 
-One child serves a learner's folder, a fork of it each chapter. When it dies or runs out of time, the exercise (or the statement of the learner's file)
-that it was busy with is set aside with a message, and a new child goes on with the rest.
+One child serves a learner's folder, a fork of it each chapter. When it dies or runs out of time, the exercise (or the
+statement of the learner's file) that it was busy with is set aside with a message, and a new child goes on with the
+rest.
 """
 
 import json
@@ -24,7 +25,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
-from . import seal
+from . import calls, seal
 from .answers import FILE, NOTEBOOK, find_root
 from .catalog import Entry
 from .processes import Ended, Peer, Use, use_of
@@ -235,8 +236,11 @@ class Grader:
 class _Chapter:
     """The grading of some exercises of one chapter in one folder."""
 
-    def __init__(self, grader: Grader, entries: list[Entry], root: Path, end: float):
+    def __init__(
+        self, grader: Grader, entries: list[Entry], root: Path, end: float, lend: Iterable[str] = ()
+    ):
         self.grader, self.entries, self.root = grader, entries, root
+        self.lend = list(lend)  # exercises of which right answers stand in for the learner's
         self.chapter = entries[0].chapter
         self.limits = {e.id: float(e.details.get("seconds") or 10.0) for e in entries}
         # What a file says of its progress cannot make it longer than this.
@@ -249,7 +253,11 @@ class _Chapter:
     def results(self) -> dict[str, Result]:
         try:
             self.read = self.grader.ask(
-                do="read", chapter=self.chapter.id, root=str(self.root), ids=[e.id for e in self.entries]
+                do="read",
+                chapter=self.chapter.id,
+                root=str(self.root),
+                ids=[e.id for e in self.entries],
+                lend=self.lend,
             )
             unreadable = self.read.get("unreadable", "")
         except Ended as ended:
@@ -267,7 +275,28 @@ class _Chapter:
         except OSError as error:
             for entry in self.waiting():
                 self._set(entry, self._error(entry, f"it could not be run: {error}"))
+        if not self.lend:
+            for entry in sorted(self.entries, key=self.chapter.exercises.index):
+                self._look_at_what_it_calls(entry)
         return self.done
+
+    def _look_at_what_it_calls(self, entry: Entry) -> None:
+        """An answer that is not right may only be so because an earlier one, which it calls, is not.
+
+        Then it is run once more, with right versions of those, in a process of its own: where a right version is, no
+        answer to its exercise runs.
+        """
+        first, called = self.done[entry.id], self.read["answers"][entry.id].get("calls", [])
+        if first.passed or first.status is Status.NOT_ATTEMPTED or not called:
+            return
+        unknown = [e for e in self.chapter.exercises if e.id in called and e.id not in self.done]
+        if unknown:
+            self.done |= _Chapter(self.grader, unknown, self.root, self.end).results()
+        wrong = [self.done[id] for id in called if not self.done[id].passed]
+        if wrong and time.monotonic() < self.end:
+            lend = [result.id for result in wrong]
+            again = _Chapter(self.grader, [entry], self.root, self.end, lend).results()[entry.id]
+            self.done[entry.id] = calls.settle(first, again, wrong)
 
     def waiting(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.id not in self.done]

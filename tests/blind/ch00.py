@@ -1263,3 +1263,220 @@ def single_token_id(tokenizer, text):
             return one
         case many:
             raise ValueError(f"{text} is {len(many)} tokens")
+
+# %% wrong 00.1: characters in the order in which they first occur
+def build_vocab(texts):
+    stoi = {BOS: 0}
+    for text in texts:
+        for c in text:
+            if c not in stoi:
+                stoi[c] = len(stoi)
+    return stoi, {i: c for c, i in stoi.items()}
+
+# %% wrong 00.1: only printable characters, so a newline gets no id
+def build_vocab(texts):
+    chars = sorted({c for t in texts for c in t if c.isprintable()})
+    symbols = [BOS] + chars
+    return {c: i for i, c in enumerate(symbols)}, dict(enumerate(symbols))
+
+# %% wrong 00.1: sorted without case
+def build_vocab(texts):
+    chars = sorted(set("".join(texts)), key=lambda c: (c.lower(), c))
+    symbols = [BOS, *chars]
+    return {c: i for i, c in enumerate(symbols)}, {i: c for i, c in enumerate(symbols)}
+
+# %% wrong 00.2: BOS is taken to be 0
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [0] + ids
+    return torch.tensor(ids, dtype=torch.int64)
+
+# %% wrong 00.2: an empty text becomes floats
+def encode(text, stoi, prepend_bos=True):
+    ids = ([stoi[BOS]] if prepend_bos else []) + [stoi[c] for c in text]
+    return torch.tensor(ids)
+
+# %% wrong 00.2: whitespace at the ends is stripped
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text.strip()]
+    if prepend_bos:
+        ids.insert(0, stoi[BOS])
+    return torch.tensor(ids, dtype=torch.long)
+
+# %% wrong 00.3: ties by the joined text instead of the tuple
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        counts, i = {}, 0
+        last = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last.get(pair) == i - 1 and pair[0] == pair[1]:
+                last[pair] = -5
+                continue
+            last[pair] = i
+            counts[pair] = counts.get(pair, 0) + 1
+        if not counts:
+            break
+        best = min(counts, key=lambda p: (-counts[p], p[0] + p[1]))
+        merges.append(best)
+        pieces = apply_one(pieces, best)
+    return merges
+
+def apply_one(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i:i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+# %% wrong 00.3: merges are applied as long as any applies, the first rank first
+def apply_bpe(text, merges):
+    pieces = list(text)
+    changed = True
+    while changed:
+        changed = False
+        for a, b in reversed(merges):
+            for i in range(len(pieces) - 1):
+                if (pieces[i], pieces[i + 1]) == (a, b):
+                    pieces[i:i + 2] = [a + b]
+                    changed = True
+                    break
+    return pieces
+
+# %% wrong 00.4: a text that decodes to something else by stripping
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text.strip(), add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+# %% wrong 00.5: mask by comparing with PAD
+def pad_batch(seqs, side):
+    width = max(len(s) for s in seqs)
+    rows = [s + [PAD] * (width - len(s)) if side == "right" else [PAD] * (width - len(s)) + s for s in seqs]
+    tokens = torch.tensor(rows)
+    return tokens, tokens != PAD
+
+# %% wrong 00.5: left padding reverses the sequence
+def pad_batch(seqs, side):
+    width = max(map(len, seqs))
+    tokens = torch.full((len(seqs), width), PAD, dtype=torch.long)
+    mask = torch.zeros(len(seqs), width, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        t = torch.tensor(s, dtype=torch.long)
+        if side == "left":
+            tokens[i, -len(s):] = t
+            mask[i, len(s):] = True
+        else:
+            tokens[i, : len(s)] = t
+            mask[i, : len(s)] = True
+    return tokens, mask
+
+# %% wrong 00.6: the last one is looked for without position 0
+def token_position(token, tokens, mode):
+    places = (tokens == token).nonzero().flatten().tolist()
+    if not places:
+        raise ValueError(f"{token} is not in {tokens}")
+    if mode == "first":
+        return places[0]
+    return max(p for p in places if p > 0) if any(places) else -1
+
+# %% right 00.1: by code point with ord and a range of all
+def build_vocab(texts):
+    seen = frozenset().union(*map(set, texts)) if texts else frozenset()
+    itos = dict(zip(range(len(seen) + 1), (BOS, *map(chr, sorted(map(ord, seen))))))
+    return {s: n for n, s in itos.items()}, itos
+
+# %% right 00.2: a tensor filled in place
+def encode(text, stoi, prepend_bos=True):
+    out = torch.empty(len(text) + bool(prepend_bos), dtype=torch.int64)
+    if prepend_bos:
+        out[0] = stoi[BOS]
+    for i, c in enumerate(text, start=int(prepend_bos)):
+        out[i] = stoi[c]
+    return out
+
+# %% right 00.3: counting by really merging
+def train_bpe(text, n_merges):
+    words, learned = list(text), []
+
+    def merged(pair):
+        out, k = [], 0
+        while k < len(words):
+            if k + 1 < len(words) and words[k] == pair[0] and words[k + 1] == pair[1]:
+                out += ["".join(pair)]
+                k += 2
+            else:
+                out += [words[k]]
+                k += 1
+        return out
+
+    while len(learned) < n_merges and len(words) > 1:
+        options = sorted(set(zip(words, words[1:])))
+        saved = [len(words) - len(merged(p)) for p in options]
+        best = options[saved.index(max(saved))]
+        words = merged(best)
+        learned.append(best)
+    return learned
+
+# %% right 00.3: a recursive split and join
+def apply_bpe(text, merges):
+    def run(pieces, rest):
+        if not rest:
+            return pieces
+        a, b = rest[0]
+        out = []
+        for p in pieces:
+            if out and out[-1] == a and p == b and not (isinstance(out[-1], Joined)):
+                out[-1] = Joined(a + b)
+            else:
+                out.append(p)
+        return run([str(p) for p in out], rest[1:])
+
+    return run(list(text), list(merges))
+
+class Joined(str):
+    def __eq__(self, other):
+        return False
+
+    __hash__ = str.__hash__
+
+# %% right 00.4: decoding back and comparing
+def single_token_id(tokenizer, text):
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    match encoding.ids:
+        case [only]:
+            return only
+    raise ValueError("not a single token: " + repr(text))
+
+# %% right 00.5: pad_sequence on flipped rows
+def pad_batch(seqs, side):
+    from torch.nn.utils.rnn import pad_sequence
+
+    flip = (lambda t: t.flip(-1)) if side == "left" else (lambda t: t)
+    rows = [flip(torch.tensor(s, dtype=torch.int64)) for s in seqs]
+    tokens = pad_sequence(rows, batch_first=True, padding_value=PAD)
+    mask = pad_sequence([torch.ones_like(r, dtype=torch.bool) for r in rows], batch_first=True)
+    return flip(tokens), flip(mask)
+
+# %% right 00.5: a mask from lengths
+def pad_batch(seqs, side):
+    lengths = torch.tensor([len(s) for s in seqs])
+    width = int(lengths.max())
+    columns = torch.arange(width)[None, :]
+    mask = columns < lengths[:, None] if side == "right" else columns >= width - lengths[:, None]
+    tokens = torch.zeros(len(seqs), width, dtype=torch.long) + PAD
+    tokens[mask] = torch.tensor([t for s in seqs for t in s], dtype=torch.long)
+    return tokens, mask
+
+# %% right 00.6: list.index, on the reversed list for the last
+def token_position(token, tokens, mode):
+    ids = [int(t) for t in tokens]
+    if mode == "last":
+        return len(ids) - 1 - ids[::-1].index(token)
+    return ids.index(token)

@@ -2207,3 +2207,177 @@ def generate_with_cache(forward, model, tokens, n):
         read = out.shape[1]
         out = torch.cat([out, logits[:, -1, :].argmax(dim=-1).unsqueeze(-1)], dim=-1)
     return out
+
+# %% wrong 01.1: variance with the mean of squares, which a large mean ruins
+class LayerNorm(LayerNorm):
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        var = (x ** 2).mean(-1, keepdim=True) - mean ** 2
+        return (x - mean) / (var.clamp(min=0) + self.eps).sqrt() * self.w + self.b
+
+# %% wrong 01.1: centres and scales x in place when it can
+class LayerNorm(LayerNorm):
+    def forward(self, x):
+        x -= x.mean(-1, keepdim=True)
+        x /= (x.var(-1, keepdim=True, unbiased=False) + self.eps).sqrt()
+        return x * self.w + self.b
+
+# %% wrong 01.3: keeps the positions of its first text
+class PosEmbed(PosEmbed):
+    def forward(self, tokens):
+        if not hasattr(self, "kept"):
+            self.kept = torch.arange(tokens.shape[1])
+        return self.W_pos[self.kept].expand(tokens.shape[0], -1, -1)
+
+# %% wrong 01.4: hides earlier keys when there are more keys than queries
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    mask = torch.ones(q, k, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, float("-inf"))
+
+# %% wrong 01.5: softmax by hand without taking the maximum off
+def attention_pattern(q, k):
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    e = scores.exp() * torch.ones(scores.shape[-2:]).tril()
+    return e / e.sum(-1, keepdim=True)
+
+# %% wrong 01.6: keeps its causal mask from the first call
+class Attention(Attention):
+    def forward(self, x):
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+        if getattr(self, "mask", None) is None:
+            self.mask = torch.full(scores.shape[-2:], -1e9).triu(1)
+        pattern = (scores + self.mask).softmax(-1)
+        z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+        return torch.einsum("bqhe,hed->bqd", z, self.W_O) + self.b_O
+
+# %% wrong 01.7: the exact GELU with erf
+class MLP(MLP):
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in) @ self.W_out + self.b_out
+
+# %% wrong 01.8: the MLP reads the normalised attention output only
+class TransformerBlock(TransformerBlock):
+    def forward(self, resid_pre):
+        attn = self.attn(self.ln1(resid_pre))
+        return resid_pre + attn + self.mlp(self.ln2(attn))
+
+# %% wrong 01.10: averaged over the batch
+def loss(logits, tokens):
+    logp = logits[:, :-1].log_softmax(-1)
+    picked = logp.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return -picked.mean(0, keepdim=True).expand_as(picked)
+
+# %% wrong 01.11: pads counted because the mask is not shifted
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    optimizer.zero_grad()
+    logp = model(tokens)[:, :-1].log_softmax(-1)
+    nll = -logp.gather(-1, tokens[:, 1:, None])[..., 0]
+    value = nll[mask[:, :-1]].mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+# %% wrong 01.12: the last token that crosses p is dropped
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    probs = (logits / temperature).softmax(-1)
+    order = probs.argsort(descending=True)
+    if top_k is not None:
+        probs = probs.clone()
+        probs[order[top_k:]] = 0
+        probs = probs / probs.sum()
+    if top_p is not None:
+        sums = probs[order].cumsum(0)
+        keep = sums <= top_p
+        keep[0] = True
+        probs = probs.clone()
+        probs[order[~keep]] = 0
+        probs = probs / probs.sum()
+    return probs
+
+# %% wrong 01.13: stops the whole batch at the first eos
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    for i in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1, keepdim=True)
+        tokens = torch.cat([tokens, new], dim=1)
+        if eos is not None and (new == eos).any():
+            rest = torch.full((len(tokens), n - i - 1), eos)
+            return torch.cat([tokens, rest], dim=1)
+    return tokens
+
+# %% right 01.1: with the library's own layer_norm in float64
+class LayerNorm(LayerNorm):
+    def forward(self, x):
+        y = F.layer_norm(x.double(), (x.shape[-1],), self.w.double(), self.b.double(), self.eps)
+        return y.to(x.dtype)
+
+# %% right 01.2: a one-hot product
+class Embed(Embed):
+    def forward(self, tokens):
+        return F.one_hot(tokens, num_classes=self.W_E.shape[0]).type_as(self.W_E) @ self.W_E
+
+# %% right 01.4: comparing positions with the offset
+def causal_mask(scores):
+    q, k = scores.shape[-2], scores.shape[-1]
+    i = torch.arange(k - q, k).unsqueeze(1)
+    j = torch.arange(k).unsqueeze(0)
+    return torch.where(j <= i, scores, torch.tensor(-torch.inf, dtype=scores.dtype))
+
+# %% right 01.5: row by row
+def attention_pattern(q, k):
+    b, s, h, e = q.shape
+    rows = []
+    for i in range(s):
+        seen = torch.einsum("bhe,bkhe->bhk", q[:, i], k[:, : i + 1]) * e ** -0.5
+        rows.append(F.pad(torch.softmax(seen, dim=-1), (0, s - i - 1)))
+    return torch.stack(rows, dim=2)
+
+# %% right 01.6: calls the earlier exercise
+class Attention(Attention):
+    def forward(self, x):
+        q, k, v = (einsum(x, W, "b s d, h d e -> b s h e") + b for W, b in ((self.W_Q, self.b_Q), (self.W_K, self.b_K), (self.W_V, self.b_V)))
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+# %% right 01.10: cross_entropy on a transposed axis
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+
+# %% right 01.12: everything in log space with sort
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        out = torch.zeros_like(logits)
+        out[int(logits.argmax())] = 1
+        return out
+    values, index = torch.sort(logits.double() / temperature, descending=True)
+    if top_k is not None:
+        values, index = values[:top_k], index[:top_k]
+    p = torch.softmax(values, 0)
+    if top_p is not None:
+        before = p.cumsum(0) - p
+        n = max(1, int((before < top_p).sum()))
+        p, index = p[:n] / p[:n].sum(), index[:n]
+    return torch.zeros(len(logits)).scatter(0, index, p.float())
+
+# %% right 01.13: a list of columns
+def generate(model, tokens, n, eos=None):
+    window = model.pos_embed.W_pos.shape[0]
+    columns = list(tokens.unbind(1))
+    finished = torch.zeros(tokens.shape[0], dtype=torch.bool)
+    with torch.inference_mode():
+        while len(columns) < tokens.shape[1] + n:
+            text = torch.stack(columns[-window:], 1)
+            new = model(text)[:, -1, :].max(-1).indices
+            if eos is not None:
+                new = new.masked_fill(finished, eos)
+                finished = finished | (new == eos)
+            columns.append(new)
+    return torch.stack([c.clone() for c in columns], 1).clone()

@@ -1283,3 +1283,208 @@ def fold_ln(state):
         changed[norm + ".w"] = w * 0 + 1
         changed[norm + ".b"] = b * 0
     return {key: changed[key] if key in changed else value.clone() for key, value in state.items()}
+
+# %% wrong 02.1: the filter is looked for inside the names
+def run_with_cache(model, tokens, names_filter):
+    wanted = names_filter if callable(names_filter) else lambda name: names_filter in name
+    cache, handles = {}, []
+    def save(x, hook):
+        cache[hook.name] = x.clone()
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                handles.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: hooks stay when the run is interrupted
+def run_with_cache(model, tokens, names_filter):
+    wanted = names_filter if callable(names_filter) else names_filter.__eq__
+    cache, handles = {}, []
+    for name, point in model.hook_dict.items():
+        if wanted(name):
+            handles.append((point, point.add_hook(lambda x, hook: cache.__setitem__(hook.name, x.clone()))))
+    try:
+        logits = model(tokens)
+    except Exception:
+        for point, handle in handles:
+            point.discard(handle)
+        raise
+    for point, handle in handles:
+        point.discard(handle)
+    return logits, cache
+
+# %% wrong 02.1: all hooks are removed afterwards
+def run_with_cache(model, tokens, names_filter):
+    wanted = names_filter if callable(names_filter) else lambda name: name == names_filter
+    cache = {}
+    def save(x, hook):
+        cache[hook.name] = x.clone()
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                point.add_hook(save)
+        return model(tokens), cache
+    finally:
+        model.reset_hooks()
+
+# %% wrong 02.2: scaled by the root of d_model
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / cache.model.cfg.d_model ** 0.5
+    s = scores.shape[-1]
+    return scores.masked_fill(torch.ones(s, s).triu(1).bool(), -torch.inf).softmax(-1)
+
+# %% wrong 02.2: masked after the softmax and not brought back to one
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    return scores.softmax(-1).tril()
+
+# %% wrong 02.3: the bias is shared out among the heads
+def head_results(cache, layer):
+    attn = cache.model.blocks[layer].attn
+    out = torch.einsum("bshe,hed->bshd", cache["z", layer], attn.W_O)
+    return out + attn.b_O / out.shape[2]
+
+# %% wrong 02.4: MLPs are listed before attention
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for l in range(layer):
+        for what in ("mlp_out", "attn_out") if not cache.model.cfg.attn_only else ("attn_out",):
+            parts.append(cache[what, l])
+            labels.append(f"{l}_{what}")
+    return torch.stack(parts), labels
+
+# %% wrong 02.4: with n_layers the last layer is missing
+def decompose_resid(cache, layer):
+    cfg = cache.model.cfg
+    names = [("embed",), ("pos_embed",)]
+    for l in range(min(layer, cfg.n_layers - 1)):
+        names.append(("attn_out", l))
+        if not cfg.attn_only:
+            names.append(("mlp_out", l))
+    stack = torch.stack([cache[n] if len(n) > 1 else cache[n[0]] for n in names])
+    return stack, [n[0] if len(n) == 1 else f"{n[1]}_{n[0]}" for n in names]
+
+# %% wrong 02.5: centred over the components
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(0, keepdim=True)) / scale * ln.w
+
+# %% wrong 02.6: the token itself and not the next one
+def logit_attribution(stack, W_U, tokens):
+    logits = torch.einsum("csd,dv->scv", stack, W_U)
+    s = logits.shape[0]
+    return logits[torch.arange(s - 1), :, tokens[:-1]]
+
+# %% wrong 02.7: the last entry without the final LayerNorm
+def logit_lens(cache):
+    model = cache.model
+    n = model.cfg.n_layers
+    resid = [cache["resid_pre", l] for l in range(n)]
+    out = [model.unembed(model.ln_final(r)) for r in resid]
+    return torch.stack(out + [model.unembed(cache["resid_post", n - 1])])
+
+# %% wrong 02.8: the bias is folded after the gain was multiplied in
+def fold_ln(state):
+    new = dict(state)
+    layers = sorted({int(k.split(".")[1]) for k in state if k.startswith("blocks.")})
+    for l in layers:
+        p = f"blocks.{l}."
+        w, b = state[p + "ln1.w"], state[p + "ln1.b"]
+        for x in "QKV":
+            new[p + f"attn.W_{x}"] = state[p + f"attn.W_{x}"] * w[None, :, None]
+            new[p + f"attn.b_{x}"] = state[p + f"attn.b_{x}"] + torch.einsum("d,hde->he", b, new[p + f"attn.W_{x}"])
+        new[p + "ln1.w"], new[p + "ln1.b"] = torch.ones_like(w), torch.zeros_like(b)
+        if p + "ln2.w" in state:
+            w, b = state[p + "ln2.w"], state[p + "ln2.b"]
+            new[p + "mlp.b_in"] = state[p + "mlp.b_in"] + b @ state[p + "mlp.W_in"]
+            new[p + "mlp.W_in"] = state[p + "mlp.W_in"] * w[:, None]
+            new[p + "ln2.w"], new[p + "ln2.b"] = torch.ones_like(w), torch.zeros_like(b)
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ state["unembed.W_U"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["ln_final.w"], new["ln_final.b"] = torch.ones_like(w), torch.zeros_like(b)
+    return new
+
+# %% right 02.1: an ExitStack
+def run_with_cache(model, tokens, names_filter):
+    from contextlib import ExitStack
+
+    found = {}
+
+    def keep(activation, hook):
+        found[hook.name] = activation.detach().clone()
+
+    with ExitStack() as stack:
+        for name in list(model.hook_dict):
+            if (name == names_filter) if isinstance(names_filter, str) else names_filter(name):
+                point = model.hook_dict[name]
+                stack.callback(point.discard, point.add_hook(keep))
+        return model(tokens), found
+
+# %% right 02.2: head by head with a causal loop
+def recompute_pattern(cache, layer):
+    q = cache["q", layer].permute(0, 2, 1, 3)
+    k = cache["k", layer].permute(0, 2, 3, 1)
+    scores = (q @ k) * (q.shape[-1] ** -0.5)
+    out = torch.zeros_like(scores)
+    for i in range(scores.shape[-2]):
+        out[..., i, : i + 1] = scores[..., i, : i + 1].softmax(-1)
+    return out
+
+# %% right 02.3: a broadcast product and a sum
+def head_results(cache, layer):
+    W_O = cache.model.blocks[layer].attn.W_O
+    return (cache["z", layer].unsqueeze(-2) @ W_O).squeeze(-2)
+
+# %% right 02.4: differences of the stream
+def decompose_resid(cache, layer):
+    labels = ["embed", "pos_embed"]
+    for n in range(layer):
+        labels += [f"{n}_attn_out"] if cache.model.cfg.attn_only else [f"{n}_attn_out", f"{n}_mlp_out"]
+    def of(label):
+        number, _, name = label.partition("_")
+        return cache[name, int(number)] if number.isdigit() else cache[label]
+    return torch.cat([of(label)[None] for label in labels]), labels
+
+# %% right 02.5: through a centring matrix
+def apply_final_ln(stack, scale, ln):
+    d = stack.shape[-1]
+    centre = torch.eye(d) - torch.ones(d, d) / d
+    return ((stack @ centre) / scale) @ torch.diag(ln.w)
+
+# %% right 02.6: the columns of W_U first
+def logit_attribution(stack, W_U, tokens):
+    columns = W_U.T[tokens[1:]]
+    return (stack[:, :-1] * columns).sum(-1).T
+
+# %% right 02.7: the stream added up
+def logit_lens(cache):
+    m = cache.model
+    streams = [cache["resid_pre", i] for i in range(m.cfg.n_layers)] + [cache["resid_post", m.cfg.n_layers - 1]]
+    return torch.stack([m.ln_final(x) for x in streams]) @ m.unembed.W_U + m.unembed.b_U
+
+# %% right 02.8: a table of who reads what
+def fold_ln(state):
+    out = {name: value for name, value in state.items()}
+    for name in [n for n in state if n.endswith((".ln1.w", ".ln2.w")) or n == "ln_final.w"]:
+        stem = name[:-2]
+        gain, bias = state[name], state[stem + ".b"]
+        if stem == "ln_final":
+            readers = [("unembed.W_U", "unembed.b_U")]
+        elif stem.endswith("ln1"):
+            p = stem[: -len("ln1")] + "attn."
+            readers = [(p + "W_" + x, p + "b_" + x) for x in "QKV"]
+        else:
+            p = stem[: -len("ln2")] + "mlp."
+            readers = [(p + "W_in", p + "b_in")]
+        for W, b in readers:
+            weight = state[W]
+            out[b] = state[b] + (weight * bias[:, None]).sum(-2)
+            out[W] = weight * gain[:, None]
+        out[name], out[stem + ".b"] = torch.ones_like(gain), torch.zeros_like(bias)
+    return out

@@ -1147,3 +1147,144 @@ def top_heads(scores, k):
 
     triples = [(scores[i, j].item(), i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1])]
     return [(i, j) for _, i, j in heapq.nlargest(k, triples)]
+
+# %% wrong 03.1: BOS is shifted past, so the last id never comes
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = torch.where(half == bos, d_vocab - 2, half)
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+# %% wrong 03.1: every row is the same
+def repeated_tokens(d_vocab, n, batch, bos):
+    ids = torch.tensor([i for i in range(d_vocab) if i != bos])
+    half = ids[torch.randint(len(ids), (1, n))].expand(batch, n)
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+# %% wrong 03.1: tokens drawn without repetition where the vocabulary is large enough
+def repeated_tokens(d_vocab, n, batch, bos):
+    ids = torch.tensor([i for i in range(d_vocab) if i != bos])
+    rows = []
+    for _ in range(batch):
+        row = ids[torch.randperm(len(ids))[:n]] if n <= len(ids) else ids[torch.randint(len(ids), (n,))]
+        rows.append(torch.cat([torch.tensor([bos]), row, row]))
+    return torch.stack(rows)
+
+# %% wrong 03.2: the first token of the second half counts in the second
+def loss_by_half(loss, n):
+    return loss[:, :n].mean(-1), loss[:, n:].mean(-1)
+
+# %% wrong 03.2: one loss too few in the first half
+def loss_by_half(loss, n):
+    return loss[:, : n - 1].mean(-1), loss[:, n + 1 :].mean(-1)
+
+# %% wrong 03.3: means over all queries
+def positional_scores(pattern):
+    s = pattern.shape[-1]
+    i = torch.arange(1, s)
+    return {
+        "prev": pattern[:, :, i, i - 1].sum((0, 2)) / (len(pattern) * s),
+        "current": pattern.diagonal(dim1=-2, dim2=-1).mean((0, -1)),
+        "first": pattern[..., 0].mean((0, -1)),
+    }
+
+# %% wrong 03.3: first without the query that is also the previous one
+def positional_scores(pattern):
+    prev = pattern.diagonal(-1, 2, 3).mean((0, 2))
+    current = pattern.diagonal(0, 2, 3)[..., 1:].mean((0, 2))
+    first = pattern[:, :, 2:, 0].mean((0, 2)) if pattern.shape[2] > 2 else pattern[:, :, 1:, 0].mean((0, 2))
+    return {"prev": prev, "current": current, "first": first}
+
+# %% wrong 03.4: the diagonal's queries of the first half count too
+def duplicate_score(pattern, n):
+    stripe = pattern.diagonal(-n, dim1=-2, dim2=-1)
+    return stripe.mean((0, -1))
+
+# %% wrong 03.5: the last query is left out
+def induction_score(pattern, n):
+    q = torch.arange(n + 1, 2 * n)
+    return pattern[:, :, q, q - n + 1].mean((0, -1))
+
+# %% wrong 03.5: one place too far
+def induction_score(pattern, n):
+    return pattern.diagonal(-(n - 2), dim1=-2, dim2=-1)[..., -n:].mean((0, -1))
+
+# %% wrong 03.6: layer and head from the wrong size
+def top_heads(scores, k):
+    layers = scores.shape[0]
+    return [(i // layers, i % layers) for i in scores.flatten().topk(k).indices.tolist()]
+
+# %% wrong 03.6: by magnitude
+def top_heads(scores, k):
+    order = scores.abs().flatten().argsort(descending=True)[:k]
+    return [divmod(int(i), scores.shape[1]) for i in order]
+
+# %% right 03.1: random.choices from a list without BOS
+def repeated_tokens(d_vocab, n, batch, bos):
+    import random
+
+    ids = [*range(bos), *range(bos + 1, d_vocab)]
+    rows = [random.choices(ids, k=n) for _ in range(batch)]
+    return torch.tensor([[bos] + row * 2 for row in rows], dtype=torch.int64)
+
+# %% right 03.1: an offset modulo the vocabulary
+def repeated_tokens(d_vocab, n, batch, bos):
+    half = (bos + torch.randint(1, d_vocab, (batch, n))) % d_vocab
+    return torch.nn.functional.pad(half.repeat(1, 2), (1, 0), value=bos)
+
+# %% right 03.2: split
+def loss_by_half(loss, n):
+    first, _, second = loss.split([n, 1, n - 1], dim=1)
+    return first.sum(1) / n, second.sum(1) / (n - 1)
+
+# %% right 03.3: with eye matrices
+def positional_scores(pattern):
+    s = pattern.shape[-1]
+    rows = pattern.mean(0)[:, 1:]
+    eye = torch.eye(s)
+    weigh = lambda m: (rows * m).sum((-2, -1)) / (s - 1)
+    return {"prev": weigh(eye[:-1]), "current": weigh(eye[1:]), "first": rows[..., 0].mean(-1)}
+
+# %% right 03.4: a loop over queries
+def duplicate_score(pattern, n):
+    total = torch.zeros(pattern.shape[1])
+    for i in range(1, n + 1):
+        total += pattern[:, :, n + i, i].mean(0)
+    return total / n
+
+# %% right 03.5: gather
+def induction_score(pattern, n):
+    queries = pattern[:, :, n + 1 : 2 * n + 1]
+    keys = torch.arange(2, n + 2).view(1, 1, n, 1).expand(*queries.shape[:3], 1)
+    return queries.gather(-1, keys).mean((0, 2, 3))
+
+# %% right 03.6: sorted with a key
+def top_heads(scores, k):
+    layers, heads = scores.shape
+    places = [(l, h) for l in range(layers) for h in range(heads)]
+    return sorted(places, key=lambda lh: -float(scores[lh]))[:k]
+
+# %% right 03.7: big blocks and a large constant
+def build_induction_model(d_vocab, n_ctx):
+    V, C, big = d_vocab, n_ctx, 200.0
+    d = 2 * V + 2 * C
+    e = max(V, C)
+    W_E, W_pos, W_U = torch.zeros(V, d), torch.zeros(C, d), torch.zeros(d, V)
+    W_E[:, :V] = torch.eye(V)
+    W_pos[:, V : V + C] = torch.eye(C)
+    W_Q, W_K, W_V = (torch.zeros(2, d, e) for _ in range(3))
+    W_O = torch.zeros(2, e, d)
+    scale = big * math.sqrt(e)
+    W_Q[0, V : V + C, :C] = torch.eye(C).roll(-1, 1) * 0
+    for p in range(1, C):
+        W_Q[0, V + p, p - 1] = scale
+    W_Q[0, V, 0] = scale
+    W_K[0, V : V + C, :C] = torch.eye(C)
+    W_V[0, :V, :V] = torch.eye(V)
+    W_V[0, 0, 0] = 0.0
+    W_O[0, :V, V + C : V + C + V] = torch.eye(V)
+    W_Q[1, :V, :V] = torch.eye(V) * scale
+    W_K[1, V + C : V + C + V, :V] = torch.eye(V)
+    W_V[1, :V, :V] = torch.eye(V)
+    W_O[1, :V, :V] = torch.eye(V) * 50.0
+    W_U[:V] = torch.eye(V)
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}

@@ -7,7 +7,7 @@ import torch
 from einops import einsum
 
 from ...exercise import exercise
-from .helpers import NO_GRADIENT, GivenAttention, fill, numbers, out_of_reach
+from .helpers import NO_GRADIENT, GivenAttention, fill, numbers, out_of_reach, used_before
 
 ex = exercise(
     "01.6",
@@ -16,7 +16,7 @@ ex = exercise(
     title="Multi-head attention",
     objective="You can write attention so that each head's work stays visible, and you know what its biases do.",
     minutes=30,
-    version=2,
+    version=3,
     rtol=2e-4,
     atol=1e-4,
     difficulty=4,
@@ -72,7 +72,7 @@ def _(x, weights):
 def _(answer, x, weights):
     h, d, e = weights["W_Q"].shape
     attention = fill(answer(SimpleNamespace(n_heads=h, d_model=d, d_head=e)), weights)
-    vectors = attention(x)
+    vectors = used_before(attention, x)(x)
     return {"vectors": vectors, NO_GRADIENT: out_of_reach(attention, vectors)}
 
 

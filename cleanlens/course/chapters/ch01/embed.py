@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ...exercise import exercise
-from .helpers import GivenEmbed, fill, numbers, tokens_of
+from .helpers import GivenEmbed, fill, numbers, tokens_of, used_before
 
 ex = exercise(
     "01.2",
@@ -16,7 +16,7 @@ ex = exercise(
     title="Token embedding",
     objective="You can turn token ids into vectors by looking them up, which is a product with one-hot vectors.",
     minutes=5,
-    version=2,
+    version=3,
     difficulty=1,
     importance=3,
     source="Vaswani et al. (2017), Attention Is All You Need, section 3.4; the identity W_E[t] = onehot(t) W_E.",
@@ -53,7 +53,7 @@ def _(tokens, W_E):
 @ex.call
 def _(answer, tokens, W_E):
     embed = fill(answer(SimpleNamespace(d_vocab=W_E.shape[0], d_model=W_E.shape[1])), {"W_E": W_E})
-    vectors = embed(tokens)
+    vectors = used_before(embed, tokens)(tokens)
     return {"vectors": vectors, "gradients reach W_E": bool(getattr(vectors, "requires_grad", False))}
 
 

@@ -128,7 +128,8 @@ def right_answer(name, names):
 
     [entry] = [entry for entry in entries("01") if name in entry.names]
     result, space = _grade_and_load(entry, names)
-    return result, space[name.removesuffix(".forward")] if result.passed else None
+    usable = result.passed and not result.lent  # what calls a wrong one is right, and yet no part of a model
+    return result, space[name.removesuffix(".forward")] if usable else None
 
 
 def assemble(cfg, names):
@@ -143,8 +144,10 @@ def assemble(cfg, names):
             pieces[name] = mine
             report.append(f"{result.id} {name}: yours")
         else:
-            why = f" ({result.hint or result.message})" if result.hint or result.message else ""
-            report.append(f"{result.id} {name}: {result.status}{why}; the course's is used")
+            why = result.note if result.lent else result.hint or result.message
+            report.append(
+                f"{result.id} {name}: {result.status}{f' ({why})' if why else ''}; the course's is used"
+            )
     return build(cfg, pieces), report
 
 
@@ -203,6 +206,15 @@ def transformer(seed, **options):
 def fill(module, weights):
     """Copy weights into a module's parameters; the tensors that were passed stay apart from them."""
     module.load_state_dict({name: value.clone() for name, value in weights.items()})
+    return module
+
+
+def used_before(module, x):
+    """The module, after it has read fewer positions and more rows: what it keeps of them shows in what it reads next."""
+    fewer = 2 if x.shape[1] > 2 else 1  # not 1 of many: a mask for one position hides nothing in any text
+    with torch.no_grad():
+        for other in (x[:, :fewer].clone(), torch.cat([x, x])):
+            module(other)
     return module
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from einops import einsum
 
 from ...exercise import exercise
-from .helpers import NO_GRADIENT, GivenMLP, fill, numbers, out_of_reach
+from .helpers import NO_GRADIENT, GivenMLP, fill, numbers, out_of_reach, used_before
 
 ex = exercise(
     "01.7",
@@ -17,7 +17,7 @@ ex = exercise(
     title="The MLP",
     objective="You can write the layer that works on each position by itself, with GPT-2's own nonlinearity.",
     minutes=10,
-    version=2,
+    version=3,
     atol=1e-4,
     difficulty=2,
     importance=4,
@@ -62,7 +62,7 @@ def _(x, weights):
 def _(answer, x, weights):
     d, m = weights["W_in"].shape
     mlp = fill(answer(SimpleNamespace(d_model=d, d_mlp=m)), weights)
-    vectors = mlp(x)
+    vectors = used_before(mlp, x)(x)
     return {"vectors": vectors, NO_GRADIENT: out_of_reach(mlp, vectors)}
 
 

@@ -6,7 +6,7 @@ import torch
 from einops import repeat
 
 from ...exercise import exercise
-from .helpers import NO_GRADIENT, GivenPosEmbed, fill, numbers, out_of_reach, tokens_of
+from .helpers import NO_GRADIENT, GivenPosEmbed, fill, numbers, out_of_reach, tokens_of, used_before
 
 ex = exercise(
     "01.3",
@@ -15,7 +15,7 @@ ex = exercise(
     title="Position embedding",
     objective="You can give every position a vector, and you know why attention needs it.",
     minutes=5,
-    version=2,
+    version=3,
     difficulty=1,
     importance=3,
     source="Vaswani et al. (2017), section 3.5 (learned positions); Radford et al. (2018), Improving Language "
@@ -49,7 +49,7 @@ def _(tokens, W_pos):
 @ex.call
 def _(answer, tokens, W_pos):
     made = fill(answer(SimpleNamespace(n_ctx=W_pos.shape[0], d_model=W_pos.shape[1])), {"W_pos": W_pos})
-    vectors = made(tokens)
+    vectors = used_before(made, tokens)(tokens)
     return {"vectors": vectors, NO_GRADIENT: out_of_reach(made, vectors)}
 
 

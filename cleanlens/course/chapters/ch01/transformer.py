@@ -5,7 +5,7 @@ from einops import einsum
 from torch import nn
 
 from ...exercise import exercise
-from .helpers import GivenTransformer, fill, hooked, tokens_of, transformer
+from .helpers import GivenTransformer, fill, hooked, tokens_of, transformer, used_before
 
 ex = exercise(
     "01.9",
@@ -14,7 +14,7 @@ ex = exercise(
     title="The whole transformer",
     objective="You can put the pieces together into GPT-2: from token ids to the logits of the next token.",
     minutes=10,
-    version=2,
+    version=3,
     difficulty=2,
     importance=5,
     source="Radford et al. (2019), section 2.3; Radford et al. (2018), section 3.1, equation 2.",
@@ -48,7 +48,7 @@ def _(answer, tokens, weights):
     d_model, d_vocab = given.W_U.shape
     made = answer(given.embed, given.pos_embed, list(given.blocks), given.ln_final, d_model, d_vocab)
     with torch.no_grad():
-        return fill(made, given.state_dict())(tokens)
+        return used_before(fill(made, given.state_dict()), tokens)(tokens)
 
 
 @ex.alternative

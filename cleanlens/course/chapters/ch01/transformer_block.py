@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ...exercise import exercise
-from .helpers import GivenTransformerBlock, hooked, numbers, transformer
+from .helpers import GivenTransformerBlock, hooked, numbers, transformer, used_before
 
 ex = exercise(
     "01.8",
@@ -13,7 +13,7 @@ ex = exercise(
     title="The block and the residual stream",
     objective="You can wire attention and MLP to the residual stream so that each reads from it and adds to it.",
     minutes=10,
-    version=2,
+    version=3,
     difficulty=2,
     importance=5,
     source="Radford et al. (2019), Language Models are Unsupervised Multitask Learners, section 2.3 (LayerNorm at the input of each "
@@ -65,7 +65,7 @@ def _(answer, x, weights):
     given = transformer(weights).blocks[0]
     ln1, attn, ln2, mlp = map(Reads, (given.ln1, given.attn, given.ln2, given.mlp))
     with torch.no_grad():
-        out = answer(ln1, attn, ln2, mlp)(x)
+        out = used_before(answer(ln1, attn, ln2, mlp), x)(x)
     return {
         "out": out,
         "what ln1 read, looked at afterwards": ln1.read,
