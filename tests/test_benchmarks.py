@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cleanlens.benchmarks import growth
+from cleanlens.benchmarks import checks, growth
 from cleanlens.benchmarks.__main__ import WORK, main, ratios
 
 pytestmark = pytest.mark.slow
@@ -47,3 +47,11 @@ def test_growth_measures_a_point_and_finds_the_end_of_memory() -> None:
     assert growth.measure("context", 4096, 1.5, 300)["error"] == "out of memory"
     points = [point, {"size": 4, "error": "out of memory"}, {"size": 2, "error": "out of memory"}]
     assert growth.edge(points, "layers", 8) == "8 GB end between 1 and 2 layers"
+
+
+def test_the_wait_for_a_verdict_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEANLENS_PROGRESS", "off")
+    found = checks.measure(1, everything=False)
+    assert list(found) == ["import torch", "check", "save, right", "save, wrong", "save, other"]
+    assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in found.values())
+    assert checks.table(found).row_count == 5

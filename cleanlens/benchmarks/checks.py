@@ -11,6 +11,7 @@ What is measured, in turn, so that a slow moment of the machine hits all alike, 
 The table shows medians over the rounds, each time with another exercise.
 """
 
+import ast
 import contextlib
 import os
 import shutil
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,7 +64,7 @@ def edited(entry: Entry, place: Path, kind: str) -> str:
     """The chapter's file with a right answer, a documented mistake, or something nobody documented."""
     ex, text = catalog.find(entry.id), (workspace.home() / entry.chapter.solutions).read_text()
     if kind == "other":  # nobody returns this by a slip
-        node = sources.definition(__import__("ast").parse(text), entry.names[0])
+        node = sources.definition(ast.parse(text), entry.names[0])
         indent = " " * (node.body[-1].col_offset)
         lines = text.splitlines()
         lines.insert(node.body[-1].lineno - 1, f"{indent}return [3.25]")
@@ -88,8 +90,6 @@ def save_to_verdict(entry: Entry, place: Path, grader: Grader, kind: str, number
 
 
 def _in_background(saves: Iterator[set[str]]) -> Callable[[], None]:
-    import threading
-
     seen = threading.Event()
     threading.Thread(target=lambda: (next(saves), seen.set()), daemon=True).start()
     return lambda: seen.wait(60) or None

@@ -1,8 +1,8 @@
 """The process in which a learner's code runs: `python -P -m cleanlens.course.child`, jobs on its standard input.
 
 It imports torch once and forks for each job. The fork brings the asking half of the exercises to life, seals itself,
-runs the learner's program, calls each answer, and sends what came back as plain data. It judges nothing and holds no expected value; whatever it sends is only ever read
-as data. All it says goes through a copy of its standard output that it took before any other code ran.
+runs the learner's program, calls each answer, and sends what came back as plain data. It judges nothing and holds no
+expected value; whatever it sends is only ever read as data. All it says goes through a copy of its standard output that it took before any other code ran.
 """
 
 import json

@@ -37,9 +37,9 @@ def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
 def records(ex: Exercise, answer: Any, seeds: range, tell: bool = False) -> Iterator[dict[str, Any]]:
     """What each call gives: `{"value", "after", "overwrote"}`, each as bytes or a number, or `{"error", "where"}`.
 
-    With `tell` a record also holds what was `printed`, and what the learner's functions were `called` with. `after` is how
-    things stand after the call; `overwrote` is which earlier call's result had become another by the end of the seed's
-    calls, or None. The last record is of the first call made once more: it should give what it gave.
+    With `tell` a record also holds what was `printed`, and what the learner's function was `called` with. `after` is
+    how things stand after the call; `overwrote` is which earlier call's result had become another by the end of the
+    seed's calls, or None. The last record is of the first call made once more: it should give what it gave.
     """
     for seed in seeds:
         given: list[tuple[Any, bytes]] = []
@@ -56,7 +56,12 @@ def records(ex: Exercise, answer: Any, seeds: range, tell: bool = False) -> Iter
 
 
 def _record(
-    ex: Exercise, answer: Any, case: Case, number: tuple[int, int], given: list[tuple[Any, bytes]], tell: bool
+    ex: Exercise,
+    answer: Any,
+    case: Case,
+    number: tuple[int, int],
+    given: list[tuple[Any, bytes]],
+    tell: bool,
 ) -> dict[str, Any]:
     """One call's record; what it gave is added to `given`, as it is and as bytes."""
     _reseed(*number)

@@ -22,11 +22,11 @@ from .exercise import Case, Exercise, Implementation
 from .plain import Raised, decode, encode
 from .result import Result, Status
 
+PAIR_SECONDS = 0.8
+"""Seconds of work for finding two mistakes that together explain an answer."""
 AGAIN = (
     "each answer was right, but called once more with what it was first called with, it gives something else"
 )
-PAIR_SECONDS = 0.8
-"""Seconds of work for finding two mistakes that together explain an answer."""
 
 
 @dataclass
@@ -220,7 +220,7 @@ class Judge:
         if isinstance(have.value, Raised) and have.value.kinds == ("Unmeasurable",):
             return Failure(index, "type", have.value.message)
         if difference := first_difference(want.value, have.value, self.tolerance):
-            return self._in_words(difference, have, index)
+            return self._in_words(difference, want, have, index)
         if changed := first_difference(want.after, have.after, Tolerance(0.0, 0.0)):
             return Failure(
                 index, "inputs", f"the answer is right, but your code changed {_place(changed.path)}"
@@ -243,11 +243,13 @@ class Judge:
         if meaning := words.explain(kind, message, known):
             yield meaning
 
-    def _in_words(self, difference: Difference, have: Outcome, index: int) -> Failure:
+    def _in_words(self, difference: Difference, want: Outcome, have: Outcome, index: int) -> Failure:
         recorded = self.ex.run_call is not None or self.ex.run_measure is not None
         name = have.called[-1]["function"] if have.called else self.ex.names[-1]
         what, axes = words.place(difference.path, recorded, self._signature(name))
         text, expected, got = what, difference.expected, difference.got
+        if recorded and isinstance(want.value, Raised) and not isinstance(have.value, Raised):
+            got = "no exception"  # the check's own record of what came back says nothing to a learner
         if difference.at:
             text += f" at {words.index(difference.at, axes)}"
         if difference.count:

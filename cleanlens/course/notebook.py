@@ -136,8 +136,7 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dic
     note = " ".join(filter(None, [result.note, note]))
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
-    seconds = time.monotonic() - started
-    return result.with_(where=where, note=note.strip(), seconds=seconds), space
+    return result.with_(where=where, note=note.strip(), seconds=time.monotonic() - started), space
 
 
 def _look_at_what_it_calls(
@@ -154,7 +153,8 @@ def _look_at_what_it_calls(
 def _verdict(id: str, blobs: list[bytes], printed: str) -> Result:
     ex = catalog.find(id)
     with _guard.pristine():
-        return Judge(ex).judge_runs(blobs).with_(printed=printed, version=ex.version)
+        result = Judge(ex).judge_runs(blobs)
+    return result.with_(printed=result.printed or printed, version=ex.version)
 
 
 def _observe(id: str, space: dict[str, Any], lend: Iterable[str] = ()) -> tuple[list[bytes], str]:

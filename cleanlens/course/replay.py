@@ -64,10 +64,10 @@ def _indented(text: str) -> list[str]:
 
 
 def arguments_of(ex: Exercise, number: int) -> tuple[int, dict[str, Any]]:
-    """The seed and the arguments of a check's call. Raises IndexError where it makes fewer calls."""
-    for seed in range(ex.seeds):
+    """The seed and the arguments of a check's call; its last is the first once more. Raises IndexError beyond that."""
+    for seed in [*range(ex.seeds), 0]:
         cases = ex.cases(seed)
-        if number < len(cases):
+        if 0 <= number < len(cases):
             return seed, cases[number]
         number -= len(cases)
     raise IndexError(f"the check of {ex.id} makes no such call")

@@ -4,8 +4,9 @@
     the marker                  reads the answers' text and judges plain data, under limits (`marker.py`)
     the child                   runs the learner's code, sealed where the system offers it (`child.py`, `seal.py`)
 
-One child serves a learner's folder, a fork of it each chapter. When it dies or runs out of time, the exercise (or the statement of the learner's file)
-that it was busy with is set aside with a message, and a new child goes on with the rest.
+One child serves a learner's folder, a fork of it each chapter. When it dies or runs out of time, the exercise (or the
+statement of the learner's file) that it was busy with is set aside with a message, and a new child goes on with the
+rest.
 """
 
 import json
