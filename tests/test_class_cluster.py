@@ -24,7 +24,9 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     hand_in(place, "Di", with_(SOLVED, build_vocab="import os; os.kill(os.getppid(), 9); os._exit(1)"))
     hand_in(place, "Eve", with_(SOLVED, encode="while True: pass"))
     found = submissions.find(place)
-    here, there = (grade.Run.begin(tmp_path / name, list(TOKENS.exercises), seed=4711) for name in ("here", "there"))
+    here, there = (
+        grade.Run.begin(tmp_path / name, list(TOKENS.exercises), seed=4711) for name in ("here", "there")
+    )
     assert grade.grade_class(here, here.tasks(found), SEALED, jobs=2) == {}
     killed: list[int] = []
     with distributed.LocalCluster(

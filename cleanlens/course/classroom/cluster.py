@@ -67,7 +67,10 @@ def run_there(tasks: list[grade.Task], options: dict[str, Any], scheduler: str, 
             futures[future] = one
         for future in as_completed(futures):
             one = futures.pop(future)
-            if future.status == "finished":
-                done(one, future.result(), "")
+            try:
+                # Also where the worker that had it is gone by now: Dask then has it made again.
+                record = future.result()
+            except Exception as error:
+                done(one, None, repr(error))
             else:
-                done(one, None, f"{future.exception()!r}")
+                done(one, record, "")
