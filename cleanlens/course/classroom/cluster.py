@@ -15,6 +15,7 @@ from typing import Any
 from ..processes import Ended, Peer
 from . import grade, task
 
+CONNECT_SECONDS = 10
 RETRIES = 3  # deaths of a worker that a submission may be in for before it is given up
 _peers: list[Peer] = []  # of this process: one, kept from task to task
 
@@ -52,7 +53,7 @@ def run_there(tasks: list[grade.Task], options: dict[str, Any], scheduler: str, 
     except ImportError:
         raise grade.Problem('--scheduler needs Dask: pip install "cleanlens[cluster]"') from None
     try:
-        client = Client(scheduler, timeout=20)
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise grade.Problem(
             f"there is no Dask scheduler at {scheduler} ({error}). `dask scheduler` starts one, and says its address."
@@ -66,7 +67,10 @@ def run_there(tasks: list[grade.Task], options: dict[str, Any], scheduler: str, 
             futures[future] = one
         for future in as_completed(futures):
             one = futures.pop(future)
-            if future.status == "finished":
-                done(one, future.result(), "")
+            try:
+                # Also where the worker that had it is gone by now: Dask then has it made again.
+                record = future.result()
+            except Exception as error:
+                done(one, None, repr(error))
             else:
-                done(one, None, f"{future.exception()!r}")
+                done(one, record, "")

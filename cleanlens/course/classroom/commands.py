@@ -209,3 +209,26 @@ def new(
         raise cli.Problem(str(error)) from None
     cli.say(f"{len(made) - 1} files in {folder}; the autograder is {made[-1].name}.", wrap=False)
     cli.say("Put the folder into a repository, or zip it. README.md in it is for the participants.")
+
+
+@app.command(epilog="Example: cleanlens class slides talk --chapters 03")
+def slides(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")],
+    chapters: Chapters = "",
+    reveal: Annotated[
+        str,
+        typer.Option("--reveal", metavar="URL", help="A copy of reveal.js, to show them without a network."),
+    ] = "",
+) -> None:
+    """Make slides of the chapters, with stubs where the exercises are: to be shown in a browser."""
+    from importlib.util import find_spec
+
+    from .. import cli
+
+    if find_spec("nbconvert") is None:
+        raise cli.Problem("This needs nbconvert, which comes with JupyterLab: pip install nbconvert")
+    from .slides import write_slides
+
+    ids = dict.fromkeys(entry.chapter.id for entry in chapters_of(chapters))
+    for path in write_slides(folder, ids, reveal):
+        cli.say(str(path), wrap=False)

@@ -12,7 +12,6 @@ from .. import report
 from ..result import Result, Status
 from .outcome import SHORT, Learner, Outcome, unnamed_rows
 
-
 _NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

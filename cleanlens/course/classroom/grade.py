@@ -267,6 +267,7 @@ class _Worker:
 
 def start_worker() -> Peer:
     environment = {**os.environ, "CLEANLENS_JOB": secrets.token_hex(8), "OMP_NUM_THREADS": "1"}
+    environment["CLEANLENS_PARENT"] = str(os.getpid())
     environment["PYTHONPATH"] = seal.environment("", "")["PYTHONPATH"]
     command = [sys.executable, "-P", "-m", "cleanlens.course.classroom.worker"]
     return Peer(command, environment, tempfile.gettempdir(), subprocess.PIPE)
