@@ -222,6 +222,26 @@ def test_every_chapter_comes_once_and_an_error_comes_through(
         list(execution.all_executed(chapters[-1:], ROOT, tmp_path / "other", workers=2))
 
 
+def test_when_one_chapter_fails_the_others_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would otherwise run to their end before the error is shown."""
+    first, second = catalog.outline()[:2]
+    ended = []
+
+    def executed(chapter: catalog.ChapterEntry, root: Path, progress: Callable[[int, int], None]) -> Any:
+        if chapter is first:
+            raise RuntimeError("a cell fails")
+        try:
+            while True:
+                progress(1, 2)
+        finally:
+            ended.append(chapter.id)
+
+    monkeypatch.setattr(execution, "executed", executed)
+    with pytest.raises(RuntimeError, match="a cell fails"):
+        list(execution.all_executed([first, second], ROOT, tmp_path, workers=2))
+    assert ended == [second.id]
+
+
 def test_an_unknown_chapter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert site.run(tmp_path, only="99") == 2
     assert "There is no chapter '99'; the chapters are 00, 01" in capsys.readouterr().out

@@ -33,7 +33,7 @@ def run(out: Path | None = None, only: str = "", solutions: bool = True) -> int:
         only: the id of a chapter to write alone, beside the library's pages.
         solutions: False leaves out whatever gives an answer away.
     """
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     console, out = Console(), Path("site") if out is None else out
     root = course_folder()
@@ -70,7 +70,7 @@ def run(out: Path | None = None, only: str = "", solutions: bool = True) -> int:
             for chapter, book in all_executed(chapters, root, state.parent / "notebooks", runs):
                 books[chapter.id] = book
                 hears("chapters", len(books), len(chapters))
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError) as error:
             console.print(f"A chapter did not run through:\n{error}", markup=False, highlight=False)
             return 1
         write_source(Content(root, chapters, books, solutions), state / "source", hears)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
@@ -99,13 +100,19 @@ def all_executed(
     progress: Callable[[ChapterEntry, int, int], None] = lambda chapter, done, of: None,
     workers: int | None = None,
 ) -> Iterator[tuple[ChapterEntry, Any]]:
-    """Every chapter with its executed notebook, as soon as each is done; as many at a time as there are cores."""
+    """Every chapter with its executed notebook, as soon as each is done; as many at a time as there are cores.
+
+    When one fails, or nobody waits any more (Ctrl-C), the others end with the cell that they are in.
+    """
     chapters = sorted(chapters, key=lambda c: -sum(entry.details["minutes"] for entry in c.exercises))
+    stopped = threading.Event()
     with ThreadPoolExecutor(workers or _cores()) as pool:
         waiting = {}
         for chapter in chapters:
 
             def hears(done: int, of: int, chapter: ChapterEntry = chapter) -> None:
+                if stopped.is_set():
+                    raise InterruptedError(f"chapter {chapter.id} was stopped")
                 progress(chapter, done, of)
 
             waiting[pool.submit(kept_or_executed, chapter, root, folder, hears)] = chapter
@@ -113,6 +120,7 @@ def all_executed(
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         finally:
+            stopped.set()
             for future in waiting:
                 future.cancel()
 
