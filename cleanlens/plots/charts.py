@@ -422,11 +422,9 @@ def intervals(
 
 
 def _logarithmic(figure: go.Figure, log_x: bool, log_y: bool) -> go.Figure:
-    """The figure with logarithmic axes, whose ticks are few."""
-    ticks = {"type": "log", "dtick": "D2"}
     if log_x:
-        figure.update_xaxes(ticks)
-    return figure.update_yaxes(ticks) if log_y else figure
+        figure.update_xaxes(type="log")
+    return figure.update_yaxes(type="log") if log_y else figure
 
 
 # ---------------------------------------------------------------- points and bars

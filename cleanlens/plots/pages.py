@@ -63,7 +63,8 @@ def to_html(figure: Any) -> str:
         heading = f'<p style="margin:.6em 0 .2em;font-weight:600">{html.escape(title)}</p>' if title else ""
         label = html.escape(describe(figure))
         # A wide figure is scrolled on a phone, not squeezed.
-        width = (figure.layout.meta or {}).get("min_width", 0)
+        meta = figure.layout.meta
+        width = meta.get("min_width", 0) if isinstance(meta, dict) else 0
         return (
             f'<div class="cleanlens-plot" role="figure" aria-label="{label}" '
             f'style="background:none;color:inherit;overflow-x:auto">{heading}'
