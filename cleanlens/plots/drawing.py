@@ -105,6 +105,8 @@ class Drawing:
         style += ' fill-opacity="0.72"' if look.get("soft") else ""
         step = LINE - 3 if look.get("small") else LINE
         for i, line in enumerate(lines):
+            if not line:
+                continue
             height = (
                 y + (i - (len(lines) - 1) / 2) * step + 5
             )  # the baseline lies below the middle of the letters
