@@ -74,6 +74,22 @@ def figures() -> Iterator[tuple[str, Any]]:
         ),
     )
     yield (
+        "heatmaps({name: pattern, ...}, zero_centred=False)",
+        plots.heatmaps(
+            {
+                "uniform": patterns[0],
+                "the same": patterns[1],
+                "the one before": patterns[2],
+                "BOS": patterns[3],
+            },
+            title="Four patterns",
+            x_label="key",
+            y_label="query",
+            zero_centred=False,
+            columns=2,
+        ),
+    )
+    yield (
         "heatmap(large)",
         plots.heatmap(rng.normal(size=(60, 60)), title="Sixty by sixty", color_label="logits"),
     )
