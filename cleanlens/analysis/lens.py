@@ -89,6 +89,8 @@ class LogitLens:
             "layer",
             zero_centred=False,
             color_label="entropy (nats)",
+            square=False,  # words need width
+            numbers=False,
         )
         best = self.logits[:, prompt].argmax(-1)
         figure.update_traces(

@@ -268,6 +268,7 @@ def line(
     log_x: bool = False,
     connect: bool | None = None,
     limits: tuple[float, float] | None = None,
+    log_y: bool = False,
 ) -> go.Figure:
     """One curve `[x]`, several `[curve x]`, or named ones `{name: [x]}`, each labelled at its end.
 
@@ -277,12 +278,12 @@ def line(
         limits: the lowest and highest value of the axis.
     """
     figure = go.Figure()
-    labels = _add_curves(figure, values, x, log_x, connect)
+    labels = _add_curves(figure, values, x, connect)
     figure = _finish(figure, title, x_label, y_label, labels)
     if limits:
         figure.update_yaxes(range=limits)
-    _label_curves(figure, log_x)
-    return figure.update_xaxes(type="log") if log_x else figure
+    _label_curves(figure, log_y=log_y)
+    return _logarithmic(figure, log_x, log_y)
 
 
 def line_panels(
@@ -292,6 +293,7 @@ def line_panels(
     x_label: str = "",
     log_x: bool = False,
     connect: bool | None = None,
+    log_y: bool = False,
 ) -> go.Figure:
     """Curves one above the other along one x, for what has different units: `{y_label: curves}`, curves as in `line`."""
     if not panels:
@@ -299,17 +301,17 @@ def line_panels(
     figure = make_subplots(len(panels), 1, shared_xaxes=True, vertical_spacing=0.3 / (2 + len(panels)))
     labels = None
     for row, (name, values) in enumerate(panels.items(), 1):
-        labels = _add_curves(figure, values, x, log_x, connect, row)
+        labels = _add_curves(figure, values, x, connect, row)
         figure.update_yaxes(title={"text": _plain(name)}, row=row)
     figure = _finish(figure, title, "", None, labels, None, 90 + 200 * len(panels))
     figure.update_xaxes(title={"text": x_label}, row=len(panels))
     for row in range(1, len(panels) + 1):
-        _label_curves(figure, log_x, row, 140)
-    return figure.update_xaxes(type="log") if log_x else figure
+        _label_curves(figure, row, log_y, 140)
+    return _logarithmic(figure, log_x, log_y)
 
 
 def _add_curves(
-    figure: go.Figure, values: Any, x: Any, log_x: bool, connect: bool | None, row: int = 1
+    figure: go.Figure, values: Any, x: Any, connect: bool | None, row: int = 1
 ) -> Sequence[str] | None:
     """Add curves to a row of a figure; the labels of the places, if those are text."""
     if isinstance(values, Mapping):
@@ -335,8 +337,11 @@ def _add_curves(
     return labels
 
 
-def _label_curves(figure: go.Figure, log_x: bool, row: int = 1, height: float = 290) -> None:
-    """The name of each curve at its end, in its colour, moved apart where several end together."""
+def _label_curves(figure: go.Figure, row: int = 1, log_y: bool = False, height: float = 290) -> None:
+    """The name of each curve at its end, in its colour, moved apart where several end together.
+
+    The names are text of the last points, not annotations, which would be elsewhere once an axis becomes logarithmic.
+    """
     axis = "y" if row == 1 else f"y{row}"
     curves = [curve for curve in figure.data if (curve.yaxis or "y") == axis]
     if len(curves) < 2:
@@ -344,36 +349,29 @@ def _label_curves(figure: go.Figure, log_x: bool, row: int = 1, height: float = 
     if len(curves) > 10:  # more than can be told apart by where they end
         figure.update_layout(showlegend=True)
         return
-    numbers = np.concatenate([np.asarray(curve.y, dtype=float) for curve in curves])
-    numbers = numbers[np.isfinite(numbers)]
+    heights = [np.log10(curve.y) if log_y else np.asarray(curve.y, dtype=float) for curve in curves]
+    ends = [np.flatnonzero(np.isfinite(curve)) for curve in heights]
+    numbers = np.concatenate([curve[known] for curve, known in zip(heights, ends)])
     low, span = (numbers.min(), np.ptp(numbers) or 1.0) if numbers.size else (0.0, 1.0)
+    wanted = {i: (heights[i][known[-1]] - low) / span * height for i, known in enumerate(ends) if known.size}
     names = ["<br>".join(textwrap.wrap(curve.name, 18)) for curve in curves]
-    ends = []
-    for curve in curves:
-        known = np.flatnonzero(np.isfinite(np.asarray(curve.y, dtype=float)))
-        ends.append(int(known[-1]) if known.size else None)
-    wanted = {
-        i: (float(curve.y[end]) - low) / span * height
-        for i, (curve, end) in enumerate(zip(curves, ends))
-        if end is not None
-    }
-    sizes = {i: 15.0 * (1 + names[i].count("<br>")) for i in wanted}
-    for i, place in _apart(wanted, sizes).items():
-        curve, end = curves[i], ends[i]
-        at = float(end if curve.x is None else curve.x[end])
-        figure.add_annotation(
-            x=np.log10(at) if log_x and at > 0 else at,
-            y=float(curve.y[end]),
-            xref="x" if row == 1 else f"x{row}",
-            yref=axis,
-            text=names[i],
-            showarrow=False,
-            xanchor="left",
-            align="left",
-            xshift=10,
-            yshift=place - wanted[i],
-            font={"color": curve.line.color, "size": 12},
+    places = _apart(wanted, {i: 15.0 * (1 + names[i].count("<br>")) for i in wanted})
+    for i, place in places.items():
+        half_lines = round(abs(place - wanted[i]) / 7.5)  # empty lines move a text by half their height
+        empty = "<br>\u00a0" * half_lines if place > wanted[i] else ""
+        above = "\u00a0<br>" * half_lines if place < wanted[i] else ""
+        text = [""] * len(curves[i].y)
+        text[ends[i][-1]] = f"\u00a0{above}{names[i]}{empty}"
+        curves[i].update(
+            mode=f"{curves[i].mode}+text",
+            text=text,
+            textposition="middle right",
+            textfont={"color": curves[i].line.color, "size": 12},
+            hoverinfo="x+y+name",
+            cliponaxis=False,
         )
+    longest = max(len(part) for name in names for part in html.unescape(name).split("<br>"))
+    figure.update_layout(margin_r=max(20 + 6.5 * longest, figure.layout.margin.r or 0))
 
 
 def _apart(wanted: Mapping[int, float], sizes: Mapping[int, float]) -> dict[int, float]:
@@ -417,10 +415,16 @@ def intervals(
         colour = {"color": COLOURS[i % len(COLOURS)]}
         figure.add_scatter(x=x, y=mean, name=_plain(name), mode="lines+markers", error_y=bars, line=colour)
     figure = _finish(figure, title, x_label, y_label)
-    _label_curves(figure, log_x)
+    _label_curves(figure)
     if target is not None:
         figure.add_hline(y=target, line_dash="dot", line_color="grey")
-    return figure.update_xaxes(type="log") if log_x else figure
+    return _logarithmic(figure, log_x, False)
+
+
+def _logarithmic(figure: go.Figure, log_x: bool, log_y: bool) -> go.Figure:
+    if log_x:
+        figure.update_xaxes(type="log")
+    return figure.update_yaxes(type="log") if log_y else figure
 
 
 # ---------------------------------------------------------------- points and bars
@@ -466,9 +470,7 @@ def scatter(
     figure = _finish(go.Figure(points), title, x_label, y_label)
     if color is not None:
         figure.update_layout(margin_t=100 if title else 60)
-    figure.update_xaxes(type="log" if log_x else None)
-    figure.update_yaxes(type="log" if log_y else None)
-    return figure
+    return _logarithmic(figure, log_x, log_y)
 
 
 def _with_room(x: np.ndarray, y: np.ndarray, names: Sequence[str], most: int = 40) -> np.ndarray:

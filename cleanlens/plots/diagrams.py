@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from .drawing import Box, Drawing, Kind
+from .drawing import Box, Drawing
 
 
 def diagram(name: str) -> Drawing:
@@ -128,7 +128,7 @@ def folded_layer_norm() -> Drawing:
         330,
     )
 
-    def row(y: float, words: str, steps: list[tuple[str, float, Kind]]) -> list[Box]:
+    def row(y: float, words: str, steps: list[tuple[str, float, str]]) -> list[Box]:
         d.text(14, y - 26, words, "start", bold=True)
         places, x = [], 58.0
         d.text(14, y + 26, "x", "start")
@@ -185,7 +185,6 @@ def cache() -> Drawing:
     ]
     d.box(20, 140, 132, 152, faint=True)
     d.text(26, 154, "block 0", "start", small=True, soft=True)
-    kind: Kind
     for name, axes, kind, y in entries:
         point = d.circle(86, y, "", kind, 8)
         d.arrow(point.right, (196, y), kind=kind, dashed=True)
@@ -281,7 +280,7 @@ def denoising_and_noising() -> Drawing:
         470,
     )
 
-    def panel(y: float, title: str, given: Kind, taken: Kind, words: tuple[str, str, str], asks: str) -> None:
+    def panel(y: float, title: str, given: str, taken: str, words: tuple[str, str, str], asks: str) -> None:
         d.text(14, y, title, "start", bold=True)
         source, place = y + 48, y + 132
         for row, kind, word in ((source, taken, words[0]), (place, given, words[1])):
@@ -329,7 +328,7 @@ def path_patching() -> Drawing:
     )
 
     def run(
-        y: float, title: str, kinds: tuple[Kind, Kind, Kind], held: bool = False, x_title: float = 14
+        y: float, title: str, kinds: tuple[str, str, str], held: bool = False, x_title: float = 14
     ) -> list[Box]:
         d.text(x_title, y, title, "start", bold=True)
         places, row, x = [], y + 56, 64
@@ -425,7 +424,7 @@ IOI_ROWS = (
     {"previous token": 58, "duplicate token": 230},
 )
 IOI_COLUMNS = {"IO": 40, "S1": 125, "S1+1": 205, "S2": 320, "END": 450}
-IOI_KINDS: dict[str, Kind] = {
+IOI_KINDS: dict[str, str] = {
     "previous token": "ov",
     "duplicate token": "ov",
     "induction": "ov",
@@ -457,11 +456,9 @@ def ioi(roles: Mapping[str, Iterable[str]] | None = None) -> Drawing:
     Raises:
         ValueError: a role that the paper does not have.
     """
-    found = (
-        {role: None for role in IOI_ROLES}
-        if roles is None
-        else {role: list(heads) for role, heads in roles.items()}
-    )
+    found: dict[str, list[str] | None] = dict.fromkeys(IOI_ROLES)
+    if roles is not None:
+        found = {role: list(heads) for role, heads in roles.items()}
     if unknown := [role for role in found if role not in IOI_ROLES]:
         raise ValueError(f"ioi: no role named {unknown[0]!r}; the roles are {', '.join(IOI_ROLES)}")
     for role in ("duplicate token", "S-inhibition", "name mover"):

@@ -7,10 +7,9 @@ system says. Text stays text: it can be searched, copied and read aloud.
 
 import html
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Kind = Literal["plain", "qk", "ov", "mlp", "stream", "other"]
-# Middle tones: seen on white and on black, and told apart by people who see few colours.
+# Colour by kind. Middle tones: seen on white and on black, and told apart by people who see few colours.
 COLOURS = {
     "plain": "currentColor",
     "qk": "#a55fb5",  # where to look
@@ -70,7 +69,7 @@ class Drawing:
         width: float,
         height: float,
         text: str = "",
-        kind: Kind = "plain",
+        kind: str = "plain",
         **look: bool,
     ) -> Box:
         """A rectangle with words in its middle. `faint`: dashed and without a wash; `bare`: no outline."""
@@ -86,7 +85,7 @@ class Drawing:
         self.text(*place.middle, text)
         return place
 
-    def circle(self, x: float, y: float, text: str, kind: Kind = "plain", radius: float = 12) -> Box:
+    def circle(self, x: float, y: float, text: str, kind: str = "plain", radius: float = 12) -> Box:
         """A small circle, as for a sum."""
         self._shapes.append(
             f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{COLOURS[kind]}" fill-opacity="0.15" '
@@ -106,6 +105,8 @@ class Drawing:
         style += ' fill-opacity="0.72"' if look.get("soft") else ""
         step = LINE - 3 if look.get("small") else LINE
         for i, line in enumerate(lines):
+            if not line:
+                continue
             height = (
                 y + (i - (len(lines) - 1) / 2) * step + 5
             )  # the baseline lies below the middle of the letters
@@ -114,7 +115,7 @@ class Drawing:
             )
 
     def line(
-        self, *points: tuple[float, float], kind: Kind = "plain", width: float = 1.5, dashed: bool = False
+        self, *points: tuple[float, float], kind: str = "plain", width: float = 1.5, dashed: bool = False
     ) -> None:
         """A line through points."""
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
@@ -124,7 +125,7 @@ class Drawing:
         )
 
     def arrow(
-        self, *points: tuple[float, float], kind: Kind = "plain", width: float = 1.5, dashed: bool = False
+        self, *points: tuple[float, float], kind: str = "plain", width: float = 1.5, dashed: bool = False
     ) -> None:
         """A line through points with a head at its end."""
         (x0, y0), (x1, y1) = points[-2:]

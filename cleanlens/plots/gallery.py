@@ -74,6 +74,22 @@ def figures() -> Iterator[tuple[str, Any]]:
         ),
     )
     yield (
+        "heatmaps({name: pattern, ...}, zero_centred=False)",
+        plots.heatmaps(
+            {
+                "uniform": patterns[0],
+                "the same": patterns[1],
+                "the one before": patterns[2],
+                "BOS": patterns[3],
+            },
+            title="Four patterns",
+            x_label="key",
+            y_label="query",
+            zero_centred=False,
+            columns=2,
+        ),
+    )
+    yield (
         "heatmap(large)",
         plots.heatmap(rng.normal(size=(60, 60)), title="Sixty by sixty", color_label="logits"),
     )
@@ -96,7 +112,7 @@ def figures() -> Iterator[tuple[str, Any]]:
                 "second repeat": 7 - 6.6 * rise,
                 "a guess, log(d_vocab)": 6.9 + 0 * rise,
             },
-            steps,
+            steps.tolist(),
             "Loss on repeated random tokens",
             "step",
             "nats",
@@ -123,7 +139,7 @@ def figures() -> Iterator[tuple[str, Any]]:
                 "loss (nats)": {"first repeat": 7 - rise, "second repeat": 7 - 6.6 * rise},
                 "score": {"previous token": rise**0.6, "induction": rise},
             },
-            steps,
+            steps.tolist(),
             "One unit per axis",
             "step",
             log_x=True,

@@ -62,9 +62,9 @@ def to_html(figure: Any) -> str:
         drawn = untitled.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
         heading = f'<p style="margin:.6em 0 .2em;font-weight:600">{html.escape(title)}</p>' if title else ""
         label = html.escape(describe(figure))
-        width = (figure.layout.meta or {}).get(
-            "min_width", 0
-        )  # a wide figure is scrolled on a phone, not squeezed
+        # A wide figure is scrolled on a phone, not squeezed.
+        meta = figure.layout.meta
+        width = meta.get("min_width", 0) if isinstance(meta, dict) else 0
         return (
             f'<div class="cleanlens-plot" role="figure" aria-label="{label}" '
             f'style="background:none;color:inherit;overflow-x:auto">{heading}'

@@ -102,10 +102,10 @@ def page_script() -> str:
       if (plot.dataset.theme !== name) change.template = themes[plot.dataset.theme = name];
       if (plot.layout.meta?.cells) {{ // square cells: where they become smaller, the figure becomes lower
         const [rows, columns, cell] = plot.layout.meta.cells;
-        plot.cleanlensHeight ??= plot.layout.height;
-        const fits = Math.min(cell, plot._fullLayout._size.w / columns);
-        const height = Math.round(plot.cleanlensHeight - rows * (cell - fits));
-        if (height !== plot.layout.height) change.height = height;
+        const {{w, t, b}} = plot._fullLayout._size;
+        const height = Math.round(t + b + rows * Math.min(cell, w / columns));
+        if (Math.abs(height - plot.layout.height) > 2) change.height = height;
+        plot.style.height = `${{change.height ?? plot.layout.height}}px`;
       }}
       if (Object.keys(change).length) Plotly.relayout(plot, change);
     }}
