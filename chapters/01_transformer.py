@@ -144,7 +144,7 @@ plots.line(
 # `torch.var`'s default, meant for estimating the variance of a population from a sample. Nothing is estimated here.
 #
 # **As geometry.** Subtracting the mean removes one direction, that of $(1, 1, \dots, 1)$. Dividing by $\sigma$ puts
-# what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a
+# what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{160} = 12.6$). So LayerNorm keeps a
 # vector's direction, within $d-1$ dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for
 # $a > 0$, as long as $\varepsilon$ is small beside the variance. It is *almost* linear: for a fixed $\sigma$ it is
 # linear, and chapter 02 makes good use of that.
@@ -595,8 +595,8 @@ plots.heatmap(
 #    = \log \sum_j e^{\mathrm{logit}_{i,j}} - \mathrm{logit}_{i,\,t_{i+1}} , $$
 #
 # in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that
-# knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens
-# 6.93. Adding the losses of a whole text gives $-\log p(\text{text})$, by the chain rule from the beginning of this
+# knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 4,096 tokens
+# 8.32. Adding the losses of a whole text gives $-\log p(\text{text})$, by the chain rule from the beginning of this
 # chapter: minimizing it is maximum likelihood.
 #
 # **By hand.** Logits $(2, 0, 0)$ and the right token is number 0: $\log(e^2 + 1 + 1) - 2 = 2.240 - 2 = 0.240$. If it
@@ -698,7 +698,7 @@ plots.line(
 )
 
 # %% [markdown]
-# It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss
+# It starts at $\log 4096 = 8.32$, as it should with weights near 0: everything is equally likely. (A first loss
 # *above* that is a classic sign of an initialization that is too large.) Then it falls quickly while the model learns
 # which tokens are frequent, and more slowly while it learns which follows which.
 #

@@ -629,7 +629,9 @@ plots.line(
 # %% [markdown]
 # ## 9 A model with everything
 #
-# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, four layers with MLPs, and it tells stories.
+# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, six layers with MLPs, and it tells stories. (Both were *trained* on
+# repeated random tokens, among other things, and the second was grown from the first. So that they do induction is no surprise;
+# how they do it is the question.)
 # Are there induction heads in it? Nothing changes but the name.
 
 
