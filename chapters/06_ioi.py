@@ -35,7 +35,7 @@ from IPython.display import Markdown, display
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cleanlens import ActivationCache, HookedTransformer, patching, plots
+from cleanlens import ActivationCache, HookedTransformer, analysis, patching, plots
 from cleanlens.course import check, hint, solution, yours
 from cleanlens.loading import best_real_model
 from cleanlens.training import circuit, corpus, measure
@@ -171,6 +171,10 @@ print(labels)
 # Three reasons. After softmax it is the log of the odds, $\log(p_{IO}/p_S)$: logits $3$ and $1$ make odds of $e^2 \approx 7.4$ to $1$,
 # whatever the other thousand tokens do. It cancels all that raises both names alike: *that* a name comes next is another
 # problem than *which*. And it is **linear** in the final residual stream, so it can be split into shares.
+#
+# It is a choice, though, with a price: it cannot see what moves both names alike (section 7 meets that). The *probability* of
+# IO sees it, but saturates near 1 and near 0, where large effects look small; the *log probability* mixes in whatever moves any other token.
+# Zhang & Nanda 2024, *Towards Best Practices of Activation Patching*, compare them (section 4): take the logit difference first, and a second number beside it.
 
 # %%
 # exercise 06.2
@@ -665,13 +669,19 @@ say(
 # %% [markdown]
 # And who speaks to the inhibitor? The same question one step back.
 
+
 # %%
+def looks_back(key: Tensor) -> float:
+    """The most that any head before the inhibitor attends from S2 to this place."""
+    return max(attention((layer, h), S2_at, key) for layer in range(leader[0]) for h in range(cfg.n_heads))
+
+
 before = 1 - to_heads(*run, [leader], "v")
 loudest = divmod(int(before.abs().argmax()), cfg.n_heads)
 assert loudest[0] < leader[0]
 say(
     f"Most of all {head_name(loudest)} ({before[loudest]:.2f}), which at S2 attends to S2 itself with {attention(loudest, S2_at, S2_at):.2f}: it makes something of the token that stands there. Does any head before "
-    f"{head_name(leader)} look from S2 back to S1, as one that notices a repetition must? At most {max(attention((layer, head), S2_at, S1_at) for layer in range(leader[0]) for head in range(cfg.n_heads)):.2f}, on average."
+    f"{head_name(leader)} look from S2 back to S1, as a duplicate token head does? At most {looks_back(S1_at):.2f}, on average. To the token after S1, as an induction head does? At most {looks_back(S1_at + 1):.2f}."
 )
 
 # %% [markdown]
@@ -860,6 +870,73 @@ say(
 )
 
 # %% [markdown]
+# Heads that do the same work hide each other: take one out and the rest carry on. So Wang et al. (section 4.3) ask for each head $v$ whether there is *some* set $K$ of the others with which it
+# matters: how far apart are the circuit without $K$ and the circuit without $K$ and $v$? Above, $K$ was empty. The natural other choice is the rest of the head's own role.
+
+# %%
+fresh_case = circuit.make_case(model, fresh)
+found = {
+    "movers": [(head, "end") for head in movers],
+    "inhibitors": [(head, "end") for head in inhibitors],
+    "readers": [(head, place) for place in ("S2", "A", "B") for head in readers],
+}
+needed = circuit.minimality(fresh_case, found)
+plots.bar(
+    torch.tensor(list(needed.values())),
+    [f"{head_name(head)} at {place}" for head, place in needed],
+    "The change that a head makes, alone or as the last of its role",
+    "share of the whole model",
+)
+
+# %% [markdown]
+# ### Completeness
+#
+# Is anything missing? Faithfulness alone cannot say: a circuit that leaves out a backup is as faithful as the whole, as long as nobody is taken ill. So take sets $K$ of the circuit's own heads away, from the circuit *and* from the
+# whole model (Wang et al., section 4.2). If both lose the same, nobody outside stood in for them. $K$ is each role in turn, then random halves of the circuit.
+
+# %%
+rest = circuit.completeness(fresh_case, found)
+points = torch.tensor(list(rest.values()))
+figure = plots.scatter(
+    points[:, 1],
+    points[:, 0],
+    list(rest),
+    "Without K: the whole model and the circuit",
+    "logit difference of the model without K",
+    "of the circuit without K",
+)
+line = [points.min().item(), points.max().item()]
+figure.add_scatter(x=line, y=line, mode="lines", name="equal", line={"dash": "dot"})
+
+# %%
+widest_gap = max(rest, key=lambda name: abs(rest[name][1] - rest[name][0]))
+gap = (rest[widest_gap][1] - rest[widest_gap][0]) / fresh_case.clean_diff
+say(
+    f"The two are furthest apart for K = {widest_gap}: {abs(gap):.0%} of the whole model's difference {'remains in the model and not in the circuit' if gap > 0 else 'remains in the circuit and not in the model'}. "
+    + (
+        "That much is done, or made good, by heads that we left out."
+        if gap > 0.15
+        else "So little is done by heads that we left out."
+    )
+)
+
+# %% [markdown]
+# **How sure are these numbers?** The means that replace the other heads are taken over the ABC prompts of each template, a dozen here, with names drawn at random. Draw others and look how far the shares move:
+
+# %%
+again = []
+for seed in range(1, 6):
+    other_abc = measure.ioi_tokens(model, fresh.abc(seed=seed).prompts)
+    again.append(
+        float(share_left(model, fresh_tokens, other_abc, templates, whole, positions, mean_difference))
+    )
+assert max(again) - min(again) < 0.3
+say(
+    f"Faithfulness with five other draws: {', '.join(f'{x:.0%}' for x in sorted(again))}; templates have {min(fresh.template_ids.count(t) for t in set(fresh.template_ids))} to "
+    f"{max(fresh.template_ids.count(t) for t in set(fresh.template_ids))} prompts each. Differences between circuits that are smaller than this spread mean nothing."
+)
+
+# %% [markdown]
 # ## 8 All patches at once, nearly: attribution patching
 #
 # Exact patching costs a run per place. This model has 24 heads; GPT-2 small has 144, and tens of thousands of neurons. A gradient is cheaper. To first order,
@@ -897,6 +974,62 @@ best_exact, best_guess = (set(x.flatten().topk(5).indices.tolist()) for x in (de
 assert len(best_exact & best_guess) >= 3
 say(
     f"Correlation {together:.2f}; the estimates are about {slope:.0%} of the exact values. Of the five heads with the largest exact effect, {len(best_exact & best_guess)} are among the five largest estimates. A good way to choose where to look, then patch those exactly."
+)
+
+# %% [markdown]
+# ### Edges: who reads whom, all at once
+#
+# The same step works for *edges*. What a receiver $v$ reads is a sum of what all senders before it wrote, so for each edge $u \to v$
+#
+# $$ \text{score}(u, v) = (z_u^\text{clean} - z_u^\text{flipped}) \cdot \frac{\partial f}{\partial\, \text{input of } v}, $$
+#
+# and one pass back gives the right-hand factor for every $v$: path patching for all pairs at the price of two runs. This is *edge attribution patching*, EAP (Syed et al. 2023, section 3). Against flat
+# tangents, EAP-IG (Hanna et al. 2024, section 3) takes the mean of the gradient at several points between the flipped and the clean embedding.
+
+
+# %%
+def per_prompt(answers: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda logits: difference_of(logits, answers, torch.full((len(answers),), logits.shape[1] - 1))
+
+
+eap = analysis.edge_attribution(model, clean_tokens, flipped_tokens, per_prompt(answers))
+eap_ig = analysis.edge_attribution(model, clean_tokens, flipped_tokens, per_prompt(answers), steps=5)
+strongest = eap_ig.top(30)
+say(
+    f"{eap.graph.n_edges:,} edges. The strongest by EAP-IG, in logits:\n\n| edge | score |\n|---|---|\n"
+    + "\n".join(f"| {name} | {score:+.2f} |" for name, score in strongest[:16])
+)
+
+# %%
+edges_found = {name for name, _ in strongest}
+assert sum(f"{head_name(head)} -> logits" in edges_found for head in movers) >= len(movers) / 2
+assert any(f"{head_name(leader)} -> {head_name(head)} q" in edges_found for head in movers)
+assert any(f"{head_name(head)} -> {head_name(leader)} v" in edges_found for head in readers)
+say(
+    "Nobody told it about roles. Yet there they are: the movers to the logits, the inhibitors to the movers' *queries*, the readers to the inhibitors' *values*."
+)
+
+# %% [markdown]
+# A score is an estimate; whether a set of edges *is* the circuit, a run must say. Keep the best $n$ edges (greedily, from the logits back, so that each leads somewhere), let every other edge carry what it carries in the
+# flipped run, and see how much of the behaviour is left: a curve over $n$, on prompts that were not used for the scores. Circuits of edges drawn at random show what size alone can do.
+
+# %%
+held_back = per_prompt(fresh_answers)
+other_run = analysis.ablation_values(model, "resample", measure.ioi_tokens(model, fresh.flipped().prompts))
+curves = [
+    analysis.faithfulness_curve(model, fresh_tokens, other_run, held_back, scores, name, connected=True)
+    for name, scores in {"EAP-IG": eap_ig, "EAP": eap, "random": analysis.random_scores(eap.graph)}.items()
+]
+curves[0].plot(*curves[1:])
+
+# %%
+by_ig, by_eap, by_chance = curves
+assert by_ig.cmd < by_chance.cmd / 3
+assert by_ig.cmd < by_eap.cmd + 0.02
+enough = next(n for n, e in zip(by_ig.sizes, by_ig.faithfulness) if e.mean > 0.9)
+say(
+    f"{enough} of {by_ig.n_edges:,} edges do more than 90% of it. The area between curve and 1 (MIB's *circuit-model distance*, Mueller et al. 2025; smaller is better): EAP-IG {by_ig.cmd:.3f}, EAP {by_eap.cmd:.3f}, random {by_chance.cmd:.3f}. "
+    "The bands are 95% intervals over prompts: where two overlap, do not rank them."
 )
 
 # %% [markdown]
@@ -1160,4 +1293,5 @@ else:
 #
 # **References.** Wang et al. 2022, *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small*, sections 2 (task, metric, mean ablation), 3 (the circuit, path patching) and 4 (faithfulness, completeness,
 # minimality). Meng et al. 2022, *Locating and Editing Factual Associations in GPT* (causal tracing). Goldowsky-Dill et al. 2023, *Localizing Model Behavior with Path Patching*. Heimersheim & Nanda 2024, *How to use and interpret activation
-# patching*. Nanda 2023, *Attribution Patching*; Syed et al. 2023, *Attribution Patching Outperforms Automated Circuit Discovery*. Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (logit contributions).
+# patching*. Nanda 2023, *Attribution Patching*; Syed et al. 2023, *Attribution Patching Outperforms Automated Circuit Discovery*; Hanna et al. 2024, *Have Faith in Faithfulness* (EAP-IG). Mueller
+# et al. 2025, *MIB: A Mechanistic Interpretability Benchmark*. Zhang & Nanda 2024, *Towards Best Practices of Activation Patching in Language Models*. Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (logit contributions).

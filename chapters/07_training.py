@@ -415,15 +415,16 @@ say(
 #
 # ## 4 Data that ask for induction
 #
-# Now your own model. What should it be trained on? Repeated random tokens: the second time round, everything can be
-# known. But **a network learns the easiest rule that fits**, and there is an easier one. Suppose every segment has
+# Now your own model. What should it be trained on? Repeated random tokens: the second time round, every token but the
+# first of a copy can be known. But **a network learns the easiest rule that fits**, and there is an easier one. Suppose every segment has
 # length $n = 16$. Then the right token always stands $n - 1 = 15$ positions back from where we are, and a single head
 # with the positional rule
 #
 # $$ \text{attend to position } t - 15 $$
 #
 # gets everything right: one layer, no matching, no composition. It is no induction head, and on a segment of length
-# $17$ it fails completely. From the training loss one cannot tell the two apart. The mistake is in the data, and only
+# $17$ it fails completely. (Counted from the copied token itself, which stands one step on, the offset is $16$: so the
+# figure below counts.) From the training loss one cannot tell the two apart. The mistake is in the data, and only
 # data of another length show it.
 #
 # So take the easier rule away: each segment's length is drawn anew, in each row and again within a row. Then no
@@ -457,8 +458,21 @@ def offsets(tokens: Int[Tensor, "b s"]) -> Tensor:
     return torch.bincount(back[found], minlength=33)[:33] / found.sum()
 
 
-one_length = offsets(batches(64, 64, 1000, seeded(0), 16, 16))
-all_lengths = offsets(batches(64, 64, 1000, seeded(0), 4, 20))
+def by_induction(tokens: Int[Tensor, "b s"]) -> float:
+    """The share of the tokens seen before in their row that "what followed the last time" names."""
+    right, copied = 0, 0
+    for row in tokens[:, 1:].tolist():  # BOS is no part of it
+        followed = {}
+        for i in range(1, len(row)):
+            copied += row[i] in row[:i]
+            right += row[i] in row[:i] and followed.get(row[i - 1]) == row[i]
+            followed[row[i - 1]] = row[i]
+    return right / copied
+
+
+of_one_length = batches(64, 64, 1000, seeded(0), 16, 16)
+of_all_lengths = batches(64, 64, 1000, seeded(0), 4, 20)
+one_length, all_lengths = offsets(of_one_length), offsets(of_all_lengths)
 plots.line(
     {"one length, 16": one_length, "lengths 4 to 20": all_lengths},
     range(33),
@@ -470,8 +484,10 @@ plots.line(
 # %%
 assert one_length.max() > 0.9
 assert all_lengths.max() < 0.2
+assert min(by_induction(of_one_length), by_induction(of_all_lengths)) > 0.8
 say(
-    f"With one length a single offset explains {one_length.max():.0%} of the copies; with lengths drawn anew the best offset explains {all_lengths.max():.0%}. Induction explains all of them in both."
+    f"With one length a single offset explains {one_length.max():.0%} of the copies; with lengths drawn anew the best offset explains {all_lengths.max():.0%}. Induction explains {by_induction(of_one_length):.0%} and {by_induction(of_all_lengths):.0%}: "
+    "what it misses are the first tokens of copies, before which nothing says that a copy begins."
 )
 
 # %% [markdown]
@@ -485,9 +501,10 @@ say(
 #
 # $$ w \leftarrow w - \eta_t\, \lambda\, w - \eta_t\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon}, \qquad \hat m_t = \frac{m_t}{1 - \beta_1^t}, \quad \hat v_t = \frac{v_t}{1 - \beta_2^t} . $$
 #
-# Every weight moves by about $\eta$, however small its gradient. At $t = 1$ the fraction is exactly $\pm 1$ (up to
-# $\epsilon$): the first step is the largest there is, in a direction known from one batch. The averages are the
-# optimizer's memory; make a new optimizer in each step and every step is a first step. The decay $\lambda$ is taken
+# Every weight moves by about $\eta$, however small its gradient. (Updates are counted from $1$ in this formula, steps
+# from $0$ everywhere else in this chapter.) At $t = 1$ the fraction is exactly $\pm 1$ (up to $\epsilon$): *all* weights
+# take a full step at once, in a direction known from one batch. Later the gradients of different batches cancel in
+# $m$, and most fractions are far below 1. The averages are the optimizer's memory; make a new optimizer in each step and every step is a first step. The decay $\lambda$ is taken
 # off the weights directly (Loshchilov and Hutter 2019); put into the gradient, as in plain Adam, it would be divided
 # away by $\sqrt{\hat v}$.
 #
@@ -637,15 +654,16 @@ else:
 #
 # and $f = 0$ is the identity. Not nearly: $x + 0 = x$ in floating point too, to the last digit.
 #
-# Which weights must be zero for $f = 0$? Only those that *write*: $W_O, b_O$ of each new head and $W_{out}, b_{out}$
-# of each MLP. What *reads*, $W_Q, W_K, W_V, W_{in}$, should keep its random start. Look at the gradient for one MLP,
-# $f = \text{act}(xW_{in})W_{out}$:
+# Which weights must be zero for $f = 0$? Only those that *write*: $W_O$ of each new head, $b_O$ of each new layer (its
+# heads share one), and $W_{out}, b_{out}$ of each MLP. What *reads*, $W_Q, W_K, W_V, W_{in}$ and their biases, should keep
+# its start. Look at the gradient for one MLP, $f = \text{act}(h)\,W_{out} + b_{out}$ with $h = xW_{in} + b_{in}$:
 #
-# $$ \frac{\partial L}{\partial W_{out}} = \text{act}(xW_{in})^T \frac{\partial L}{\partial f}, \qquad
-#    \frac{\partial L}{\partial W_{in}} = x^T \left(\text{act}'(x W_{in}) \odot \frac{\partial L}{\partial f} W_{out}^T\right). $$
+# $$ \frac{\partial L}{\partial W_{out}} = \text{act}(h)^T \frac{\partial L}{\partial f}, \qquad
+#    \frac{\partial L}{\partial W_{in}} = x^T \left(\text{act}'(h) \odot \frac{\partial L}{\partial f} W_{out}^T\right). $$
 #
 # With $W_{out} = 0$ and $W_{in}$ random the first is not zero: $W_{out}$ moves at the first step, and from the second
-# on $W_{in}$ does too. With *both* zero, and $\text{act}(0) = 0$, both gradients are zero, for ever.
+# on $W_{in}$ does too. With $W_{in}$, $b_{in}$ and $W_{out}$ *all* zero, and $\text{act}(0) = 0$, the gradients of all three are zero
+# for ever; only $b_{out}$ can learn.
 
 # %%
 # exercise 07.5

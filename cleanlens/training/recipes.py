@@ -45,35 +45,35 @@ class Recipe:
 
 
 ATTN_ONLY = Recipe(
-    steps=1500,
+    steps=2600,
     batch=32,
     learning_rate=2e-3,
     first_tokens=512,
     first_until=1200,
     hold=1500,
     stories=0.0,
-    stories_from=1500,
+    stories_from=2600,
     n_documents=50_000,
     bfloat16=True,
 )
 GPT2 = Recipe(
-    steps=5200,
+    steps=7500,
     batch=16,
     learning_rate=1e-3,
-    hold=4000,
+    hold=5200,
     stories=0.8,
     stories_from=0,
     n_documents=180_000,
-    dense_from=2200,
+    dense_from=1800,
     bfloat16=True,
     seed=1,
 )
 # The checkpoints that ship with the attention-only model: close together where induction appears. The last label is the
 # finished model's, which is not stored twice.
-CHECKPOINTS = [0, 300, 500, 600, 650, 700, 750, 800, 900, 1200, ATTN_ONLY.steps]
-# The six-layer model is grown from the two-layer one, which has seen no document. Its induction heads
+CHECKPOINTS = [0, 300, 600, 650, 700, 750, 800, 900, 1200, 1500, ATTN_ONLY.steps]
+# The six-layer model is grown from the two-layer one as it was at this step, which has seen no document. Its induction heads
 # come late: the layers before them can find out who is who, and what copies well, an induction head, comes after.
-GROW_FROM_STEP = ATTN_ONLY.steps
+GROW_FROM_STEP = 1500
 GROW_INTO_LAYERS = (0, 4)
 
 
@@ -122,7 +122,7 @@ def corpus_tokenizer() -> Tokenizer:
 
 
 class Curve:
-    """What the model could do every 250 steps, kept in the model's folder as training_curve.json.
+    """What the model could do every so many steps, kept in the model's folder as training_curve.json.
 
     For a model with MLPs also the birth of its circuit: accuracy on plain sentences (over all and in the worst
     sentence and order), how far the best name mover looks from the end to the indirect object, and how well it copies.
@@ -190,7 +190,7 @@ def run(
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
     if not resume:
         (out / "training_curve.json").unlink(missing_ok=True)
-    curve = Curve(model, tokenizer, out)
+    curve = Curve(model, tokenizer, out, every=100 if model.cfg.attn_only else 250)
 
     def watch(step: int, loss: float) -> None:
         curve(step, loss)
@@ -245,5 +245,5 @@ def make_gpt2(
 
 
 def starting_point(folder: Path) -> Path:
-    """The weights of the attention-only model in `folder` that `gpt2-demo` grows from: the finished ones."""
-    return folder / "model.safetensors"
+    """The weights of the attention-only model in `folder` that `gpt2-demo` grows from."""
+    return folder / "checkpoints" / f"step-{GROW_FROM_STEP:06d}.safetensors"
