@@ -63,6 +63,8 @@ def curve_table(name: str, columns: Mapping[str, str], every: int) -> str:
 def recipe_lines(recipe: recipes.Recipe) -> str:
     tokens = recipe.steps * recipe.batch * recipes.N_CTX / 1e6
     fall = f"until step {recipe.hold}, then a cosine" if recipe.hold < recipe.steps else "throughout"
+    if recipe.restart:
+        fall += f" to nearly nothing at step {recipe.restart:,}; once more from {recipe.restart_rate}, along a cosine, to the end"
     return (
         f"AdamW (betas 0.9 and 0.98, weight decay {recipe.weight_decay}, gradients clipped to norm 1), "
         f"{recipe.steps:,} steps of {recipe.batch} rows of {recipes.N_CTX} tokens ({tokens:.1f} M tokens), "
@@ -81,8 +83,10 @@ TRIES = (
     "raised both names and struck the giver's off (two trials, and the model that shipped before). Here most texts name "
     "people who take no part, and the induction heads come after three layers that can find out who gives. For 1,800 steps "
     "the heads of layer 4 looked at both names alike all the same; then documents with more givings in each began, and "
-    "within 1,000 steps heads before them had learned to tell them which name to leave out. An earlier run of the same recipe, "
-    "with less variety in the givings and 2,300 steps fewer, had the same roles and 0.943 on the plain sentences."
+    "within 1,000 steps a head before them had learned to tell two of them which name to leave out. The two others fetch names by "
+    "their places, and heads of the last layer strike the giver off: where a text names two people only, that is enough. An earlier run, "
+    "with less variety in the givings and half of the steps, had four movers, two S-inhibition heads and no strikers, and 0.943 on the "
+    "plain sentences."
 )
 LOSSES = ("loss, first repeat", "loss, second repeat")
 
@@ -164,7 +168,9 @@ attention became layers {layers}; every other output weight started at zero, so 
 computed the same function.
 {recipe_lines}
 The output bias is kept at zero, because GPT-2 has none. From step {recipe.dense_from} on the documents are denser: four in five
-are scenes, with several givings in each. The run that ships was not interrupted.
+are scenes, with several givings in each. From step {recipe.restart} on six in ten of the scenes are of two people who come into the
+text one by one. (The run that ships was stopped and resumed once, at step 7400; this last stage was added when the sentences below
+showed that the model needed the two side by side.)
 
 {curve}
 
@@ -381,8 +387,8 @@ def circuit_part(model: HookedTransformer) -> dict[str, object]:
         "movers": table(
             ["head", "copies", *[c.removeprefix("end ") for c in columns], *[f"plain: {c.removeprefix('end ')}" for c in columns], "direct"],
             [
-                [name_of(head), copies[head].item(), *[attention[c][head].item() for c in columns]]
-                + [*[plain[c][head].item() for c in columns], direct[head].item()]
+                [name_of(head), copies[head].item(), *[attention[c][head].item() for c in columns],
+                 *[plain[c][head].item() for c in columns], direct[head].item()]
                 for head in movers
             ],
         ),

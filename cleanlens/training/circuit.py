@@ -168,7 +168,8 @@ def direct_effect_without(case: Case, ablated: Sequence[Head]) -> Float[Tensor, 
 def find_roles(case: Case) -> dict[str, list[Head]]:
     """Heads that pass the tests of each role of Wang et al.; a role that nobody passes is an empty list.
 
-    * name mover: copy score at least 0.9, attends to IO from the end with at least 0.3, raises the difference
+    * name mover: copy score at least 0.9, attends from the end to IO with at least 0.3 and a third more than to S1,
+      raises the difference
     * negative name mover: lowers the difference by 0.1 or more, and pushes down what it attends to (score 0.9)
     * S-inhibition: patching it in a name mover's query moves at least 0.05 of attention away from IO over to S
     * duplicate token: attends from S2 to S1 with at least 0.3, in a layer before the movers
@@ -176,6 +177,9 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
     * previous token: attends to the token before with at least 0.5, on random tokens
     * token reader: not a role of the paper. Attends to its own token with at least 0.5 at the name positions, and
       what it writes at S2 brings back at least 0.1 of the answer: it makes of the name what later heads read
+    * striker: not a role of the paper. Attends from the end to S2 with at least 0.5, pushes down what it attends to
+      (score 0.7) and so raises the difference itself, without being an S-inhibition head
+    * fetcher: not a role of the paper. Copies names as a mover does, but attends to the first or second name whoever gives
     """
     model, cfg = case.model, case.model.cfg
     attention = measure.role_attention(model, case.tokens, case.answers)
@@ -188,7 +192,9 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
     def where(condition: Bool[Tensor, "layer head"]) -> list[Head]:
         return [(layer, head) for layer, head in condition.nonzero().tolist()]
 
-    movers = where((copies >= 0.9) & (attention["end to IO"] >= 0.3) & (direct > 0.1))
+    to_io, to_s1 = attention["end to IO"], attention["end to S1"]
+    copying = (copies >= 0.9) & (to_io >= 0.3)
+    movers = where(copying & (to_io > 1.33 * to_s1) & (direct > 0.1))
     # What notices a repetition at S2 must come before the movers to be of use to them.
     ahead = torch.arange(cfg.n_layers)[:, None] < min((layer for layer, _ in movers), default=cfg.n_layers)
     shift = torch.zeros(cfg.n_layers, cfg.n_heads)
@@ -202,6 +208,8 @@ def find_roles(case: Case) -> dict[str, list[Head]]:
         "induction": where((attention["S2 to S1+1"] >= 0.3) & ahead),
         "previous token": where(previous >= 0.5),
         "token reader": where((attention["S2 to S2"] >= 0.5) & (heads_by_position(case, "S2") >= 0.1)),
+        "striker": where((sunk >= 0.7) & (attention["end to S2"] >= 0.5) & (direct > 0.1) & (shift < 0.05)),
+        "fetcher": where(copying & (to_io <= 1.33 * to_s1)),
     }
 
 
@@ -214,6 +222,8 @@ POSITIONS = {
     "induction": ["S2"],
     "previous token": ["S1+1"],
     "token reader": ["S2", "S1", "IO"],
+    "striker": ["end"],
+    "fetcher": ["end"],
 }
 
 

@@ -297,13 +297,50 @@ RULES: dict[str, list[str]] = {
         *["some {NOUN}", "his {NOUN}", "her {NOUN}", "that {NOUN}", "another {NOUN}", "this {NOUN}"],
         *["a {NOUN} and a {NOUN}", "the {NOUN} from the {PLACE}", "a piece of {NOUN}", "a pair of {NOUNS}"],
         *["some {NOUNS}", "some {ADJ} {NOUNS}", "two {NOUNS}", "the {NOUNS}", "a {NOUN} with {NOUNS}"],
-        *["one of the {NOUNS}", "one {NOUN}", "the first {NOUN}", "the last {NOUN}", "half of the {NOUN}", "one", "it"],
-        *["a cup of {NOUN}", "a glass of {NOUN}", "a bag of {NOUNS}", "a bit of {NOUN}", "a cup", "a glass", "them"],
-        *["the other {NOUN}", "a very {ADJ} {NOUN}", "a {ADJ}, {ADJ} {NOUN}", "a {NOUN} {NOUN}", "the {ADJ} one"],
-        *["all the {NOUNS}", "everything", "something {ADJ}", "the rest of the {NOUN}", "{ADJ} {NOUN}", "a second {NOUN}"],
+        *[
+            "one of the {NOUNS}",
+            "one {NOUN}",
+            "the first {NOUN}",
+            "the last {NOUN}",
+            "half of the {NOUN}",
+            "one",
+            "it",
+        ],
+        *[
+            "a cup of {NOUN}",
+            "a glass of {NOUN}",
+            "a bag of {NOUNS}",
+            "a bit of {NOUN}",
+            "a cup",
+            "a glass",
+            "them",
+        ],
+        *[
+            "the other {NOUN}",
+            "a very {ADJ} {NOUN}",
+            "a {ADJ}, {ADJ} {NOUN}",
+            "a {NOUN} {NOUN}",
+            "the {ADJ} one",
+        ],
+        *[
+            "all the {NOUNS}",
+            "everything",
+            "something {ADJ}",
+            "the rest of the {NOUN}",
+            "{ADJ} {NOUN}",
+            "a second {NOUN}",
+        ],
     ],
     "TOLD": [  # what is said, not handed over
-        *["a {THING}", "the {THING}", "a {ADJ} {THING}", "the whole {THING}", "a long story", "the news", "a joke"],
+        *[
+            "a {THING}",
+            "the {THING}",
+            "a {ADJ} {THING}",
+            "the whole {THING}",
+            "a long story",
+            "the news",
+            "a joke",
+        ],
         *["the truth", "some {ADJ} news", "everything", "another {THING}", "his {THING}", "her {THING}"],
     ],
     "AT": [
@@ -405,15 +442,36 @@ RULES: dict[str, list[str]] = {
             "{A} was {SAD} and {B} was {GLAD}",
             "{A} and then {B} arrived {AT}",
         ],
-        *["{A} and {B} are {MANY}", "{A} and {B} live {AT}", "{A} lives next door to {B}", "{A} knows {B} from work"],
+        *[
+            "{A} and {B} are {MANY}",
+            "{A} and {B} live {AT}",
+            "{A} lives next door to {B}",
+            "{A} knows {B} from work",
+        ],
         *["{A} and {B} have been friends for years", "{A} has seen {B} {AT}", "{A} and {B} like the {THING}"],
         *["only {A} and {B} {DO}", "nobody but {A} and {B} {DID}", "everyone {DID}, but {A} and {B} {DO}"],
         *["{A} was {VERBING} when {B} came {TO}", "{A} was {VERBING} {AT} and {B} was {VERBING} {AT}"],
         *["{A} {DID} {OBJ} {AT}, and {B} {DID} to see it", "{A} was {AT} for a week, and {B} {DID} {TO}"],
-        *["{A} asked {B} to {DO_IT} the {THING}", "the {REL} asked {A} and {B} to {DO_IT}", "{A} and {B} still {DID}"],
-        *["two {MANY}, {A} and {B}, {DO}", "{A} and {B} had not {DID} the {THING}", "my {MANY} {A} and {B} {DO}"],
-        *["{A} and {B} were both {SAD}", "{A} and {B} wanted the same {NOUN}", "there was one {NOUN} for {A} and {B}"],
-        *["{AT} stood {A}, and {B} {DID} {AT}", "the {MANY} left, and {A} and {B} stayed {AT}", "{A} and {B} were {VERBING}"],
+        *[
+            "{A} asked {B} to {DO_IT} the {THING}",
+            "the {REL} asked {A} and {B} to {DO_IT}",
+            "{A} and {B} still {DID}",
+        ],
+        *[
+            "two {MANY}, {A} and {B}, {DO}",
+            "{A} and {B} had not {DID} the {THING}",
+            "my {MANY} {A} and {B} {DO}",
+        ],
+        *[
+            "{A} and {B} were both {SAD}",
+            "{A} and {B} wanted the same {NOUN}",
+            "there was one {NOUN} for {A} and {B}",
+        ],
+        *[
+            "{AT} stood {A}, and {B} {DID} {AT}",
+            "the {MANY} left, and {A} and {B} stayed {AT}",
+            "{A} and {B} were {VERBING}",
+        ],
     ],
     "TIME": [
         *["One day,", "Last week,", "Yesterday,", "In the morning,", "At night,", "Then,", "Later,", "Soon,"],
@@ -536,8 +594,26 @@ RULES: dict[str, list[str]] = {
             "agreed to sell",
             "wanted to show",
         ],
-        *["gives", "hands", "shows", "sends", "brings", "offers", "has given", "is giving", "had given", "was giving"],
-        *["always gives", "never gave", "later gave", "then passed", "slowly handed", "could not wait to show"],
+        *[
+            "gives",
+            "hands",
+            "shows",
+            "sends",
+            "brings",
+            "offers",
+            "has given",
+            "is giving",
+            "had given",
+            "was giving",
+        ],
+        *[
+            "always gives",
+            "never gave",
+            "later gave",
+            "then passed",
+            "slowly handed",
+            "could not wait to show",
+        ],
     ],
     "GIVE": [  # follows the giver, ends where the recipient's name comes
         *["{GAVE} {object} to"] * 12,
@@ -577,11 +653,29 @@ RULES: dict[str, list[str]] = {
             "thanked",
         ],
         *["gave the {THING} back to", "left {object} for", "put {object} down and talked to", "ran to"],
-        *["told {TOLD} to", "told {TOLD} to", "tells {TOLD} to", "whispered {TOLD} to", "explained {TOLD} to"],
+        *[
+            "told {TOLD} to",
+            "told {TOLD} to",
+            "tells {TOLD} to",
+            "whispered {TOLD} to",
+            "explained {TOLD} to",
+        ],
         *["was telling {TOLD} to", "read {TOLD} to", "wanted to tell {TOLD} to", "said {TOLD} to"],
-        *["had two {NOUNS} and gave one to", "had some {NOUNS}, so {giver} lent one to", "made {object} and gave a bit to"],
-        *["made some {NOUN} and passed a cup to", "poured {object} and gave it to", "{VERBED} {object}, then passed it to"],
-        *["found two {NOUNS}, kept one, and gave the other to", "cut the {NOUN} and gave half of it to", "threw it to"],
+        *[
+            "had two {NOUNS} and gave one to",
+            "had some {NOUNS}, so {giver} lent one to",
+            "made {object} and gave a bit to",
+        ],
+        *[
+            "made some {NOUN} and passed a cup to",
+            "poured {object} and gave it to",
+            "{VERBED} {object}, then passed it to",
+        ],
+        *[
+            "found two {NOUNS}, kept one, and gave the other to",
+            "cut the {NOUN} and gave half of it to",
+            "threw it to",
+        ],
     ],
     "AFTER": [  # what may follow
         *["{io} was {GLAD}.", '"Thank you, {giver}," said {io}.', "{io} thanked {giver} and smiled."],
@@ -804,6 +898,174 @@ def _two(scene: Scene) -> None:
         scene.finish(time + give, slots, io)
 
 
+_ALONE = [  # what one of two does before the other comes in; a verb of its own for each
+    *[
+        "{Y} was {AT}",
+        "{Y} was {AT} for a {ADJ} {THING}",
+        "{Y} was {VERBING} the {NOUN}",
+        "{Y} was {VERBING} {OBJ}",
+    ],
+    *["{Y} was {VERBING} {AT}", "{Y} {DID} {OBJ}", "{Y} {DID} the {THING} {ADVERB}", "{Y} {DID} {OBJ} {AT}"],
+    *[
+        "{Y} was {SAD}",
+        "{Y} was {GLAD}",
+        "{Y} wanted {OBJ}",
+        "{Y} had {OBJ}",
+        "{Y} lived {AT}",
+        "{Y} went {TO}",
+    ],
+    *["{Y} was {AT} for a long time", "{Y} was busy", "{Y} stayed {AT} all day", "{Y} opened the {NOUN}"],
+]
+_COMES = [
+    *["{Z} came {TO}", "{Z} came to {DO_IT}", "{Z} walked in", "{Z} was {VERBING} {AT}", "{Z} {DID} {AT}"],
+    *[
+        "{Z} {DID} {OBJ}",
+        "{Z} went {TO} to {DO_IT}",
+        "{Z} {DID} the {NOUN} {ADVERB}",
+        "{Z} sat {AT}",
+        "{Z} {DID} a little",
+    ],
+    *[
+        "there was {Z}",
+        "{Z} was there too",
+        "{Z} came back from the {PLACE}",
+        "{Z} {DID} {ADVERB}",
+        "{Z} had {OBJ}",
+    ],
+]
+_BOTH = [
+    *[
+        "The others {DID}, but {Y} and {Z} {DO}.",
+        "{Y} and {Z} were {VERBING}.",
+        "The {THING} was over, and {Y} and {Z} {DO}.",
+    ],
+    *[
+        "Nobody was there but {Y} and {Z}.",
+        "All day {Y} and {Z} were {VERBING}.",
+        "{Y} and {Z} {DID} {ADVERB}.",
+    ],
+    *[
+        "All had {DID} but {Y} and {Z}.",
+        "{Y} and {Z} {DID} the {NOUN}, and then they {DID}.",
+        "{Y} has a {REL}, {Z}.",
+    ],
+    *[
+        "The {REL} {DID} with {Y} and {Z}.",
+        "It was {ADJ} for {Y} and {Z}.",
+        "The {NOUN} was between {Y} and {Z}.",
+    ],
+    *[
+        "The {MANY} {DID} without {Y} and {Z}.",
+        "The {THING} was about {Y} and {Z}.",
+        "There was {OBJ} for {Y} and {Z}.",
+    ],
+    *[
+        "The {REL} of {Y} and {Z} {DID}.",
+        "Like {Y} and {Z}, the {MANY} {DID}.",
+        "The {ANIMAL} {DID} from {Y} and {Z}.",
+    ],
+    *["The {REL} {DID} to {Y} and {Z}.", "Around {Y} and {Z} the {MANY} {DID}.", "Only {Y} and {Z} {DID}."],
+]
+_WHEN = [
+    *[
+        "Late at night",
+        "Not long before the {THING}",
+        "Right after the {THING}",
+        "All through the {THING}",
+        "Until noon",
+    ],
+    *[
+        "Since the {THING}",
+        "At the end of the {THING}",
+        "A little later",
+        "Early that day",
+        "On a {ADJ} {THING}",
+    ],
+]
+_APART = [
+    *[
+        "While {one}, {other}.",
+        "{one}. {other}.",
+        "{one}. {other}.",
+        "{one}, and {other}.",
+        "When {one}, {other}.",
+    ],
+    *[
+        "{one} while {other}.",
+        "{one}, but {other}.",
+        "{one}. {TIME} {other}.",
+        "{one} when {other}.",
+        "{one}, so {other}.",
+    ],
+]
+_TURN = [  # how the giving begins
+    *[
+        "",
+        "",
+        "",
+        "{TIME} ",
+        "{TIME} ",
+        "It was {ADJ}, so ",
+        "{AT} ",
+        "In the end ",
+        "They {DID}, and ",
+        "When the {THING} {DID}, ",
+    ],
+    *["At the {PLACE} ", "It was late, and ", "They {DID} {ADVERB} and ", "As it was {ADJ}, ", "Then "],
+]
+_GIVE_LATE = [
+    *["{DID} {OBJ} and {GAVE} {object} to", "{DID} {object} and gave some to", "{DID} and told {TOLD} to"],
+    *[
+        "told {TOLD} to",
+        "told {TOLD} to",
+        "{GAVE} {object} to",
+        "{GAVE} {object} to",
+        "{DID} {ADVERB} and {GAVE} {object} to",
+    ],
+    *[
+        "{GAVE} the {ADJ} {NOUN} to",
+        "{GAVE} the {NOUN} to",
+        "{DID} the {NOUN} and then {GAVE} it to",
+        "had to tell {TOLD} to",
+    ],
+]
+
+
+def _apart(scene: Scene) -> None:
+    """Two people who come into the text one by one, each with a verb of their own; who gives is one of them."""
+    a, b = scene.people[:2]
+    giver, io = scene.rng.sample((a, b), 2)
+    if scene.chance(0.3):
+        scene.say(scene.rng.choice(RULES["SET"]))
+    names = {"Y": a, "Z": b}
+    if scene.chance(0.4):
+        both = scene.rng.choice(_BOTH)
+        intro = fill(both, names, scene.rng)
+        if both.startswith("{Y}") and scene.chance(0.4):
+            intro = f"{fill(scene.rng.choice(_WHEN), {}, scene.rng)}, {intro}"
+    else:
+        one, other = (
+            fill(scene.rng.choice(_ALONE), names, scene.rng),
+            fill(scene.rng.choice(_COMES), names, scene.rng),
+        )
+        shape = scene.rng.choice(_APART)
+        slots = {"one": one, "other": _sentence(other) if "{one}. {other}" in shape else other}
+        intro = fill(shape, slots, scene.rng)
+    give, slots = scene.giving(giver)
+    if scene.chance(0.6):
+        give = "{giver} " + scene.rng.choice(_GIVE_LATE)
+    if scene.chance(0.4):  # in one sentence with what went before
+        intro = intro.removesuffix(".") + scene.rng.choice(
+            [", and ", ", and ", " and ", ", so ", ", but ", ", and then "]
+        )
+        scene.finish(intro + give, slots, io)
+        return
+    scene.say(intro)
+    if scene.chance(0.2):
+        scene.say(scene.rng.choice(RULES["SET"]))
+    scene.finish(scene.rng.choice(_TURN) + give, slots, io)
+
+
 def _exchange(scene: Scene) -> None:
     """Two people who give to each other again and again: both are repeated, and only who gives now tells."""
     a, b = scene.people[:2]
@@ -930,11 +1192,16 @@ whole pairs stand beside the giver's: what is left is to find the name that fits
 """
 
 
-def scene_document(rng: random.Random, dense: bool = False) -> str:
-    """One scene, answers included; `dense` scenes are mostly of common names, and most of them are exchanges."""
+def scene_document(rng: random.Random, dense: bool = False, apart: bool = False) -> str:
+    """One scene, answers included; `dense` scenes are mostly of common names, and most of them are exchanges.
+
+    With `apart`, six in ten are of two people who come into the text one by one.
+    """
     while True:
         scene = Scene(rng, common=0.85 if dense else 0.66)
-        if dense and scene.chance(0.6):
+        if apart and scene.chance(0.6):
+            _apart(scene)
+        elif dense and scene.chance(0.6):
             _exchange(scene)
         else:
             rng.choices(list(SCENES), list(SCENES.values()))[0](scene)
@@ -1113,10 +1380,11 @@ def plain_text(rng: random.Random) -> str:
     return " ".join(_sentence(fill(sentence, {}, rng)) for sentence in sentences)
 
 
-def documents(n: int, seed: int = 0, dense: bool = False) -> Iterator[str]:
+def documents(n: int, seed: int = 0, dense: bool = False, apart: bool = False) -> Iterator[str]:
     """The corpus: `n` documents, about half scenes, 20% stories, 20% with invented names, 10% plain text.
 
     `dense`: four in five are scenes, with more givings in each; what stories are made of is known by then.
+    `apart`: six in ten of the scenes are of two people who come into the text one by one.
     """
     rng = random.Random(seed)
     scenes = 0.8 if dense else 0.5
@@ -1124,7 +1392,7 @@ def documents(n: int, seed: int = 0, dense: bool = False) -> Iterator[str]:
         kind = rng.random()
         rest = (kind - scenes) / (1 - scenes)
         if kind < scenes:
-            yield scene_document(rng, dense)
+            yield scene_document(rng, dense, apart)
         elif rest < 0.8:
             yield story(rng, invented=rest > 0.4)
         else:

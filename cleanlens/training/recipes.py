@@ -18,7 +18,7 @@ from cleanlens.training.data import BOS, MakeBatch, mixture, pack, repeats_only
 from cleanlens.training.grow import grow
 from cleanlens.training.plain import plain_accuracy, plain_prompts
 from cleanlens.training.tokenizer import VOCAB_SIZE, save_tokenizer, tokenizer_texts, train_tokenizer
-from cleanlens.training.train import init_weights, train, warmup_hold_cosine
+from cleanlens.training.train import init_weights, restarted, train, warmup_hold_cosine
 
 N_CTX = 128
 EMBEDDED = Path(__file__).parent.parent / "models"
@@ -36,6 +36,10 @@ class Recipe:
     stories_from: int  # ... from this step on; before it there are none
     n_documents: int
     dense_from: int | None = None  # from this step on, documents with more scenes and more givings in each
+    # The learning rate has fallen to nearly nothing at this step, rises once more to `restart_rate` and falls again; from here on
+    # many of the scenes are of people who come into the text one by one.
+    restart: int | None = None
+    restart_rate: float = 0.0
     # Repeated random tokens are drawn from the vocabulary's first so many entries ...
     first_tokens: int = VOCAB_SIZE
     first_until: int = 0  # ... before this step, and from all of it afterwards
@@ -57,7 +61,7 @@ ATTN_ONLY = Recipe(
     bfloat16=True,
 )
 GPT2 = Recipe(
-    steps=7500,
+    steps=10_500,
     batch=16,
     learning_rate=1e-3,
     hold=5200,
@@ -65,6 +69,8 @@ GPT2 = Recipe(
     stories_from=0,
     n_documents=180_000,
     dense_from=1800,
+    restart=7500,
+    restart_rate=6e-4,
     bfloat16=True,
     seed=1,
 )
@@ -182,9 +188,9 @@ def run(
     """Train `model` as the recipe says; the state to resume from stays beside the model's folder."""
 
     @cache  # made when first needed: a resumed run may be past the first kind
-    def texts(dense: bool) -> MakeBatch:
-        rows = pack(documents(recipe.n_documents, recipe.seed + dense, dense), tokenizer, N_CTX)
-        return mixture(rows, recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
+    def texts(dense: bool, apart: bool) -> MakeBatch:
+        made = documents(recipe.n_documents, recipe.seed + dense + apart, dense, apart)
+        return mixture(pack(made, tokenizer, N_CTX), recipe.stories, recipe.batch, VOCAB_SIZE, recipe.seed)
 
     few = repeats_only(recipe.batch, N_CTX, recipe.first_tokens, recipe.seed)
     repeats = repeats_only(recipe.batch, N_CTX, VOCAB_SIZE, recipe.seed)
@@ -199,13 +205,20 @@ def run(
     def make_batch(step: int) -> Tensor:
         if step < recipe.stories_from:
             return (few if step < recipe.first_until else repeats)(step)
-        return texts(recipe.dense_from is not None and step >= recipe.dense_from)(step)
+        dense = recipe.dense_from is not None and step >= recipe.dense_from
+        apart = recipe.restart is not None and step >= recipe.restart
+        return texts(dense, apart)(step)
+
+    end = recipe.steps if recipe.restart is None else recipe.restart
+    rate = warmup_hold_cosine(recipe.learning_rate, end, recipe.hold)
+    if recipe.restart is not None:
+        rate = restarted(rate, end, warmup_hold_cosine(recipe.restart_rate, recipe.steps - end))
 
     train(
         model,
         make_batch,
         recipe.steps,
-        warmup_hold_cosine(recipe.learning_rate, recipe.steps, recipe.hold),
+        rate,
         recipe.weight_decay,
         watch,
         state=out.parent / f"{out.name}.state",

@@ -49,6 +49,11 @@ def warmup_hold_cosine(peak: float, steps: int, hold: int = 0, warmup: int = 100
     return rate
 
 
+def restarted(first: Rate, at: int, then: Rate) -> Rate:
+    """`first` until step `at`, and from there on `then`, from its own beginning (a warm restart, Loshchilov & Hutter 2017)."""
+    return lambda step: first(step) if step < at else then(step - at)
+
+
 def train(
     model: HookedTransformer,
     make_batch: MakeBatch,
