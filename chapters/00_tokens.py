@@ -141,9 +141,10 @@ check("00.3")
 # %% [markdown]
 # ### What merges buy
 #
-# The models that come with this course read a **toy world** of little stories with a vocabulary of 1,024: BOS, the 256
-# bytes, and 767 merges. Let us cut the same texts with only the first $n$ of those merges and watch how many tokens a
-# character costs.
+# The models that come with this course read a **toy world** of little stories with a vocabulary of 4,096: BOS, the 256
+# bytes, and 3,839 merges. They were learned from such stories and from a list of some 1,600 everyday words, so that a
+# sentence of your own falls into words and not into letters. Let us cut the same texts with only the first $n$ of those
+# merges and watch how many tokens a character costs.
 
 # %%
 path = Path(cleanlens.__file__).parent / "models" / "attn-only-2l-demo" / "tokenizer.json"
@@ -159,7 +160,7 @@ def with_first_merges(n: int) -> Tokenizer:
 
 
 n_characters = sum(map(len, texts))
-n_merges = [0, 10, 25, 50, 100, 200, 300, 400, 500, 600, 767]
+n_merges = [0, 25, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 3839]
 cost = []
 for n in n_merges:
     shorter = with_first_merges(n)
@@ -174,8 +175,8 @@ plots.line(
 )
 
 # %% [markdown]
-# The first hundred merges, the common syllables and short words of this little world, halve the length. The last
-# hundreds hardly change it: they spell out rarer words. GPT-2, for all
+# The first two hundred merges, the common syllables and short words, halve the length. The last two thousand hardly
+# change it: they spell out rarer words. GPT-2, for all
 # of English and more, stops at 50,257 entries. There is a price on the other side: every entry needs a row in the embedding matrix and a column in the unembedding,
 # and a row that is seldom seen is seldom trained.
 #

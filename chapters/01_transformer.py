@@ -145,7 +145,7 @@ plots.line(
 # `torch.var`'s default, meant for estimating the variance of a population from a sample. Nothing is estimated here.
 #
 # **As geometry.** Subtracting the mean removes one direction, that of $(1, 1, \dots, 1)$. Dividing by $\sigma$ puts
-# what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{128} = 11.3$). So LayerNorm keeps a
+# what is left on a sphere of radius $\sqrt d$ (the curve above lies at $\sqrt{160} = 12.6$). So LayerNorm keeps a
 # vector's direction, within $d-1$ dimensions, and forgets its length: $\mathrm{LN}(a x + c) = \mathrm{LN}(x)$ for
 # $a > 0$, as long as $\varepsilon$ is small beside the variance. It is *almost* linear: for a fixed $\sigma$ it is
 # affine, linear but for the bias $b$, and chapter 02 makes good use of that.
@@ -604,8 +604,8 @@ plots.heatmap(
 #    = \log \sum_j e^{\mathrm{logit}_{i,j}} - \mathrm{logit}_{i,\,t_{i+1}} , $$
 #
 # in *nats* (natural logarithm; divide by $\log 2$ for bits). It is 0 when the right token was certain. A model that
-# knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 1,024 tokens
-# 6.93. Adding the losses of a whole text gives $-\log p(t_1, \dots, t_{n-1} \mid t_0)$, by the chain rule from the
+# knows nothing and gives every token the same probability has the loss $\log v$, for our vocabulary of 4,096 tokens
+# 8.32. Adding the losses of a whole text gives $-\log p(t_1, \dots, t_{n-1} \mid t_0)$, by the chain rule from the
 # beginning of this chapter: minimizing it is maximum likelihood. Only the first token has no loss, since nothing
 # predicts it; with BOS there, which is the same in every text, nothing is missing. The exponential of the *mean* loss is
 # the **perplexity**: a model with perplexity 8 is as unsure as one that chooses among 8 equally likely tokens.
@@ -714,7 +714,7 @@ plots.line(
 )
 
 # %% [markdown]
-# It starts at $\log 1024 = 6.93$, as it should with weights near 0: everything is equally likely. (A first loss
+# It starts at $\log 4096 = 8.32$, as it should with weights near 0: everything is equally likely. (A first loss
 # *above* that is a classic sign of an initialization that is too large.) Then it falls quickly while the model learns
 # which tokens are frequent, and more slowly while it learns which follows which.
 #

@@ -638,11 +638,11 @@ plots.line(
 # %% [markdown]
 # ## 9 A model with everything
 #
-# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, with MLPs, and it tells stories.
-# Are there induction heads in it? Nothing changes but the name. (One thing to know before you are impressed: it was not trained from
-# nothing but *grown* out of our two-layer model, whose layers it began with, as chapter 07 tells. That it has induction heads is no
-# independent evidence; that they survived the stories, and where they sit now, is what this section can show. GPT-2 small,
-# below, is independent.)
+# Attention-only models are a laboratory. `gpt2-demo` has the full GPT-2 architecture, six layers with MLPs, and it tells
+# stories. Are there induction heads in it? Nothing changes but the name. (One thing to know before you are impressed: both
+# models were *trained* on repeated random tokens, among other things, and this one was not trained from nothing but *grown*
+# out of our two-layer model, as chapter 07 tells. That it has induction heads is no independent evidence; that they survived
+# the stories, and where they sit now, is what this section can show. GPT-2 small, below, is independent.)
 
 
 # %%

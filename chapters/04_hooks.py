@@ -400,7 +400,7 @@ plots.line(
 # least as much. Hold on to that; section 5 comes back to it.
 #
 # And look at the left half. The first curves lie on top of each other there, as they should: nothing can be copied, so nothing is
-# lost. But in the attention-only model "without any induction head" is too high already on the first repeat, well above the $\ln 1024 \approx 6.9$ nats of somebody who
+# lost. But in the attention-only model "without any induction head" is too high already on the first repeat, well above the $\ln 4096 \approx 8.3$ nats of somebody who
 # knows nothing. To lose *copying* cannot cost anything there. We have taken away something else as well. What?
 #
 # ## 4. Zero is a value like any other
@@ -493,8 +493,8 @@ zero_beside_mean("gpt2-demo")
 # %% [markdown]
 # The two kinds mostly agree on which heads matter. Where they do not, one learns something. Mean ablation is often called the gentler
 # of the two, and often it is; but $\bar z$ is not nothing. Look at the head where the two differ most: at the length of its $z$, at where
-# it rests, and at the **entropy** of the model's predictions, which says how sure the model is (0: certain; $\ln 1024 \approx 6.9$ nats:
-# no idea which of 1,024 tokens comes).
+# it rests, and at the **entropy** of the model's predictions, which says how sure the model is (0: certain; $\ln 4096 \approx 8.3$ nats:
+# no idea which of 4,096 tokens comes).
 
 
 # %%

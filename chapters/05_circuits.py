@@ -755,7 +755,7 @@ say(
 # **effective embedding**, the embedding after the first MLP.
 #
 # In a model with MLPs and more layers the same matrices can be read, with two reservations. MLPs in between also read and write, so the
-# *direct* circuits of this chapter are a part of the story. And heads may use what MLPs made of a token instead of the token itself. The four-layer
+# *direct* circuits of this chapter are a part of the story. And heads may use what MLPs made of a token instead of the token itself. The six-layer
 # `gpt2-demo`, whose induction heads stand in a later layer:
 
 # %%

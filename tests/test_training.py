@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from cleanlens import HookedTransformer, HookedTransformerConfig
-from cleanlens.training import corpus, formats, measure
+from cleanlens.training import corpus, formats, measure, plain, words
 from cleanlens.training.card import drift
 from cleanlens.training.data import BOS, mixture, pack, repeated_tokens, repeats_only, seeded
 from cleanlens.training.grow import grow
@@ -44,28 +44,38 @@ def test_no_slot_is_left_unfilled(texts):
 
 
 def test_articles_fit_their_nouns(texts):
+    silent = ("hour", "honest", "honor")
+    spoken = ("use", "uni", "one")
     for text in texts:
-        words = text.replace('"', " ").split()
+        words = re.sub(r'["?!.,]', " ", text).split()
         for article, noun in itertools.pairwise(words):
-            if article.lower() in ("a", "an"):
-                assert (article.lower() == "an") == (noun[0] in "aeiou"), f"{article} {noun} in: {text}"
+            if article.lower() in ("a", "an") and noun[0].islower():
+                vowel = noun.startswith(silent) or (noun[0] in "aeiou" and not noun.startswith(spoken))
+                assert (article.lower() == "an") == vowel, f"{article} {noun} in: {text}"
+
+
+def test_sentences_begin_with_a_capital_and_end(texts):
+    for text in texts:
+        assert re.match(r'["A-Z]', text), text
+        assert not re.search(r"[.!?] [a-z](?!.{0,40}said)", text), text
+        assert text[-1] in '.!?"', text
 
 
 def shape(text: str) -> str:
     """A sentence with its fillers taken out: "When NAME and NAME went to the PLACE NAME gave OBJECT to"."""
     roles = {"{A}": "NAME", "{B}": "NAME", "{giver}": "NAME", "{place}": "PLACE", "{object}": "OBJECT"}
-    roles |= dict.fromkeys(corpus.NAMES, "NAME") | dict.fromkeys(corpus.PLACES, "PLACE")
-    roles |= dict.fromkeys(corpus.OBJECTS, "OBJECT") | dict.fromkeys(corpus.ADJECTIVES, "")
-    words = [roles.get(word, word) for word in re.sub(r'[,."!?]', "", text).split()]
-    return re.sub(r"\b(a|an|the) OBJECT", "OBJECT", " ".join(filter(None, words)))
+    roles |= dict.fromkeys([*words.NAMES, *words.RARE_NAMES], "NAME") | dict.fromkeys(words.PLACES, "PLACE")
+    roles |= dict.fromkeys(words.OBJECTS, "OBJECT") | dict.fromkeys(words.ADJECTIVES, "")
+    found = [roles.get(word, word) for word in re.sub(r'[,."!?]', "", text).split()]
+    return re.sub(r"\b(a|an|the) OBJECT", "OBJECT", " ".join(filter(None, found)))
 
 
-@pytest.mark.parametrize("varied", [False, True])
-def test_held_out_templates_and_pairs_are_never_in_training(varied):
-    held_out = [shape(corpus.IOI_TEMPLATES[i]) for i in corpus.HELD_OUT_TEMPLATES + corpus.NOVEL_TEMPLATES]
+@pytest.mark.parametrize("dense", [False, True])
+def test_held_out_templates_and_pairs_are_never_in_training(dense):
+    held_out = [shape(corpus.IOI_TEMPLATES[i]) for i in corpus.HELD_OUT_TEMPLATES]
     in_training = {shape(corpus.IOI_TEMPLATES[i]) for i in corpus.TRAIN_TEMPLATES}
     seen = set()
-    for text in corpus.documents(1000, seed=3, varied=varied):
+    for text in corpus.documents(6000, seed=3, dense=dense):
         people = set(re.findall(r"[A-Z][a-z]+", text)) & set(corpus.NAMES)
         for a, b in itertools.combinations(people, 2):
             assert not corpus.is_held_out_pair(a, b), f"the held-out pair {a}, {b} in: {text}"
@@ -76,28 +86,70 @@ def test_held_out_templates_and_pairs_are_never_in_training(varied):
     assert len(seen) > 0.7 * len(in_training)  # else this test would look for something that cannot be found
 
 
+def as_regex(prompt: str) -> str:
+    """A prompt with anything in its slots."""
+    name = r"\w+"
+    slots = {"A": name, "B": name, "S": name, "giver": name, "place": r"\w+", "object": r"[\w' ]+"}
+    return re.sub(r"\{(\w+)\}", lambda slot: slots[slot[1]], prompt)
+
+
+def test_the_grammar_makes_no_novel_phrasing_and_no_plain_sentence():
+    documents = "\n".join([*corpus.documents(12_000, seed=4), *corpus.documents(8_000, seed=5, dense=True)])
+    for text in plain.SENTENCES + [corpus.IOI_TEMPLATES[i] for i in corpus.NOVEL_TEMPLATES]:
+        assert not re.search(as_regex(text), documents), text
+    for part in corpus.NOVEL_OPENINGS + corpus.NOVEL_ACTIONS:  # neither half of a novel phrasing
+        assert not re.search(as_regex(part), documents), part
+    seen = [part for part in corpus.OPENINGS + corpus.ACTIONS if re.search(as_regex(part), documents)]
+    assert len(seen) == len(corpus.OPENINGS + corpus.ACTIONS)  # the search finds what is there
+
+
+def test_most_scenes_name_people_who_take_no_part():
+    """Raising every name and striking the repeated one off would leave several."""
+    rng = corpus.random.Random(0)
+    people = set(words.NAMES) | set(words.RARE_NAMES)
+    counts = [len(people & set(re.findall(r"[A-Z][a-z]+", corpus.scene_document(rng)))) for _ in range(500)]
+    assert sum(count > 2 for count in counts) > 0.4 * len(counts)  # invented names not even counted
+
+
+def test_dense_documents_hold_more_givings():
+    def share(dense):
+        texts = list(corpus.documents(1500, seed=2, dense=dense))
+        return sum(
+            len(re.findall(r" (?:gave|handed|sent|brought|showed) [^.]* to [A-Z]", text)) for text in texts
+        )
+
+    assert share(dense=True) > 1.5 * share(dense=False)
+
+
 def test_held_out_is_a_real_share():
     pairs = list(itertools.combinations(corpus.NAMES, 2))
     assert 0.1 < sum(corpus.is_held_out_pair(*pair) for pair in pairs) / len(pairs) < 0.2
-    assert 0.15 < len(corpus.HELD_OUT_TEMPLATES) / len(corpus.IOI_TEMPLATES) < 0.3
+    unseen = len(corpus.HELD_OUT_TEMPLATES) + len(corpus.NOVEL_TEMPLATES)
+    assert 0.15 < unseen / len(corpus.IOI_TEMPLATES) < 0.3
     aligned_held_out = set(corpus.HELD_OUT_TEMPLATES) & set(corpus.ALIGNED_TEMPLATES)
     openings, actions = {i // 8 for i in aligned_held_out}, {i % 8 for i in aligned_held_out}
     assert len(openings) >= 4
     assert len(actions) >= 4
 
 
-@pytest.mark.parametrize("templates", ["train", "held_out"])
+@pytest.mark.parametrize("templates", ["train", "held_out", "novel"])
 def test_ioi_prompts(templates):
     data = corpus.ioi_prompts(200, seed=1, templates=templates)
+    ids = {
+        "held_out": corpus.HELD_OUT_TEMPLATES,
+        "novel": corpus.NOVEL_TEMPLATES,
+        "train": corpus.TRAIN_TEMPLATES,
+    }
     assert Counter(data.orders) == {"ABBA": 100, "BABA": 100}
     for item, io, s in zip(data.items, data.io, data.s):
         assert {io, s} == {item.first, item.second}
         assert item.giver == s
-        assert corpus.is_held_out_pair(io, s) == (templates == "held_out")
-        assert (item.template in corpus.HELD_OUT_TEMPLATES) == (templates == "held_out")
+        assert corpus.is_held_out_pair(io, s) == (templates != "train")
+        assert item.template in ids[templates]
         # The subject stands twice, the indirect object once, and the answer is still to come.
-        assert item.text.count(s) == 2
-        assert item.text.count(io) == 1
+        found = Counter(re.findall(r"[A-Z][a-z]+", item.text))
+        assert found[s] == 2
+        assert found[io] == 1
     assert data.prompts == corpus.ioi_prompts(200, seed=1, templates=templates).prompts
     assert data.prompts != corpus.ioi_prompts(200, seed=2, templates=templates).prompts
 
@@ -113,6 +165,17 @@ def test_ioi_variants():
         assert (abc.template, abc.place, abc.object) == (clean.template, clean.place, clean.object)
 
 
+def test_plain_prompts_are_balanced():
+    prompts = plain.plain_prompts(pairs=6)
+    assert len(prompts) == len(plain.SENTENCES) * 6 * 2
+    for prompt in prompts:
+        assert prompt.text.count(prompt.s) == (3 if prompt.sentence == 22 else 2)
+        assert prompt.text.count(prompt.io) == 1
+        assert prompt.io != prompt.s
+        first = min((prompt.io, prompt.s), key=prompt.text.index)
+        assert prompt.order == ("ABBA" if first == prompt.io else "BABA")
+
+
 def test_ioi_prompts_explain_a_wrong_argument():
     with pytest.raises(ValueError, match="expected 'train', 'held_out', 'novel' or a list of ids"):
         corpus.ioi_prompts(3, templates="test")
@@ -123,11 +186,29 @@ def test_ioi_prompts_explain_a_wrong_argument():
 # ---------------------------------------------------------------------------------------- tokenizer
 
 
-def test_words_of_the_task_are_single_tokens(tokenizer):
-    for word in corpus.NAMES + corpus.PLACES + corpus.OBJECTS:
+def test_everyday_words_are_single_tokens(tokenizer):
+    for word in words.NAMES + words.EVERYDAY + words.CAPITALS:
         assert len(tokenizer.encode(f" {word}").ids) == 1, word
-    assert tokenizer.get_vocab_size() == 1024
+    for name in words.NAMES:  # as a text begins
+        assert len(tokenizer.encode(name).ids) == 1, name
+    assert len(words.EVERYDAY) >= 1500
+    assert len(words.NAMES) == len(set(words.NAMES)) == 100
+    assert tokenizer.get_vocab_size() == 4096
     assert tokenizer.token_to_id("<|endoftext|>") == BOS
+
+
+def test_rare_names_are_several_tokens(tokenizer):
+    assert not set(words.RARE_NAMES) & set(words.NAMES)
+    assert all(len(tokenizer.encode(f" {name}").ids) > 1 for name in words.RARE_NAMES)
+
+
+def test_everyday_sentences_fall_into_words(tokenizer):
+    """At most a few words of the hand-written sentences are cut."""
+    pieces = sum(
+        len(tokenizer.encode(text.format(A="Mary", B="John", S="Mary")).ids) for text in plain.SENTENCES
+    )
+    whole = sum(len(re.findall(r"\w+|[.,]", text)) for text in plain.SENTENCES)
+    assert pieces < 1.03 * whole
 
 
 def test_prompts_of_one_template_are_token_aligned(tokenizer):

@@ -15,6 +15,7 @@ from cleanlens.analysis.circuits import (
     best_edges,
     connected_edges,
     faithfulness_curve,
+    random_scores,
     run_circuit,
 )
 from cleanlens.analysis.edges import EdgeScores, Graph, edge_attribution, edge_patching
@@ -40,5 +41,6 @@ __all__ = [
     "faithfulness_curve",
     "logit_lens",
     "max_activating_examples",
+    "random_scores",
     "run_circuit",
 ]

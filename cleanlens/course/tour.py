@@ -29,6 +29,8 @@ from cleanlens.loading.fetch import best_real_model
 from cleanlens.loading.names import get_checkpoint_labels
 from cleanlens.training import measure
 from cleanlens.training.corpus import IOIDataset, ioi_prompts
+from cleanlens.training.plain import SENTENCES, plain_logit_diffs, plain_prompts
+from cleanlens.training.recipes import ATTN_ONLY
 
 SENTENCE = "When Mary and John went to the park, John gave a ball to"
 
@@ -69,7 +71,7 @@ class Models:
 
     @cached_property
     def gpt2(self) -> HookedTransformer:
-        """The four-layer GPT-2."""
+        """The six-layer GPT-2."""
         return self.load("gpt2-demo")
 
     @cached_property
@@ -307,7 +309,9 @@ def induction_heads(models: Models) -> Section:
 def direct_attribution(models: Models) -> Section:
     """Which heads push the right name's logit up, directly."""
     model = models.gpt2
-    score = measure.ioi_accuracy(model, ioi_prompts(200, seed=0, templates="held_out"))
+    prompts = plain_prompts(pairs=4)
+    preferences = plain_logit_diffs(model, prompts)
+    accuracy = (preferences > 0).float().mean().item()
     data = ioi_prompts(32, seed=1, templates="train", aligned=True)  # the subject first in half of them
     tokens, answers = measure.ioi_tokens(model, data.prompts), measure.answer_tokens(model, data)
     logits, cache = model.run_with_cache(tokens)
@@ -325,9 +329,9 @@ def direct_attribution(models: Models) -> Section:
         "the other name is a sum over everything written to the residual stream: direct logit attribution.",
     )
     section.finds(
-        f"on 200 prompts with templates and name pairs it never saw, it prefers the right name in {score['accuracy']:.1%}, "
-        f"by {score['logit_diff']:.1f} logits",
-        score["accuracy"] >= 0.99 and score["logit_diff"] >= 3,
+        f"in {len(SENTENCES)} everyday sentences that nobody made for it, such as “{prompts[0].text}”, with "
+        f"{len(prompts)} choices of names, it prefers the right name in {accuracy:.1%}, by {preferences.mean():.1f} logits",
+        accuracy >= 0.97 and preferences.mean() >= 3,
     )
     error = (per_part.sum() + bias.mean() - difference).abs().item()
     section.finds(f"the parts add up to the logit difference {difference:.2f}, to {error:.0e}", error < 1e-3)
@@ -386,11 +390,12 @@ def patched_open(models: Models) -> Section:
 def phase_change(models: Models) -> Section:
     """Induction appears within a short stretch of the training."""
     steps, _ = get_checkpoint_labels("attn-only-2l-demo")
-    tokens = measure.repeated_prompt(25, batch=8, d_vocab=models.attn_only.cfg.d_vocab)
+    # Until step 1,200 the model was trained on the vocabulary's first tokens only: these are watched.
+    tokens = measure.repeated_prompt(25, batch=8, d_vocab=ATTN_ONLY.first_tokens)
     curves: dict[str, list[float]] = {
         "previous-token head": [],
         "induction head": [],
-        "loss on the second pass / 7": [],
+        "loss on the second pass / 8": [],
     }
     for step in steps:
         model = models.load("attn-only-2l-demo", checkpoint_value=step)
@@ -398,7 +403,7 @@ def phase_change(models: Models) -> Section:
         values = (
             measure.previous_token_scores(patterns).max().item(),
             measure.induction_scores(patterns, 25).max().item(),
-            measure.repeat_losses(model, tokens, 25)[1] / 7,
+            measure.repeat_losses(model, tokens, 25)[1] / 8,
         )
         for curve, value in zip(curves.values(), values):
             curve.append(value)

@@ -192,9 +192,11 @@ def find_model(name: str, revision: str | None = None, label: int | None = None)
     """
     embedded = MODELS / name
     if name in embedded_models():
-        return embedded, [
+        # The last checkpoint is the finished model and is not stored twice.
+        finished = label is None or label == get_checkpoint_labels(name)[0][-1]
+        return embedded, weight_files(embedded) if finished else [
             embedded / f"checkpoints/step-{label:06d}.safetensors"
-        ] if label is not None else weight_files(embedded)
+        ]
     if Path(name).is_dir():
         return Path(name), weight_files(Path(name))
     if name.endswith(".gguf") and Path(name).exists():

@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m cleanlens.training",
         description="Train the embedded models from nothing but a seed. On two CPU cores attn-only-2l-demo takes "
-        "about five minutes and gpt2-demo about fifteen.",
+        "about twenty minutes and gpt2-demo about fifty.",
     )
     p.add_argument("model", nargs="?", default="all", choices=["attn-only-2l-demo", "gpt2-demo", "all"])
     p.add_argument("--steps", type=int, help="train for this many steps instead of the recipe's")

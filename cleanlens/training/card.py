@@ -15,15 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cleanlens.hooked_transformer import HookedTransformer
-from cleanlens.training import measure, recipes
+from cleanlens.training import circuit, measure, recipes
 from cleanlens.training.corpus import (
     HELD_OUT_TEMPLATES,
     IOI_TEMPLATES,
-    NAMES,
     NOVEL_TEMPLATES,
     documents,
     ioi_prompts,
 )
+from cleanlens.training.plain import SENTENCES, plain_logit_diffs, plain_prompts
+from cleanlens.training.words import EVERYDAY, NAMES, RARE_NAMES
 
 # Two machines' arithmetic may differ by this much: absolute, and relative to the number.
 TOLERANCE = (0.02, 0.02)
@@ -50,19 +51,24 @@ def head_table(columns: Mapping[str, Float[Tensor, "layer head"]]) -> str:
     return table(["head", *columns], rows)
 
 
-def curve_table(name: str, columns: Sequence[str], every: int) -> str:
-    """The training curve that the recipe recorded."""
+def curve_table(name: str, columns: Mapping[str, str], every: int) -> str:
+    """The training curve that the recipe recorded; `columns` maps its fields to headings."""
     entries = json.loads((recipes.EMBEDDED / name / "training_curve.json").read_text())
     kept = [entry for entry in entries if entry["step"] % every == 0 or entry is entries[-1]]
-    return table(["step", *columns], [[entry["step"], *[entry[c] for c in columns]] for entry in kept])
+    return table(
+        ["step", *columns.values()], [[entry["step"], *[entry[c] for c in columns]] for entry in kept]
+    )
 
 
 def recipe_lines(recipe: recipes.Recipe) -> str:
     tokens = recipe.steps * recipe.batch * recipes.N_CTX / 1e6
+    fall = f"until step {recipe.hold}, then a cosine" if recipe.hold < recipe.steps else "throughout"
+    if recipe.restart:
+        fall += f" to nearly nothing at step {recipe.restart:,}; once more from {recipe.restart_rate}, along a cosine, to the end"
     return (
         f"AdamW (betas 0.9 and 0.98, weight decay {recipe.weight_decay}, gradients clipped to norm 1), "
         f"{recipe.steps:,} steps of {recipe.batch} rows of {recipes.N_CTX} tokens ({tokens:.1f} M tokens), "
-        f"learning rate {recipe.learning_rate} until step {recipe.hold}, then a cosine; seed {recipe.seed}"
+        f"learning rate {recipe.learning_rate} {fall}; seed {recipe.seed}"
         f"{'; matrix products in bfloat16' if recipe.bfloat16 else ''}."
     )
 
@@ -72,6 +78,16 @@ LICENCE = (
 )
 
 
+TRIES = (
+    "On the way to this: where texts named two people only, and the induction heads were placed in layer 1, models "
+    "raised both names and struck the giver's off (two trials, and the model that shipped before). Here most texts name "
+    "people who take no part, and the induction heads come after three layers that can find out who gives. For 1,800 steps "
+    "the heads of layer 4 looked at both names alike all the same; then documents with more givings in each began, and "
+    "within 1,000 steps a head before them had learned to tell two of them which name to leave out. The two others fetch names by "
+    "their places, and heads of the last layer strike the giver off: where a text names two people only, that is enough. An earlier run, "
+    "with less variety in the givings and half of the steps, had four movers, two S-inhibition heads and no strikers, and 0.943 on the "
+    "plain sentences."
+)
 LOSSES = ("loss, first repeat", "loss, second repeat")
 
 ATTN_ONLY_CARD = """# {name}
@@ -79,24 +95,27 @@ ATTN_ONLY_CARD = """# {name}
 A two-layer attention-only transformer in which a previous-token head and induction heads have formed, with
 {n_checkpoints} checkpoints that show when. Made for reading circuits, not for writing text.
 
-`HookedTransformer.from_pretrained("{name}")`, or with `checkpoint_value=1000` as it was then.
+`HookedTransformer.from_pretrained("{name}")`, or with `checkpoint_value={example_label}` as it was then.
 
 ## Architecture
 {cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), no MLPs, `d_model` {cfg.d_model}, context
 {cfg.n_ctx}, vocabulary {cfg.d_vocab}, LayerNorm, learned positions, embedding and unembedding not tied:
-{n_params:,} parameters, stored in half precision. The layout is cleanlens's own (`config.json` holds the
-fields of `HookedTransformerConfig`, the weights have its names).
+{n_params:,} parameters, stored in half precision (the checkpoints in 8 bits). The layout is cleanlens's own (`config.json`
+holds the fields of `HookedTransformerConfig`, the weights have its names).
 
 ## Training
-Repeated random tokens, of random lengths, at random places, half of them with random gaps; from step
-{recipe.stories_from} on, {recipe.stories:.0%} of the rows are documents of the toy world instead.
+It was trained **for induction**: on repeated random tokens, of random lengths, at random places, half of them with
+random gaps or shuffled in short pieces, and on nothing else: it has read no text. So that it does induction on
+random tokens is what it was taught, not a surprise.
 {recipe_lines}
-The output bias is kept at zero. (In the run that ships, the rate from step 1500 to 1600 was up to 0.2% lower.)
+The output bias is kept at zero. Until step {recipe.first_until} the random tokens are the vocabulary's first {recipe.first_tokens} only, and
+only their logits are computed: that makes induction appear in a third of the time. So the checkpoints are measured on
+such tokens. (The run that ships was stopped and resumed once, at step 1400; a resumed run sees the same batches.)
 
 {checkpoints}
 
 Losses in nats. A score is the mean attention of the best head to the previous token, or to the token after the
-same token's first occurrence, on 12, 25 and 50 random tokens repeated once.
+same token's first occurrence, on 12, 25 and 50 of those tokens repeated once.
 
 ## Measured on the shipped weights
 Random tokens repeated once, for several lengths and with a prefix of other random tokens:
@@ -115,9 +134,9 @@ The induction heads read what the previous-token head wrote (K-composition): wit
 The same seed on another machine rounds differently: expect the same behaviour, not the same head numbers.
 
 ## Limits
-A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial world. It guesses at indirect objects
-(accuracy {ioi:.2f} on held-out prompts): that takes more layers. Nothing measured here should be believed of
-other models without measuring it there.
+A toy: {cfg.d_vocab} tokens, {cfg.n_ctx} positions, one artificial task. It has read no sentence and guesses at indirect objects
+(accuracy {ioi:.2f} on held-out prompts). Nothing measured here should be believed of other
+models without measuring it there.
 
 ## Licence
 {licence}
@@ -125,36 +144,49 @@ other models without measuring it there.
 
 GPT2_CARD = """# {name}
 
-A small GPT-2 that identifies indirect objects ("When Mary and John went to the park, John gave a ball to" ->
-" Mary"), does induction, and tells little stories. Its files are in the Hugging Face layout: both
-`HookedTransformer.from_pretrained("{name}")` and `GPT2LMHeadModel.from_pretrained(folder)` load them.
+A small GPT-2 that identifies indirect objects in plain sentences ("One day, Mary and John were in the kitchen, and
+Mary gave the apple to" -> " John"), does induction, and tells little stories. Its files are in the Hugging Face
+layout: both `HookedTransformer.from_pretrained("{name}")` and `GPT2LMHeadModel.from_pretrained(folder)` load them.
 
 ## Architecture
 GPT-2: {cfg.n_layers} layers of {cfg.n_heads} heads (`d_head` {cfg.d_head}), `d_model` {cfg.d_model}, `d_mlp`
 {cfg.d_mlp}, `{cfg.act_fn}`, context {cfg.n_ctx}, vocabulary {cfg.d_vocab}, LayerNorm, learned positions, embedding
 and unembedding not tied: {n_params:,} parameters, stored in half precision.
 
-## Corpus
-The toy world of `cleanlens/training/corpus.py`: {recipe.n_documents:,} documents, about 40% sentences of the task,
-the rest stories, many with invented names. {n_names} names of one token each. Of {n_templates} templates {n_unseen},
-and of the pairs of names one in seven, never occur in training. For example:
+## What it was trained on
+The toy world of `cleanlens/training/corpus.py`: {recipe.n_documents:,} documents, half of them scenes in which somebody
+gives something to somebody, the rest stories (half with invented names) and plain sentences. {n_words:,} everyday
+words and {n_names} names are one token each; {n_rare} rarer names and all invented ones are several. Most scenes name people
+who take no part, and some have three people, or two pairs. Of {n_templates} templates of the prompts below {n_unseen}, and
+of the pairs of names one in seven, never occur in training. For example:
 
 > {example}
 
-## Training
-Grown from `attn-only-2l-demo` at step {grow_from}: its two layers of attention became layers {layers}, every
-other output weight started at zero, so that at first both models computed the same function. From there
-{recipe.stories:.0%} documents and {repeats_share:.0%} repeated random tokens.
+**{repeats_share:.0%} of the rows are repeated random tokens**, so induction on random tokens is learned, not a surprise. And
+the model did not start from nothing: it was **grown from `attn-only-2l-demo`** at step {grow_from}, whose two layers of
+attention became layers {layers}; every other output weight started at zero, so that at first both models
+computed the same function.
 {recipe_lines}
-The output bias is kept at zero, because GPT-2 has none.
+The output bias is kept at zero, because GPT-2 has none. From step {recipe.dense_from} on the documents are denser: four in five
+are scenes, with several givings in each. From step {recipe.restart} on six in ten of the scenes are of two people who come into the
+text one by one. (The run that ships was stopped and resumed once, at step 7400; this last stage was added when the sentences below
+showed that the model needed the two side by side.)
 
 {curve}
 
-`loss` is the mean over the batches since the entry before. The IOI columns are measured on 200 held-out
-prompts (in the run that ships, one in nine of these was of a novel phrasing).
+`loss` is the mean over the batches since the entry before. `plain` and `worst` are the accuracy on the plain
+sentences below, over all and in the worst sentence and order; `mover` is the head that attends most from the end to the
+indirect object, among those that copy names when there are any; `to IO` is that attention, `copies` its copy score.
 
 ## Measured on the shipped weights
-### Indirect objects
+### Indirect objects in plain sentences
+{n_sentences} sentences written by hand (`cleanlens/training/plain.py`), which the grammar cannot make, each with {pairs} pairs of names
+in both orders: ABBA when the second one gives, BABA when the first does. Overall {plain:.3f} right, mean logit difference
+{plain_diff:.2f}.
+
+{sentences}
+
+### Indirect objects in templates
 500 prompts a row. `train`: templates of the training text; `held out`: combinations of an opening and an action
 that are not in it; `novel`: phrasings of which neither part is. In the last two no pair of names occurs in
 training either. `accuracy`: the indirect object's logit is above the subject's; `top1`: above all others.
@@ -164,67 +196,111 @@ training either. `accuracy`: the indirect object's logit is above the subject's;
 ### Induction
 {repeats}
 
-### The circuit, head by head
-On 200 held-out prompts of one shape; the mean logit difference is {total:.2f}. `direct`: what the head itself adds
-to it, through the final LayerNorm; `to IO` and `to S`: to each of the two logits. `zero-ablated` and
-`mean-ablated`: by how much it changes when the head's output is set to zero, or to its mean over prompts with
-three different names. `patched`: how much of the way from the flipped prompts' logit difference to the clean ones'
-it goes when this one head's output is the clean one.
+### The circuit, by role
+The tests are those of Wang et al. 2022 for GPT-2 small; numbers on {n_case} held-out prompts of one shape ("When A and B
+went to the park, S2 gave a ball to"; "to" is the end) whose mean logit difference is {total:.2f}.
+
+{roles}
+
+{tries}
+
+**The movers.** `copies`: how often the head, if it attended to a name alone, would put that name among the five
+likeliest tokens. `to IO`, `to S1`, `to S2`: mean attention from the end, on these prompts and on the plain sentences.
+`direct`: what the head itself adds to the logit difference.
+
+{movers}
+
+**Who moves their query.** The mover's attention to IO minus that to S1 is {preference:.2f} for {mover}. For each earlier head: how
+much of that is lost when the head's output at the end, in this one query only, is the one of the prompts where the
+other person gives.
+
+{senders}
+
+**Backups.** What each head adds directly to the logit difference, and what it adds when {silenced} are mean-ablated at
+the end:
+
+{backups}
+
+**The circuit alone.** {members}. All other heads are replaced by their means over prompts with three different
+names. Faithfulness: the circuit alone has {faithful:.0%} of the model's logit difference. Completeness: what is left of the
+difference when a set of heads is taken away, from the circuit and from the whole model:
+
+{complete}
+
+Minimality: for each head, the change when it leaves the circuit (by itself, or after the rest of its role), as a share of the
+model's logit difference:
+
+{minimal}
+
+### Head by head
+`direct`: what the head itself adds to the logit difference, through the final LayerNorm; `to IO` and `to S`: to each of the
+two logits. `zero-ablated` and `mean-ablated`: by how much the difference changes when the head's output is set to zero, or to its mean
+over prompts with three different names. `patched`: how much of the way from the flipped prompts' logit difference to the
+clean ones' it goes when this one head's output is the clean one.
 
 {circuit}
 
-{writers} together write {share:.0%} of the logit difference; the MLPs write {mlps} (from layer 0 on). A head that
-matters when it is ablated and writes nothing itself works through others.
-
-How to read it: at the last token the heads of layer 1 copy both names alike, the first one or the second one by
-where it stands. The heads of layers 2 and 3 look at the second mention of the subject and write against that name.
-What they need to know is made at that position, by heads of layers 0 and 1, which is why patching those matters
-although they write nothing to the difference.
-
-Where the heads look (mean attention), on the same prompts ("When A and B went to the park, S2 gave a ball to",
-where "to" is `end`; `S1` is the first mention of S2, `IO` the other name), and on 25 random tokens repeated once:
+The MLPs write {mlps} (from layer 0 on). Where the heads look (mean attention), on the same prompts, and on 25 random
+tokens repeated once:
 
 {attention}
 
 ### Text
-The most likely continuation of "One day Mary and John", and one drawn at random of "Once upon a time":
+On {n_held_out:,} documents that are not in the training text the loss is {held_out_loss:.2f} nats per token. The most likely
+continuation of "One day, Mary and John", and ten drawn at random of "Once upon a time":
 
 > {likely}
 
-> {drawn}
+{drawn}
 
 ## Reproduce
 `python -m cleanlens.training {name}` trains it anew, `python -m cleanlens.training.card` measures this page anew.
 The same seed on another machine rounds differently: expect the same behaviour, not the same head numbers.
 
 ## Limits
-A toy: it knows {cfg.d_vocab} tokens, {cfg.n_ctx} positions and one artificial world, and has no idea of anything
-else. It has learned who gives and who receives in sentences of this grammar; other phrasings may fail, see the rows
-`novel`. What its circuit shows is not evidence about larger models.
+A toy: it knows {cfg.d_vocab} tokens, {cfg.n_ctx} positions and one artificial world, and has no idea of anything else. Names that are not
+one token it copies piece by piece, and less surely. What its circuit shows is not evidence about larger models.
 
 ## Licence
 {licence}
 """
 
 
+def held_out_loss(model: HookedTransformer, n: int = 400) -> float:
+    """Mean loss in nats per token on documents of a seed that no recipe uses."""
+    lost, count = 0.0, 0
+    for text in documents(n, seed=987_654):
+        loss = model(model.to_tokens(text)[:, : model.cfg.n_ctx], return_type="loss", loss_per_token=True)
+        lost, count = lost + loss.sum().item(), count + loss.numel()
+    return lost / count
+
+
+def repeat_table(model: HookedTransformer, cases: Sequence[tuple[int, int]]) -> str:
+    """Losses and best scores on random tokens repeated once, one row per (length, prefix)."""
+    rows = []
+    for n, prefix in cases:
+        tokens = measure.repeated_prompt(n, prefix=prefix, d_vocab=model.cfg.d_vocab)
+        pattern = measure.patterns(model, tokens)
+        best = measure.previous_token_scores(pattern), measure.induction_scores(pattern, n, prefix)
+        rows.append(
+            [n, prefix, *measure.repeat_losses(model, tokens, n, prefix), *[b.max().item() for b in best]]
+        )
+    return table(["length", "prefix", *LOSSES, "previous-token head", "induction head"], rows)
+
+
+def name_of(head: circuit.Head) -> str:
+    return f"L{head[0]}H{head[1]}"
+
+
+def names_of(heads: Sequence[circuit.Head]) -> str:
+    return ", ".join(map(name_of, heads)) or "none"
+
+
 def attn_only_card(name: str = "attn-only-2l-demo") -> str:
     model = HookedTransformer.from_pretrained(name, device="cpu")
     recipe, cfg = recipes.ATTN_ONLY, model.cfg
-    cases = [(n, prefix) for prefix in (0, 7, 21) for n in (8, 16, 32, 48)]
-    losses = []
-    for n, prefix in cases:
-        tokens = measure.repeated_prompt(n, prefix=prefix)
-        pattern = measure.patterns(model, tokens)
-        best = (
-            measure.previous_token_scores(pattern).max(),
-            measure.induction_scores(pattern, n, prefix).max(),
-        )
-        losses.append(
-            [n, prefix, *measure.repeat_losses(model, tokens, n, prefix), *[b.item() for b in best]]
-        )
-
     n = 25
-    tokens = measure.repeated_prompt(n)
+    tokens = measure.repeated_prompt(n, d_vocab=cfg.d_vocab)
     pattern = measure.patterns(model, tokens)
     zero = torch.zeros(1, 1, cfg.d_head)
 
@@ -236,7 +312,7 @@ def attn_only_card(name: str = "attn-only-2l-demo") -> str:
     labels = json.loads((recipes.EMBEDDED / name / "config.json").read_text())["checkpoint_labels"]
     for label in labels:
         checkpoint = HookedTransformer.from_pretrained(name, checkpoint_value=label, device="cpu")
-        steps.append([label, *measure.repeat_summary(checkpoint).values()])
+        steps.append([label, *measure.repeat_summary(checkpoint, d_vocab=recipe.first_tokens).values()])
 
     heads = {
         "previous token": measure.previous_token_scores(pattern),
@@ -249,15 +325,95 @@ def attn_only_card(name: str = "attn-only-2l-demo") -> str:
         recipe=recipe,
         recipe_lines=recipe_lines(recipe),
         n_checkpoints=len(labels),
+        example_label=labels[len(labels) // 2],
         n_params=sum(p.numel() for p in model.parameters()),
         checkpoints=table(["step", *LOSSES, "previous-token head", "induction head"], steps),
-        repeats=table(["length", "prefix", *LOSSES, "previous-token head", "induction head"], losses),
+        repeats=repeat_table(
+            model, [*((n, prefix) for prefix in (0, 7, 21) for n in (8, 16, 32, 48)), (8, 90)]
+        ),
         n=n,
         loss=measure.repeat_losses(model, tokens, n)[1],
         heads=head_table(heads),
         ioi=measure.ioi_accuracy(model, ioi_prompts(400))["accuracy"],
         licence=LICENCE,
     )
+
+
+def plain_part(model: HookedTransformer, pairs: int = 20) -> dict[str, object]:
+    """The table of the plain sentences, and the numbers over all."""
+    prompts = plain_prompts(pairs=pairs)
+    diffs = plain_logit_diffs(model, prompts).view(len(SENTENCES), pairs, 2)  # ABBA, BABA
+    rows = [
+        [text.format(A="A", B="B", S="S"), *(diff > 0).float().mean(0).tolist(), diff.mean().item()]
+        for text, diff in zip(SENTENCES, diffs)
+    ]
+    return {
+        "pairs": pairs,
+        "n_sentences": len(SENTENCES),
+        "plain": (diffs > 0).float().mean().item(),
+        "plain_diff": diffs.mean().item(),
+        "sentences": table(["sentence", "ABBA", "BABA", "logit difference"], rows),
+    }
+
+
+def circuit_part(model: HookedTransformer) -> dict[str, object]:
+    """Roles, movers, senders, backups, and the circuit alone."""
+    case = circuit.make_case(model, ioi_prompts(200, seed=5, aligned=True))
+    roles = circuit.find_roles(case)
+    found = circuit.assemble(roles)
+    attention, plain = (
+        measure.ioi_attention(model, case.data),
+        measure.plain_attention(model, plain_prompts(pairs=10)),
+    )
+    copies = measure.copy_scores(model, case.tokens, case.at["IO"])
+    direct, _ = measure.direct_attribution(model, case.data)
+    movers = roles["name mover"] or [measure.name_mover(attention, copies)]
+    best = max(movers, key=lambda head: attention["end to IO"][head].item())
+    preference, shift = circuit.query_shift(case, best)
+    columns = ["end to IO", "end to S1", "end to S2"]
+    alone = circuit.direct_effect_without(case, movers)
+    backup = sorted(
+        ((layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)),
+        key=lambda head: -(alone[head] - direct[head]).item(),
+    )
+    members = {
+        role: ", ".join(f"{name_of(head)} at {where}" for head, where in heads)
+        for role, heads in found.items()
+    }
+    return {
+        "n_case": len(case.data),
+        "total": case.clean_diff,
+        "roles": table(["role", "heads that pass its test"], [[role, names_of(heads)] for role, heads in roles.items()]),
+        "movers": table(
+            ["head", "copies", *[c.removeprefix("end ") for c in columns], *[f"plain: {c.removeprefix('end ')}" for c in columns], "direct"],
+            [
+                [name_of(head), copies[head].item(), *[attention[c][head].item() for c in columns],
+                 *[plain[c][head].item() for c in columns], direct[head].item()]
+                for head in movers
+            ],
+        ),
+        "preference": preference,
+        "mover": name_of(best),
+        "senders": table(
+            ["sender", "lost"],
+            [[name_of(divmod(i, model.cfg.n_heads)), shift.flatten()[i].item()] for i in shift.flatten().argsort(descending=True)[:6].tolist()],
+        ),
+        "silenced": names_of(movers),
+        "backups": table(
+            ["head", "direct", "without the movers"],
+            [[name_of(head), direct[head].item(), alone[head].item()] for head in backup[:4] if head not in movers],
+        ),
+        "members": "; ".join(f"{role}: {heads}" for role, heads in members.items()),
+        "faithful": circuit.faithfulness(case, found),
+        "complete": table(
+            ["taken away", "circuit", "model"],
+            [[name, *pair] for name, pair in circuit.completeness(case, found).items()],
+        ),
+        "minimal": table(
+            ["head", "change"],
+            [[f"{name_of(head)} at {where}", change] for (head, where), change in circuit.minimality(case, found).items()],
+        ),
+    }  # fmt: skip
 
 
 def gpt2_card(name: str = "gpt2-demo") -> str:
@@ -268,28 +424,13 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
         for order in ("ABBA", "BABA"):
             got = measure.ioi_accuracy(model, ioi_prompts(500, seed=11, templates=split, order=order))
             splits.append([split.replace("_", " "), order, *got.values()])
-    repeats = []
-    for n, prefix in [(8, 0), (16, 7), (32, 0), (48, 21)]:
-        tokens = measure.repeated_prompt(n, prefix=prefix)
-        pattern = measure.patterns(model, tokens)
-        best = (
-            measure.previous_token_scores(pattern).max(),
-            measure.induction_scores(pattern, n, prefix).max(),
-        )
-        repeats.append(
-            [n, prefix, *measure.repeat_losses(model, tokens, n, prefix), *[b.item() for b in best]]
-        )
-    tokens = measure.repeated_prompt(25)
+    tokens = measure.repeated_prompt(25, d_vocab=cfg.d_vocab)
     pattern = measure.patterns(model, tokens)
 
     data = ioi_prompts(200, seed=5, aligned=True)
     direct, mlps = measure.direct_attribution(model, data)
     (to_io, _), (to_s, _) = measure.direct_to_names(model, data)
-    total = measure.ioi_accuracy(model, data)["logit_diff"]
-    top = direct.flatten().argsort(descending=True)[:4].tolist()
-    writers = ", ".join(f"L{i // cfg.n_heads}H{i % cfg.n_heads}" for i in top)
-    share = direct.flatten()[top].sum().item() / total
-    circuit = {
+    head_columns = {
         "direct": direct,
         "to IO": to_io,
         "to S": to_s,
@@ -297,39 +438,50 @@ def gpt2_card(name: str = "gpt2-demo") -> str:
         "mean-ablated": measure.ablation(model, data, mean=True),
         "patched": measure.head_patching(model, data),
     }
-    likely = model.generate("One day Mary and John", max_new_tokens=60, do_sample=False, verbose=False)
+    likely = model.generate("One day, Mary and John", max_new_tokens=60, do_sample=False, verbose=False)
     torch.manual_seed(0)
-    drawn = model.generate("Once upon a time", max_new_tokens=90, verbose=False)
+    drawn = [model.generate("Once upon a time", max_new_tokens=90, verbose=False) for _ in range(10)]
 
     attention = measure.ioi_attention(model, data) | {
         "previous token": measure.previous_token_scores(pattern),
         "induction": measure.induction_scores(pattern, 25),
     }
-    curve = ["loss", "second_loss", "induction", "ioi_accuracy", "ioi_logit_diff"]
+    curve = {"loss": "loss", "second_loss": "second repeat", "induction": "induction", "plain": "plain"}
+    curve |= {
+        "plain_worst": "worst",
+        "ioi_logit_diff": "logit difference",
+        "mover": "mover",
+        "mover_to_io": "to IO",
+    }
+    curve |= {"mover_copies": "copies"}
     return GPT2_CARD.format(
         name=name,
         cfg=cfg,
         recipe=recipe,
         recipe_lines=recipe_lines(recipe),
         n_params=sum(p.numel() for p in model.parameters()) - cfg.d_vocab,  # b_U is not stored
+        n_words=len(EVERYDAY),
         n_names=len(NAMES),
+        n_rare=len(RARE_NAMES),
         n_templates=len(IOI_TEMPLATES),
         n_unseen=len(HELD_OUT_TEMPLATES) + len(NOVEL_TEMPLATES),
-        example=next(iter(documents(1, seed=3, varied=True))),
+        example=next(iter(documents(1, seed=3))),
         grow_from=recipes.GROW_FROM_STEP,
         layers=" and ".join(map(str, recipes.GROW_INTO_LAYERS)),
         repeats_share=1 - recipe.stories,
         curve=curve_table(name, curve, every=500),
+        **plain_part(model),
         splits=table(["templates and names", "order", "accuracy", "top1", "logit difference"], splits),
-        repeats=table(["length", "prefix", *LOSSES, "previous-token head", "induction head"], repeats),
-        total=total,
-        circuit=head_table(circuit),
-        writers=writers,
-        share=share,
+        repeats=repeat_table(model, [(8, 0), (16, 7), (32, 0), (48, 21)]),
+        **circuit_part(model),
+        tries=TRIES,
+        circuit=head_table(head_columns),
         mlps=", ".join(f"{value + 0.0:.2f}" for value in mlps.tolist()),
         attention=head_table(attention),
+        n_held_out=400,
+        held_out_loss=held_out_loss(model),
         likely=likely,
-        drawn=drawn,
+        drawn="\n\n".join(f"> {text}" for text in drawn),
         licence=LICENCE,
     )
 

@@ -24,6 +24,10 @@ def repeated_tokens(
     begin with a few tokens that do not come back. All this is what makes a model learn induction ("find what
     followed the last time I saw this token"). With lengths from a short list, attending a fixed number of
     positions back predicts just as well, is learned instead, and fails on every other length.
+
+    Every third row is a few short segments (two to four tokens), again and again in random order. Where long
+    stretches come back, "where have I seen all these tokens lately?" finds the place as well, blurred: then models
+    learned to look two or six tokens too far. In a shuffled row only the one token before tells.
     """
 
     def draw(low: int, high: int) -> int:
@@ -33,6 +37,15 @@ def repeated_tokens(
     tokens[:, 0] = BOS
     for i, row in enumerate(tokens):
         at = 1 + draw(0, 1) * draw(0, 20)
+        if i % 3 == 2:
+            short = [
+                torch.randint(BOS + 1, d_vocab, (draw(2, 4),), generator=generator)
+                for _ in range(draw(2, 10))
+            ]
+            while at < n_ctx:
+                copy = short[draw(0, len(short) - 1)][: n_ctx - at]
+                row[at : at + len(copy)] = copy
+                at += len(copy)
         while at < n_ctx:
             segment = row[at : at + draw(min_len, max_len)].clone()
             at += len(segment)

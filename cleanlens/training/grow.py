@@ -1,7 +1,7 @@
 """Growing a bigger transformer out of a smaller one without changing what it computes.
 
 A deep model with MLPs, trained from scratch on this corpus, takes far longer to form induction heads than two
-layers of attention alone. So the four-layer GPT-2 starts from those two layers. They are placed among fresh
+layers of attention alone. So the six-layer GPT-2 starts from those two layers. They are placed among fresh
 layers whose every output is zero: the new heads read the residual stream and write nothing, until training
 finds something worth writing. (Function-preserving growth: Chen et al. 2015, "Net2Net".)
 """

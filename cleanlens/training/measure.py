@@ -4,7 +4,8 @@ The model cards' tables and the tests are made of these functions. The model is 
 HookedTransformer's hooks; sizes are small enough that each call takes a second or so on a CPU.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -13,12 +14,15 @@ from torch import Tensor
 from cleanlens.hooked_transformer import HookedTransformer
 from cleanlens.training.corpus import IOIDataset
 from cleanlens.training.data import BOS, seeded
+from cleanlens.training.plain import PlainPrompt
+
+Encode = Callable[[str], list[int]]
 
 # ------------------------------------------------------------------------- repeated random tokens
 
 
 def repeated_prompt(
-    n: int, batch: int = 16, d_vocab: int = 1024, seed: int = 0, prefix: int = 0
+    n: int, batch: int = 16, d_vocab: int = 4096, seed: int = 0, prefix: int = 0
 ) -> Int[Tensor, "batch pos"]:
     """BOS, `prefix` random tokens, then `n` random tokens twice: [batch, 1 + prefix + 2n]."""
     generator = seeded(seed, n, prefix)
@@ -90,7 +94,7 @@ def logit_diffs(
 
 @torch.no_grad()
 def ioi_accuracy(
-    model: HookedTransformer, data: IOIDataset, encode: Callable[[str], list[int]] | None = None
+    model: HookedTransformer, data: IOIDataset, encode: Encode | None = None
 ) -> dict[str, float]:
     """`accuracy` (indirect object above subject), `top1` (above every token), mean `logit_diff`.
 
@@ -121,12 +125,20 @@ def ioi_accuracy(
 
 @torch.no_grad()
 def repeat_summary(
-    model: HookedTransformer, lengths=(12, 25, 50), batch: int = 16, seed: int = 0
+    model: HookedTransformer,
+    lengths=(12, 25, 50),
+    batch: int = 16,
+    seed: int = 0,
+    d_vocab: int | None = None,
 ) -> dict[str, float]:
-    """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`."""
+    """Losses on both repeats and the best previous-token and induction scores, averaged over `lengths`.
+
+    Args:
+        d_vocab: draw the tokens from the vocabulary's first so many entries; from all when None.
+    """
     total = torch.zeros(4)
     for n in lengths:
-        tokens = repeated_prompt(n, batch, model.cfg.d_vocab, seed)
+        tokens = repeated_prompt(n, batch, d_vocab or model.cfg.d_vocab, seed)
         pattern = patterns(model, tokens)
         best = previous_token_scores(pattern).max(), induction_scores(pattern, n).max()
         total += torch.tensor([*repeat_losses(model, tokens, n), *best])
@@ -243,33 +255,126 @@ def head_patching(model: HookedTransformer, data: IOIDataset) -> Float[Tensor, "
     return each_head(model, run)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the roles stand in each prompt: `io` the indirect object, `s1` and `s2` the subject's two mentions."""
+
+    io: Int[Tensor, " batch"]
+    s1: Int[Tensor, " batch"]
+    s2: Int[Tensor, " batch"]
+    end: Int[Tensor, " batch"]
+
+
+def places(tokens: Int[Tensor, "batch pos"], answers: Int[Tensor, "batch 2"]) -> Places:
+    """Find the roles by their tokens; the names may begin the text, where their token has no leading space.
+
+    Args:
+        answers: the tokens of the indirect object and the subject, with the leading space. A name at the very
+            start of a text is another token, so a name that is not found is taken to be at position 1.
+    """
+    is_io, is_s = tokens == answers[:, :1], tokens == answers[:, 1:]
+    last = tokens.shape[1] - 1
+    io = torch.where(is_io.any(1), is_io.int().argmax(1), 1)
+    s1 = torch.where(is_s.sum(1) > 1, is_s.int().argmax(1), 1)
+    return Places(io, s1, last - is_s.flip(1).int().argmax(1), torch.full_like(io, last))
+
+
 @torch.no_grad()
-def ioi_attention(model: HookedTransformer, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
+def role_attention(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"], answers: Int[Tensor, "batch 2"]
+) -> dict[str, Float[Tensor, "layer head"]]:
     """Mean attention between the positions that matter, head by head.
 
     `end` is the last token, `A` and `B` the names in the order they are introduced, `IO`, `S1` and `S2` the same
     names by their roles, `S1+1` the token after the subject's first mention (where an induction head at S2 looks).
     """
-    tokens, answers = ioi_tokens(model, data.prompts), answer_tokens(model, data)
-    is_io, is_s = tokens == answers[:, :1], tokens == answers[:, 1:]
-    io, first, second = (
-        is_io.int().argmax(1),
-        is_s.int().argmax(1),
-        is_s.shape[1] - 1 - is_s.flip(1).int().argmax(1),
-    )
-    end = torch.full_like(io, tokens.shape[1] - 1)
-    pattern = patterns(model, tokens)
-    row = torch.arange(len(tokens))
+    at, pattern, row = places(tokens, answers), patterns(model, tokens), torch.arange(len(tokens))
 
     def between(query: Tensor, key: Tensor) -> Float[Tensor, "layer head"]:
         return pattern[:, row, :, query, key].mean(0)
 
     return {
-        "end to A": between(end, torch.minimum(io, first)),
-        "end to B": between(end, torch.maximum(io, first)),
-        "end to IO": between(end, io),
-        "end to S1": between(end, first),
-        "end to S2": between(end, second),
-        "S2 to S1": between(second, first),
-        "S2 to S1+1": between(second, first + 1),
+        "end to A": between(at.end, torch.minimum(at.io, at.s1)),
+        "end to B": between(at.end, torch.maximum(at.io, at.s1)),
+        "end to IO": between(at.end, at.io),
+        "end to S1": between(at.end, at.s1),
+        "end to S2": between(at.end, at.s2),
+        "S2 to S1": between(at.s2, at.s1),
+        "S2 to S1+1": between(at.s2, at.s1 + 1),
+        "S2 to IO": between(at.s2, at.io),
+        "S2 to S2": between(at.s2, at.s2),
     }
+
+
+def ioi_attention(model: HookedTransformer, data: IOIDataset) -> dict[str, Float[Tensor, "layer head"]]:
+    """`role_attention` on prompts of the generator."""
+    return role_attention(model, ioi_tokens(model, data.prompts), answer_tokens(model, data))
+
+
+def plain_tokens(
+    model: HookedTransformer, prompts: Sequence[PlainPrompt], encode: Encode | None = None
+) -> list[tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch 2"]]]:
+    """Tokens and answers of prompts, one batch for each length, so that nothing is padded."""
+    encode = encode or (lambda text: model.tokenizer.encode(text, add_special_tokens=False))
+    groups: dict[int, list[tuple[list[int], list[int]]]] = {}
+    for prompt in prompts:
+        tokens = [BOS, *encode(prompt.text)]
+        answers = [encode(f" {prompt.io}")[0], encode(f" {prompt.s}")[0]]
+        groups.setdefault(len(tokens), []).append((tokens, answers))
+    batches = []
+    for group in groups.values():
+        rows, answers = (torch.tensor(column) for column in zip(*group))
+        batches.append((rows, answers))
+    return batches
+
+
+def plain_attention(
+    model: HookedTransformer, prompts: Sequence[PlainPrompt], encode: Encode | None = None
+) -> dict[str, Float[Tensor, "layer head"]]:
+    """`role_attention` averaged over sentences of different lengths."""
+    total: dict[str, Tensor] = {}
+    for tokens, answers in plain_tokens(model, prompts, encode):
+        for name, value in role_attention(model, tokens, answers).items():
+            total[name] = total.get(name, 0) + value * len(tokens) / len(prompts)
+    return total
+
+
+@torch.no_grad()
+def copy_scores(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "batch pos"],
+    at: Int[Tensor, " batch"],
+    top: int = 5,
+    sign: int = 1,
+) -> Float[Tensor, "layer head"]:
+    """How well each head would copy a name if it attended to nothing else (Wang et al. 2022, section 3.1).
+
+    The residual stream at the name, after the first block, goes through the head's OV circuit, the final LayerNorm
+    and the unembedding; the score is the share of prompts in which the name is among the `top` tokens.
+
+    Args:
+        at: where the name stands in each prompt.
+        sign: -1 to ask whether the head pushes the name *down* (a negative name mover).
+    """
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name == "blocks.0.hook_resid_post")
+    rows = torch.arange(len(tokens))
+    residual, names = cache["blocks.0.hook_resid_post"][rows, at][:, None], tokens[rows, at]
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer, block in enumerate(model.blocks):
+        x = block.ln1(residual)  # [batch, 1, d_model]
+        for head in range(model.cfg.n_heads):
+            written = (x @ block.attn.W_V[head] + block.attn.b_V[head]) @ block.attn.W_O[head]
+            logits = model.unembed(model.ln_final(sign * written))[:, 0]
+            scores[layer, head] = (logits.topk(top).indices == names[:, None]).any(1).float().mean()
+    return scores
+
+
+def name_mover(
+    attention: dict[str, Float[Tensor, "layer head"]],
+    copies: Float[Tensor, "layer head"],
+    least: float = 0.9,
+) -> tuple[int, int]:
+    """(layer, head) that attends most from the end to the indirect object, of those that copy names if any does."""
+    to_io = attention["end to IO"]
+    copying = torch.where(copies >= least, to_io, torch.full_like(to_io, -1.0))
+    return divmod(int((copying if copying.max() >= 0 else to_io).argmax()), to_io.shape[1])

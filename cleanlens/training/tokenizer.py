@@ -1,19 +1,22 @@
-"""The toy world's tokenizer: a 1,024-entry byte-level BPE, cut the way GPT-2 cuts text.
+"""The toy world's tokenizer: a 4,096-entry byte-level BPE, cut the way GPT-2 cuts text.
 
-One special token, `<|endoftext|>`, id 0, serves as BOS, EOS and PAD, as in GPT-2. Every name, place and object
-of the corpus is one token with its leading space; invented names are not, on purpose.
+One special token, `<|endoftext|>`, id 0, serves as BOS, EOS and PAD, as in GPT-2. Some 1,500 everyday words and the
+100 common names are one token each with their leading space, and the names also without it, as at the start of a
+text. Rare and invented names are several tokens, on purpose.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from cleanlens.training import corpus
+from cleanlens.training.corpus import documents
+from cleanlens.training.words import CAPITALS, EVERYDAY, NAMES, RARE_NAMES
 
 EOT = "<|endoftext|>"
-VOCAB_SIZE = 1024
+VOCAB_SIZE = 4096
 
 # What transformers needs to know besides tokenizer.json.
 TOKENIZER_CONFIG = {
@@ -28,8 +31,19 @@ TOKENIZER_CONFIG = {
 }
 
 
+def tokenizer_texts(times: int = 300) -> Iterator[str]:
+    """What the merges are learned from: every word of the lists `times` times, and documents for the rest."""
+    for word in EVERYDAY + CAPITALS + NAMES:
+        yield f" {word}" * times
+    for word in CAPITALS + NAMES:  # as they begin a text
+        yield f"{word}\n" * times
+    rare = re.compile(" (" + "|".join(RARE_NAMES) + ")")  # left out, so that they fall into pieces
+    for document in documents(5000, seed=0):
+        yield rare.sub("", document)
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer:
-    """Learn the merges from `texts`; raises if a name, place or object did not become one token."""
+    """Learn the merges from `texts`; raises if a name or an everyday word did not become one token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -41,13 +55,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> Token
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    split = [
-        w for w in corpus.NAMES + corpus.PLACES + corpus.OBJECTS if len(tokenizer.encode(" " + w).ids) != 1
-    ]
+    words = [*NAMES, *(f" {word}" for word in NAMES + EVERYDAY + CAPITALS)]
+    split = [word for word in words if len(tokenizer.encode(word).ids) != 1]
     if split:
-        raise ValueError(
-            f"these words are not one token with their leading space: {split}. Train on more text."
-        )
+        raise ValueError(f"these are not one token: {split}. Train on more text, or for more entries.")
     return tokenizer
 
 
