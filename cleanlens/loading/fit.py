@@ -143,6 +143,7 @@ def plan(
             there twice; or the number of layers differs.
     """
     tied = cfg.tie_word_embeddings
+    kinds = [*WEIGHT_KINDS, *getattr(family, "MORE_KINDS", ())]
     may_repeat = getattr(family, "STATED_TWICE", set()) | ({"unembed.W_U"} if tied else set())
     fills: dict[str, list[str]] = {}
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
@@ -154,9 +155,9 @@ def plan(
             raise ModelFileError(f"{source}: no place for {given}") from None
         except Exception as error:
             raise ModelFileError(f"{source}: {given} does not fit its config ({short(error)})") from None
-        if ours and kind not in WEIGHT_KINDS:
+        if ours and kind not in kinds:
             raise ModelFileError(
-                f"{source}: {given} holds {kind}; expected {', '.join(WEIGHT_KINDS)}. "
+                f"{source}: {given} holds {kind}; expected {', '.join(kinds)}. "
                 "Get the model in one of these (of quantised files only GGUF is read)"
             )
         for name, value in ours.items():
