@@ -682,7 +682,14 @@ def test_published_components() -> None:
     from cleanlens.factories.activation_function_factory import ActivationFunctionFactory
     from cleanlens.factories.mlp_factory import MLPFactory
 
-    from cleanlens.components import MLP, AbstractAttention, Attention, GatedMLP, RotaryAttention
+    from cleanlens.components import (
+        MLP,
+        AbstractAttention,
+        Attention,
+        CanBeUsedAsMLP,
+        GatedMLP,
+        RotaryAttention,
+    )
 
     sizes: dict[str, Any] = dict(n_layers=1, d_model=8, n_ctx=5, d_head=4, d_vocab=9, act_fn="relu2")
     cfg = HookedTransformerConfig(**sizes)
@@ -695,6 +702,11 @@ def test_published_components() -> None:
     for attn in (Attention(cfg), Attention(sizes), rotary):
         assert isinstance(attn, AbstractAttention)
     assert not isinstance(MLP(cfg), AbstractAttention)
+    part = CanBeUsedAsMLP({**sizes, "act_fn": "solu_ln"})
+    part.select_activation_function()
+    torch.testing.assert_close(part.act_fn(x), x * x.softmax(dim=-1))
+    assert part.ln(torch.ones(1, 32)).shape == (1, 32)
+    assert isinstance(MLP(cfg), CanBeUsedAsMLP)
     x, mask = torch.randn(2, 5, 8), torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]])
     attn = Attention(cfg)
     for parameter in attn.parameters():

@@ -4,17 +4,36 @@ from abc import ABCMeta
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from cleanlens.components.alibi_attention import penalties, slopes
 from cleanlens.components.attention import Attention
-from cleanlens.components.choices import mlp_for
+from cleanlens.components.choices import NORMS, mlp_for
 from cleanlens.components.mlp import MLP
 from cleanlens.config import HookedTransformerConfig
+from cleanlens.hook_points import HookPoint
 from cleanlens.utils import ACTIVATIONS
 
-CanBeUsedAsMLP = MLP
-"""What every MLP is made of."""
+
+class CanBeUsedAsMLP(nn.Module, metaclass=ABCMeta):
+    """What every MLP is an instance of: it has an activation function, and `solu_ln` a norm behind it."""
+
+    def __init__(self, cfg: HookedTransformerConfig | dict):
+        super().__init__()
+        self.cfg = HookedTransformerConfig.unwrap(cfg)
+        if self.cfg.d_mlp is None:
+            raise ValueError("config: d_mlp is missing; an MLP needs it")
+        self.d_mlp = self.cfg.d_mlp
+
+    def select_activation_function(self) -> None:
+        """Set `act_fn`, and with `solu_ln` also `hook_mid` and `ln`."""
+        self.act_fn = ActivationFunctionFactory.pick_activation_function(self.cfg)
+        if self.cfg.is_layer_norm_activation():
+            self.hook_mid = HookPoint()
+            self.ln = NORMS[self.cfg.normalization_type](self.cfg, self.d_mlp)
+
+
+CanBeUsedAsMLP.register(MLP)
 
 
 class AbstractAttention(metaclass=ABCMeta):  # noqa: B024, nothing is missing in it: see `register` below

@@ -1,7 +1,8 @@
 """`python -m cleanlens.published.original --tests FOLDER --baseline PYTHON`: the original library's own tests, run here.
 
 FOLDER is `tests` of its source distribution (`pip download --no-deps --no-binary :all: "transformer_lens<4"`, unpacked),
-PYTHON that of an environment with the original and pytest. Both run every test, without the network. Counted are those
+PYTHON that of an environment with the original and pytest; its tests import typeguard, here too. Both run every test,
+without the network. Counted are those
 that the original passes so, first all of them and then without what is no part of HookedTransformer's API.
 """
 
