@@ -30,8 +30,10 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("given") / 'a day of "circuits"'
     done = subprocess.run(
-        [sys.executable, "-m", "cleanlens", "class", "new", str(folder), "--chapters", ",".join(CHOSEN)]
-        + ["--title", 'A day of "circuits"', "--repo", REPO, "--hub", "https://hub.uni.example/"],
+        [
+            *(sys.executable, "-m", "cleanlens", "class", "new", str(folder), "--chapters", ",".join(CHOSEN)),
+            *("--title", 'A day of "circuits"', "--repo", REPO, "--hub", "https://hub.uni.example/"),
+        ],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,

@@ -16,10 +16,12 @@ LONG = 900  # characters of a slide's prose, after which the next cell begins a 
 
 def write_slides(folder: Path, chapters: Iterable[str] = (), reveal: str = "") -> list[Path]:
     """Write NN_slug.slides.html for each chapter; returns the paths."""
+    import nbconvert
     import nbformat
-    from nbconvert import SlidesExporter
 
-    exporter = SlidesExporter()
+    # Beside the package itself: an environment on top of another one has no share/ of its own.
+    beside = Path(nbconvert.__file__).parents[4] / "share" / "jupyter" / "nbconvert" / "templates"
+    exporter = nbconvert.SlidesExporter(extra_template_basedirs=[str(beside)])
     if reveal:
         exporter.reveal_url_prefix = reveal
     shipped, made = workspace.shipped(), []
