@@ -407,7 +407,7 @@ def _told(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _argument(argument: dict[str, Any]) -> dict[str, Any]:
-    short = {"name": str(argument["name"])[:80], "text": str(argument["text"])[:200]}
+    short: dict[str, Any] = {"name": str(argument["name"])[:80], "text": str(argument["text"])[:200]}
     if "shape" in argument:
         short |= {"shape": [int(n) for n in argument["shape"]][:20], "dtype": str(argument["dtype"])[:20]}
     return short
