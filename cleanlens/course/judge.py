@@ -200,7 +200,7 @@ class Judge:
             return second.with_(note="Judged with right versions of your class's other methods.")
         return result
 
-    def _difference(self, want: Outcome, have: Outcome, index: int) -> Failure | None:
+    def _difference(self, want: Outcome, have: Outcome, index: int = 0) -> Failure | None:
         if have.error is not None:
             if have.error.kinds[0] == "NotImplementedError" and have.error.message == self.ex.id:
                 return Failure(index, "not attempted")
