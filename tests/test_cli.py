@@ -614,9 +614,9 @@ def test_keys_of_watch(place: Path, tmp_path: Path) -> None:
         terminal.expect(pexpect.EOF)
     finally:
         terminal.close(force=True)
-    words = (tmp_path / "edited").read_text().split()
+    words = (tmp_path / "edited").read_text()
     line = (place / TOKENS.answers).read_text().splitlines().index("# exercise 00.3") + 2
-    assert words == [f"+{line}", str(place / TOKENS.answers)]
+    assert words == f"+{line} {place / TOKENS.answers}\n"
 
 
 def test_the_shell_completes_ids(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,17 +107,18 @@ class Told:
 
     def _event(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code in self._codes:
-            code = frame.f_code
-            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            given = [
-                a for name in names if name in frame.f_locals for a in arguments(name, frame.f_locals[name])
-            ]
-            name = self._codes[code]
-            self.calls = [call for call in self.calls if call["function"] != name]
-            self.calls.append({"function": name, "arguments": given})  # of each function its last call
+            with suppress(Exception):  # an object that does not like to be looked at
+                self._tell(frame)
             self._left -= 1
             if not self._left:  # a recursion: enough was seen
                 sys.setprofile(None)
+
+    def _tell(self, frame: FrameType) -> None:
+        code, name = frame.f_code, self._codes[frame.f_code]
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        given = [a for key in names if key in frame.f_locals for a in arguments(key, frame.f_locals[key])]
+        self.calls = [call for call in self.calls if call["function"] != name]
+        self.calls.append({"function": name, "arguments": given})  # of each function its last call
 
 
 def codes(ex: Exercise, answer: Any) -> Iterator[tuple[str, CodeType]]:
@@ -126,7 +127,7 @@ def codes(ex: Exercise, answer: Any) -> Iterator[tuple[str, CodeType]]:
     for name in ex.names:
         owner, _, method = name.partition(".")
         value = answer if len(owners) == 1 else getattr(answer, owner, None)
-        found = {name: value}
+        found: dict[str, Any] = {name: value}
         if inspect.isclass(value):
             inside = methods(value)
             found = {name: inside.get(method)} if method else {f"{name}.{m}": v for m, v in inside.items()}
@@ -157,14 +158,14 @@ def short(name: str, value: Any) -> dict[str, Any]:
 def _in_short(value: Any, depth: int = 0) -> str:
     if type(value) in (torch.Tensor, nn.Parameter):
         return f"tensor {list(value.shape)}"
-    if type(value) in (list, tuple, dict) and depth < 3:
-        opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
-        items = list(value.items() if type(value) is dict else value)[:12]
-        texts = [
-            f"{k!r}: {_in_short(v, depth + 1)}" if type(value) is dict else _in_short(v, depth + 1)
-            for k, v in (items if type(value) is dict else enumerate(items))
-        ]
-        text = opening + ", ".join(texts) + (", …" if len(value) > 12 else "") + closing
+    if type(value) is dict and depth < 3:
+        texts = [f"{key!r}: {_in_short(item, depth + 1)}" for key, item in list(value.items())[:12]]
+        text = "{" + ", ".join(texts) + (", …}" if len(value) > 12 else "}")
+    elif type(value) in (list, tuple) and depth < 3:
+        text = ", ".join(_in_short(item, depth + 1) for item in value[:12]) + (
+            ", …" if len(value) > 12 else ""
+        )
+        text = f"[{text}]" if type(value) is list else f"({text})"
     elif value is None or type(value) in (bool, int, float, str):
         text = repr(_rounded(value))
     else:

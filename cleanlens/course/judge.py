@@ -212,7 +212,7 @@ class Judge:
             return second.with_(note="Judged with right versions of your class's other methods.")
         return result
 
-    def _difference(self, want: Outcome, have: Outcome, index: int) -> Failure | None:
+    def _difference(self, want: Outcome, have: Outcome, index: int = 0) -> Failure | None:
         if have.error is not None:
             if have.error.kinds[0] == "NotImplementedError" and have.error.message == self.ex.id:
                 return Failure(index, "not attempted")
@@ -419,7 +419,7 @@ def _told(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _argument(argument: dict[str, Any]) -> dict[str, Any]:
-    short = {"name": str(argument["name"])[:80], "text": str(argument["text"])[:200]}
+    short: dict[str, Any] = {"name": str(argument["name"])[:80], "text": str(argument["text"])[:200]}
     if "shape" in argument:
         short |= {"shape": [int(n) for n in argument["shape"]][:20], "dtype": str(argument["dtype"])[:20]}
     return short

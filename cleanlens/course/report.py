@@ -77,8 +77,8 @@ def in_a_line(result: Result) -> str:
     """The mistake's name, or else the first difference: for a list of many verdicts."""
     if result.mistake:
         return result.mistake.replace("_", " ")
-    first = result.message.partition("\n")[0]
-    return first if result.stage == "crash" else f"{STAGES.get(result.stage, 'It differs').lower()}: {first}"
+    stage = STAGES.get(result.stage, "It differs").lower()
+    return result.difference if result.stage == "crash" else f"{stage}: {result.difference}"
 
 
 def _diagnosis(result: Result) -> str:

@@ -44,5 +44,11 @@ class Result:
     def passed(self) -> bool:
         return self.status is Status.RIGHT
 
+    @property
+    def difference(self) -> str:
+        """The first difference in one line: `what it returns at [b 0, s 1]: expected 0.25, got 0.5`."""
+        first = self.message.partition("\n")[0]
+        return f"{first}: expected {self.expected}, got {self.got}" if self.expected or self.got else first
+
     def with_(self, **changes: Any) -> "Result":
         return replace(self, **changes)
