@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import sources
 from .catalog import ChapterEntry, Entry, outline
+
+if TYPE_CHECKING:
+    from cleanlens import HookedTransformer
 
 PACKAGE = Path(__file__).parents[1]
 PROMPTS = [  # of different order and the same length: the batch whose shapes are shown
@@ -134,7 +138,7 @@ def readme() -> str:
     path = PACKAGE.parent / "README.md"
     if path.exists():
         return path.read_text(encoding="utf-8")
-    return str(metadata.metadata("cleanlens").get_payload())
+    return str(metadata.metadata("cleanlens").json["description"])
 
 
 def reading_order(text: str | None = None) -> list[Item]:
@@ -199,10 +203,6 @@ class Row:
     said: list[int] = field(default_factory=list)  # the lines of the text, from 1
     code: list[int] = field(default_factory=list)  # the lines of the code
 
-    @property
-    def empty(self) -> bool:
-        return not (self.name or self.text)
-
 
 def rows(source: str) -> list[Row]:
     """A file cut where a docstring, a comment on lines of its own, a class or a function begins."""
@@ -220,9 +220,8 @@ def rows(source: str) -> list[Row]:
             number = last + 1
         elif number in comments:
             block = comments[number]
-            title = SECTION.fullmatch(block[0])
-            if title:
-                found.append(Row("section", title[1].strip().capitalize()))
+            if section := SECTION.fullmatch(block[0]):
+                found.append(Row("section", section[1].strip().capitalize()))
                 block = block[:1]  # what follows is a comment of its own
                 found[-1].said.append(number)
             else:
@@ -233,9 +232,7 @@ def rows(source: str) -> list[Row]:
         else:
             if number in definitions:
                 kind, name = definitions[number]
-                if (
-                    row.kind == "comment" and not row.code
-                ):  # a comment right above belongs to what it is about
+                if row.kind == "comment" and not row.code:  # right above what it is about
                     row.kind, row.name = kind, name
                 else:
                     found.append(Row(kind, name))
@@ -565,8 +562,8 @@ class Library:
         ]
         for hook in others:
             made = f"[`{hook.file}`]({page_name(hook.file)}.md)"
-            axes = self._axes_html(hook.axes)
-            blocks.append(f"| {_anchor(hook.name, shown)}`{hook.name}` | {axes} {hook.remark} | {made} |")
+            shape = self._axes_html(hook.axes)
+            blocks.append(f"| {_anchor(hook.name, shown)}`{hook.name}` | {shape} {hook.remark} | {made} |")
         return "\n".join(blocks) + "\n"
 
     def _made_by(self, place: Place) -> Hook:
