@@ -451,6 +451,7 @@ class Library:
         """`chapters` are those that have a page to link to (default: all). `solutions` is the folder that holds
         solutions/, to show the course's own answers; None keeps them back."""
         self.files = files()
+        self.ids = [entry.id for chapter in outline() for entry in chapter.exercises]
         self._names: dict[str, dict[str, str]] = {}
         self.solutions = solutions
         self.chapters = list(outline() if chapters is None else chapters)
@@ -522,9 +523,8 @@ class Library:
             blocks += [f"## {number} · {text.partition(':')[0]}\n", text.partition(":")[2].strip() + "\n"]
             for file in item.files:
                 first = (rows(read(file))[0].text.split("\n\n")[0] or "").replace("\n", " ")
-                rebuilt = dict.fromkeys(
-                    entry.id for row in rows(read(file)) if (entry := self.exercise_for(file, row.name))
-                )
+                built = {entry.id for row in rows(read(file)) if (entry := self.exercise_for(file, row.name))}
+                rebuilt = [id for id in self.ids if id in built]  # in the course's order
                 ids = f" <small>rebuilt in {', '.join(rebuilt)}</small>" if rebuilt else ""
                 blocks.append(f"- [`{file}`]({page_name(file)}.md): {first}{ids}")
             blocks.append("")
