@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import sources
 from .catalog import ChapterEntry, Entry, outline
+
+if TYPE_CHECKING:
+    from cleanlens import HookedTransformer
 
 PACKAGE = Path(__file__).parents[1]
 PROMPTS = [  # of different order and the same length: the batch whose shapes are shown
@@ -134,7 +138,7 @@ def readme() -> str:
     path = PACKAGE.parent / "README.md"
     if path.exists():
         return path.read_text(encoding="utf-8")
-    return str(metadata.metadata("cleanlens").get_payload())
+    return str(metadata.metadata("cleanlens").json["description"])
 
 
 def reading_order(text: str | None = None) -> list[Item]:
@@ -199,10 +203,6 @@ class Row:
     said: list[int] = field(default_factory=list)  # the lines of the text, from 1
     code: list[int] = field(default_factory=list)  # the lines of the code
 
-    @property
-    def empty(self) -> bool:
-        return not (self.name or self.text)
-
 
 def rows(source: str) -> list[Row]:
     """A file cut where a docstring, a comment on lines of its own, a class or a function begins."""
@@ -220,9 +220,8 @@ def rows(source: str) -> list[Row]:
             number = last + 1
         elif number in comments:
             block = comments[number]
-            title = SECTION.fullmatch(block[0])
-            if title:
-                found.append(Row("section", title[1].strip().capitalize()))
+            if section := SECTION.fullmatch(block[0]):
+                found.append(Row("section", section[1].strip().capitalize()))
                 block = block[:1]  # what follows is a comment of its own
                 found[-1].said.append(number)
             else:
@@ -233,9 +232,7 @@ def rows(source: str) -> list[Row]:
         else:
             if number in definitions:
                 kind, name = definitions[number]
-                if (
-                    row.kind == "comment" and not row.code
-                ):  # a comment right above belongs to what it is about
+                if row.kind == "comment" and not row.code:  # right above what it is about
                     row.kind, row.name = kind, name
                 else:
                     found.append(Row(kind, name))
@@ -454,6 +451,7 @@ class Library:
         """`chapters` are those that have a page to link to (default: all). `solutions` is the folder that holds
         solutions/, to show the course's own answers; None keeps them back."""
         self.files = files()
+        self.ids = [entry.id for chapter in outline() for entry in chapter.exercises]
         self._names: dict[str, dict[str, str]] = {}
         self.solutions = solutions
         self.chapters = list(outline() if chapters is None else chapters)
@@ -525,9 +523,8 @@ class Library:
             blocks += [f"## {number} · {text.partition(':')[0]}\n", text.partition(":")[2].strip() + "\n"]
             for file in item.files:
                 first = (rows(read(file))[0].text.split("\n\n")[0] or "").replace("\n", " ")
-                rebuilt = dict.fromkeys(
-                    entry.id for row in rows(read(file)) if (entry := self.exercise_for(file, row.name))
-                )
+                built = {entry.id for row in rows(read(file)) if (entry := self.exercise_for(file, row.name))}
+                rebuilt = [id for id in self.ids if id in built]  # in the course's order
                 ids = f" <small>rebuilt in {', '.join(rebuilt)}</small>" if rebuilt else ""
                 blocks.append(f"- [`{file}`]({page_name(file)}.md): {first}{ids}")
             blocks.append("")
@@ -565,8 +562,8 @@ class Library:
         ]
         for hook in others:
             made = f"[`{hook.file}`]({page_name(hook.file)}.md)"
-            axes = self._axes_html(hook.axes)
-            blocks.append(f"| {_anchor(hook.name, shown)}`{hook.name}` | {axes} {hook.remark} | {made} |")
+            shape = self._axes_html(hook.axes)
+            blocks.append(f"| {_anchor(hook.name, shown)}`{hook.name}` | {shape} {hook.remark} | {made} |")
         return "\n".join(blocks) + "\n"
 
     def _made_by(self, place: Place) -> Hook:
