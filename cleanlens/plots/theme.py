@@ -105,7 +105,7 @@ def page_script() -> str:
         const {{w, t, b}} = plot._fullLayout._size;
         const height = Math.round(t + b + rows * Math.min(cell, w / columns));
         if (Math.abs(height - plot.layout.height) > 2) change.height = height;
-        plot.style.height = `${{change.height ?? plot.layout.height}}px`;
+        plot.style.height = plot.parentElement.style.height = `${{change.height ?? plot.layout.height}}px`;
       }}
       if (Object.keys(change).length) Plotly.relayout(plot, change);
     }}
