@@ -270,7 +270,8 @@ def held_out_loss(model: HookedTransformer, n: int = 400) -> float:
     """Mean loss in nats per token on documents of a seed that no recipe uses."""
     lost, count = 0.0, 0
     for text in documents(n, seed=987_654):
-        loss = model(model.to_tokens(text)[:, : model.cfg.n_ctx], return_type="loss", loss_per_token=True)
+        tokens = model.to_tokens(text, truncate=False)[:, : model.cfg.n_ctx]
+        loss = model(tokens, return_type="loss", loss_per_token=True)
         lost, count = lost + loss.sum().item(), count + loss.numel()
     return lost / count
 
