@@ -157,7 +157,7 @@ def test_mistakes_copied_into_the_file_fail_with_their_hint(
 ) -> None:
     """Round k holds the k-th mistake of every exercise; each must fail in the child process with its own hint."""
     stubs, exercises = build.stub_file(chapter, ROOT), catalog.load(chapter.id).exercises
-    checks = kept.digest(*map(kept.check, exercises), kept.engine(*GRADING))
+    checks = kept.digest(*map(kept.check, exercises), kept.engine(*GRADING), kept.library_in(stubs))
     with kept.Kept("files", chapter.id) as known, runner.Grader() as grader:
         for k in range(max(len(ex.mistakes) for ex in exercises)):
             text, wrong = stubs, {}

@@ -72,6 +72,18 @@ def test_a_check_is_another_when_its_code_is(tmp_path: Path, monkeypatch: pytest
     assert digest(text) != first
 
 
+def test_the_library_counts_where_it_is_used() -> None:
+    assert not kept.library_in(
+        "import cleanlensed\n", "from cleanlens.course import check\n", "x = 'import cleanlens'"
+    )
+    for text in (
+        "import cleanlens\n",
+        "x = 1\nfrom cleanlens.config import A\n",
+        "def f():\n    from cleanlens import A\n",
+    ):
+        assert kept.library_in("", text)
+
+
 def test_the_proof_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ex, runs = catalog.find("00.6"), []
     real = proof.failures

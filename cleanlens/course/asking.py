@@ -90,7 +90,8 @@ def _text(body: list[ast.stmt]) -> str:
 
 def _first_right(tree: ast.Module) -> dict[str, str]:
     """The name that a learner defines -> the name of the first alternative to it."""
-    [names] = [node.value.args[1:] for node in tree.body if _is_exercise(node)]
+    call = _exercise(tree)
+    names = call.args[1:] if call else []
     first: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ANSWERS) and _registers(node.decorator_list) == "alternative":
@@ -106,16 +107,18 @@ def _make_plain(tree: ast.Module) -> None:
             node.decorator_list = []
 
 
+def _exercise(tree: ast.Module) -> ast.Call | None:
+    """The call in `ex = exercise("01.5", "attention_pattern", ...)`."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str()), *_]) as call):
+                return call
+    return None
+
+
 def _exercise_id(tree: ast.Module) -> str:
-    return next((node.value.args[0].value for node in tree.body if _is_exercise(node)), "")
-
-
-def _is_exercise(node: ast.stmt) -> bool:
-    """Whether it is `ex = exercise("01.5", "attention_pattern", ...)`."""
-    match node:
-        case ast.Assign(targets=[ast.Name("ex")], value=ast.Call(args=[ast.Constant(str()), *_])):
-            return True
-    return False
+    call = _exercise(tree)
+    return str(ast.literal_eval(call.args[0])) if call else ""
 
 
 def _reduced(tree: ast.Module, names: set[str]) -> tuple[list[ast.stmt], dict[str, set[str]]]:

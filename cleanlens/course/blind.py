@@ -137,7 +137,7 @@ def _judge_some(id: str, blocks: list[Block], root: Path, fresh: bool) -> list[R
     judge, made = Judge(ex), dict[Block, Result]()
     [chapter] = [entry for entry in catalog.outline() if entry.id == id[:2]]
     stubs = (root / chapter.answers).read_text(encoding="utf-8")
-    check = kept.digest(kept.check(ex), kept.engine(*kept.JUDGING, "blind"), stubs)
+    check = kept.digest(kept.check(ex), kept.engine(*kept.JUDGING, "blind"), stubs, kept.library_in(stubs))
     with kept.Kept("blind", id, fresh) as known:
         for block in blocks:
             if (key := kept.digest(check, block.text)) not in known:

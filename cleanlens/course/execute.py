@@ -317,9 +317,13 @@ def lending(rights: Mapping[str, Any], *spaces: dict[str, Any]) -> Iterator[None
     finally:
         for place, name, before in reversed(undo):  # `undo` itself stands for a name that was not there
             if isinstance(place, dict):
-                place.pop(name) if before is undo else place.__setitem__(name, before)
+                place[name] = before
+                if before is undo:
+                    del place[name]
+            elif before is undo:
+                delattr(place, name)
             else:
-                delattr(place, name) if before is undo else setattr(place, name, before)
+                setattr(place, name, before)
 
 
 def methods(cls: type) -> dict[str, Any]:

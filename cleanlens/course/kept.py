@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -83,16 +84,29 @@ def digest(*texts: str) -> str:
 
 @cache
 def engine(*modules: str) -> str:
-    """A digest of the course's modules with these names, the library's own, and the versions of what they run on."""
+    """A digest of the course's modules with these names and of the versions of what they run on."""
     import torch
 
-    library = [path for path in sorted(COURSE.parent.rglob("*.py")) if COURSE not in path.parents]
-    files = [*library, *(COURSE / f"{name}.py" for name in modules)]
-    return digest(sys.version, torch.__version__, *map(_code, files))
+    return digest(sys.version, torch.__version__, *(_code(COURSE / f"{name}.py") for name in modules))
+
+
+def library_in(*texts: str) -> str:
+    """A digest of the library when one of these programs imports it, else ""."""
+    return _library() if any(map(IMPORTS_LIBRARY.search, texts)) else ""
+
+
+IMPORTS_LIBRARY = re.compile(r"^\s*(?:from|import) cleanlens\b(?!\.course)", re.MULTILINE)
+
+
+@cache
+def _library() -> str:
+    return digest(
+        *(_code(path) for path in sorted(COURSE.parent.rglob("*.py")) if COURSE not in path.parents)
+    )
 
 
 def check(ex: Exercise, answers: bool = True) -> str:
-    """A digest of an exercise's check: its file and what the chapter's checks share.
+    """A digest of an exercise's check: its file, what the chapter's checks share, and the library if they use it.
 
     Without `answers` its right answers, mistakes and explanations do not count.
     """
@@ -102,7 +116,8 @@ def check(ex: Exercise, answers: bool = True) -> str:
     out = ("ex.equivalent(",) if answers else ("ex.equivalent(", "ex.slip(", "@ex.alternative", "@ex.mistake")
     texts = [text for text in map(ast.unparse, nodes) if not text.startswith(out)]
     helpers = path.with_name("helpers.py")
-    return digest(*texts, *map(_code, [helpers] if helpers.exists() else []))
+    texts += map(_code, [helpers] if helpers.exists() else [])
+    return digest(*texts, library_in(*texts))
 
 
 def _code(path: Path) -> str:

@@ -23,8 +23,8 @@ ENGINE = (*kept.JUDGING, "proof")
 
 
 def key(ex: Exercise, *more: str) -> str:
-    """What a finding about an exercise's check on one seed is kept under."""
-    return kept.digest(kept.check(ex), kept.engine(*ENGINE), *more)
+    """What a finding about an exercise's check is kept under; `more` are a program that is judged, a seed, and the like."""
+    return kept.digest(kept.check(ex), kept.engine(*ENGINE), kept.library_in(*more), *more)
 
 
 def all_failures(ex: Exercise, seeds: range) -> list[str]:
