@@ -433,6 +433,9 @@ check("01.6")
 # appear as $W_V W_O$, and decide what is moved and where it is written. Chapter 05 reads these two products, without
 # running the model at all.
 
+# %%
+plots.diagram("qk_ov")
+
 # %% [markdown]
 # ## 4 The MLP
 #
@@ -499,6 +502,9 @@ check("01.7")
 # $$ \text{resid\_final} = \text{embed} + \text{pos\_embed} + \sum_{l=0}^{L-1} \left(\text{attn\_out}_l + \text{mlp\_out}_l\right), $$
 #
 # a plain sum with one term per part. Here it is, on the trained model:
+
+# %%
+plots.diagram("residual_stream")
 
 # %%
 terms = [cache["embed"], cache["pos_embed"]]

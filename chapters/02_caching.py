@@ -68,6 +68,9 @@ print(
 # Here are the names of one block, in the order in which they fire, with the shapes that one sentence gives them.
 
 # %%
+plots.diagram("cache")
+
+# %%
 text = "When Mary and John went to the park, John gave a ball to"
 tokens = model.to_tokens(text)
 str_tokens = model.to_str_tokens(text)
@@ -198,6 +201,9 @@ for layer in range(cfg.n_layers):
 # independent, and they add (Elhage et al. 2021, "Attention Heads are Independent and Additive").
 #
 # The bias $b_O$ is added once per layer. It is nobody's, and no head's result holds it.
+
+# %%
+plots.diagram("residual_stream")
 
 # %%
 # exercise 02.3
@@ -909,6 +915,9 @@ plots.line(
 #
 # Who reads what: `ln1` is read by $W_Q$, $W_K$ and $W_V$ of every head, `ln2` by $W_{in}$, `ln_final` by $W_U$. How far
 # from doing nothing are the gains that training found?
+
+# %%
+plots.diagram("folded_layer_norm")
 
 # %%
 state = model.state_dict()

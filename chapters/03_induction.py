@@ -469,6 +469,9 @@ display(
 # stream for Q, K and V; a hook on one of them edits it. Chapter 04 is about hooks.)
 
 # %%
+plots.diagram("induction")
+
+# %%
 layer, head = prev_head
 written = (
     cache["z", layer][:, :, head] @ model.W_O[layer, head]

@@ -114,6 +114,9 @@ for name, model in models.items():
 # which they fire, with the shape of what passes through them for one prompt of 61 tokens:
 
 # %%
+plots.diagram("hook_point")
+
+# %%
 _, cache = models["gpt2-demo"].run_with_cache(prompts["gpt2-demo"][:1])
 for name, activation in cache.items():
     if name.startswith("blocks.0."):

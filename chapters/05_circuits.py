@@ -101,6 +101,9 @@ say(
 # For instance, with a random $R$:
 
 # %%
+plots.diagram("qk_ov")
+
+# %%
 W_V, W_O = model.W_V[ind_head], model.W_O[ind_head]
 turn = torch.linalg.qr(torch.randn(cfg.d_head, cfg.d_head, generator=torch.Generator().manual_seed(0))).Q
 R = turn * torch.linspace(0.5, 2, cfg.d_head)  # a rotation, and a stretch of each axis
@@ -173,6 +176,9 @@ assert stored < all_full.shape.numel() / 10
 # $\|A\|\,\|B\|$. Take $A = (1, 0)^T$ as a column and $B = (0, 1)$ as a row: $\|A\|\|B\| = 1 = \|AB\|$. But for
 # $A = \begin{pmatrix}1 & 0\end{pmatrix}$ and $B = \begin{pmatrix}0 \\ 1\end{pmatrix}$ the product is $0$. How large a product is
 # depends on whether what one factor writes is what the next one reads; section 9 makes a measure of that.
+
+# %%
+plots.diagram("factored_matrix")
 
 # %%
 # exercise 05.2
@@ -500,6 +506,9 @@ say(
 # the transpose.
 
 # %%
+plots.diagram("induction")
+
+# %%
 # exercise 05.9
 
 # %%
@@ -663,7 +672,6 @@ figure.add_scatter(
 )
 figure.update_layout(
     title="Eigenvalues of the full OV circuit, divided by the largest size",
-    template="plotly_white",
     xaxis_title="real part",
     yaxis_title="imaginary part",
     height=450,

@@ -38,6 +38,7 @@ from torch import Tensor
 from cleanlens import ActivationCache, HookedTransformer, analysis, patching, plots
 from cleanlens.course import check, hint, solution, yours
 from cleanlens.loading import best_real_model
+from cleanlens.plots.diagrams import IOI_GPT2_SMALL
 from cleanlens.training import circuit, corpus, measure
 from cleanlens.training.plain import preference
 from cleanlens.utils import get_act_name
@@ -69,6 +70,13 @@ def heads_where(condition: Tensor) -> list[Head]:
 
 model = HookedTransformer.from_pretrained("gpt2-demo")
 cfg = model.cfg
+
+# %% [markdown]
+# The map of the journey: the circuit of GPT-2 small, as Wang et al. drew it (their figure 2). Every box is a role that some heads play; which heads play them
+# in our model, and which role nobody plays, you will know at the end.
+
+# %%
+plots.diagram("ioi")
 
 # %% [markdown]
 # ## 1 The task, and a dataset with its counterpart
@@ -436,6 +444,9 @@ say(
 # The stream at one position of one layer is *everything* that the model knows there. Patching it asks: has the information arrived here by now?
 
 # %%
+plots.diagram("denoising_and_noising")
+
+# %%
 # exercise 06.5
 
 # %%
@@ -602,6 +613,9 @@ say(
 # head"; with them held it means "through the residual stream alone".
 #
 # The order of the two steps in the hook matters: hold first, then send. The other way round the sender is held too, and all effects are exactly 0.
+
+# %%
+plots.diagram("path_patching")
 
 # %%
 # exercise 06.8
@@ -1162,7 +1176,6 @@ def circuit_diagram() -> tuple[go.Figure, list[tuple]]:
         )
     figure.update_layout(
         title="The circuit of gpt2-demo: solid green is read or written, dotted red says where not to look",
-        template="plotly_white",
         height=620,
         margin={"l": 20, "r": 20, "t": 60, "b": 20},
     )
@@ -1197,6 +1210,14 @@ say(
     f"On random tokens the movers are induction heads, with scores of {min(induction[h] for h in movers):.2f} to {max(induction[h] for h in movers):.2f}. With all movers mean-ablated at END, the heads whose own direct effect rises by more than a tenth of the "
     f"difference: {named(stepped_in)}."
 )
+
+# %% [markdown]
+# The map from the beginning, with the heads that we found, and below it with those of GPT-2 small:
+
+# %%
+roles = {"duplicate token": [], "S-inhibition": inhibitors, "name mover": movers}
+display(plots.ioi({role: [head_name(head) for head in heads] for role, heads in roles.items()}))
+plots.ioi(IOI_GPT2_SMALL)
 
 # %% [markdown]
 # Wang et al. found in GPT-2 small: *duplicate token heads* and *induction heads* (with *previous token heads*) notice at S2 that the name has been there before; *S-inhibition heads* (layers 7 and 8) bring that
