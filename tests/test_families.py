@@ -694,7 +694,10 @@ def test_what_is_not_built_is_named(fields: dict[str, Any], message: str, tmp_pa
         (dict(use_local_attn=True, attn_types=["local"]), r"attn_types = \['local'\]; with use_local_attn"),
         (dict(use_local_attn=True, attn_types=["local"] * 3), "window_size = None"),
         (dict(use_qk_norm=True), "use_qk_norm is built for rotary"),
-        (dict(positional_embedding_type="alibi"), "positional_embedding_type = 'alibi'; it must be one of"),
+        (
+            dict(positional_embedding_type="relative"),
+            "positional_embedding_type = 'relative'; it must be one of",
+        ),
     ],
 )
 def test_configs_that_contradict_themselves(fields: dict[str, Any], message: str) -> None:

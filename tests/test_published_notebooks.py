@@ -210,7 +210,7 @@ def arena(model: HookedTransformer) -> HookedTransformer:
     torch.manual_seed(0)
     for name, weight in weights.items():
         if "W_" in name:
-            weight.normal_(std=weight.shape[-2] ** -0.5)
+            weight.normal_(std=1.0 if name.startswith(("embed", "pos_embed")) else weight.shape[-2] ** -0.5)
     for layer in range(2):
         weights[f"blocks.{layer}.attn.mask"] = torch.ones(2048, 2048, dtype=torch.bool).tril()
         weights[f"blocks.{layer}.attn.IGNORE"] = torch.tensor(-1e5)

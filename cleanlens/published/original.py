@@ -81,10 +81,10 @@ def run_tests(python: str, folder: Path, root: Path, options: Sequence[str] = ()
             raise ValueError(
                 f"{python} could not run pytest in {folder}:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
             )
-        return dict(_outcomes(ET.parse(report)))
+        return dict(_outcomes(ET.parse(report).getroot()))
 
 
-def _outcomes(report: ET.ElementTree) -> Iterator[tuple[str, str]]:
+def _outcomes(report: ET.Element) -> Iterator[tuple[str, str]]:
     for case in report.iter("testcase"):
         name = f"{case.get('classname', '')}::{case.get('name')}".lstrip(":")
         bad = next((found for found in case if found.tag in ("failure", "error", "skipped")), None)
