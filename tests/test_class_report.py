@@ -38,7 +38,7 @@ def made_up(tmp_path: Path, learners: dict[str, dict[str, Any]], title: str = "A
                 hint=mistake.hint if mistake else "",
             )
             row = {k: v for k, v in vars(result).items() if k != "seconds"}
-            rows.append(json.loads(json.dumps(row)) | {"text": text, "hints": None})
+            rows.append(json.loads(json.dumps(row)) | {"text": text})
         run.keep(f"key{number}", {"format": task.FORMAT, "sealed": "bubblewrap", "exercises": rows})
         run.students.append(grade.Student(name, f"key{number}", email=f"{number}@uni.example"))
     run.students.append(grade.Student("Zoe Absent"))

@@ -182,6 +182,23 @@ def test_what_is_nothing_is_said(tmp_path: Path) -> None:
     assert "no file defines what an exercise asks for" in one.read().notes[0]
 
 
+def test_the_hints_that_were_asked_for_are_read_from_the_progress_that_came_along(tmp_path: Path) -> None:
+    book = json.dumps({"format": 1, "hints": {"00.1": 2, "00.2": True, "99.9": 1, "00.3": -1, "00.4": 10**9}})
+    put(
+        tmp_path,
+        {
+            f"a/{TARGET}": ANSWER,
+            "a/.cleanlens/progress.json": book,
+            "a/.cleanlens/backup/ch00_tokens.py": "old",
+        },
+    )
+    put(tmp_path, {f"b/{TARGET}": ANSWER, "b/.cleanlens/progress.json": "[" * 10**5})
+    found = {s.student: s.read() for s in find(tmp_path)}
+    assert found["a"].files == found["b"].files == {TARGET: ANSWER.encode()}
+    assert found["a"].hints == {"00.1": 2}
+    assert found["b"].hints == {}
+
+
 # ---- what means harm -------------------------------------------------------------------------------------
 
 

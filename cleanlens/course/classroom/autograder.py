@@ -32,10 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         seed = task.runner.secret_seed()
         record = task.grade_files(found.files, ids, seed, not options.unsealed)
         results = [
-            Result(
-                **{k: v for k, v in row.items() if k not in ("text", "hints")}
-                | {"status": Status(row["status"])}
-            )
+            Result(**{k: v for k, v in row.items() if k != "text"} | {"status": Status(row["status"])})
             for row in record["exercises"]
         ]
         status = 0

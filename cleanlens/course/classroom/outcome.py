@@ -96,7 +96,7 @@ class Outcome:
                 for row in record["exercises"]:
                     fields_ = {k: v for k, v in row.items() if k in _RESULT}
                     result = Result(**fields_ | {"status": Status(row["status"])})
-                    learner.verdicts[result.id] = Verdict(result, row["text"], row["hints"])
+                    learner.verdicts[result.id] = Verdict(result, row["text"], student.hints.get(result.id))
             elif student.key:
                 learner.failed = failed.get(student.key, "it was not graded.")
             self.learners.append(learner)

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..answers import MAX_NOTEBOOK, MAX_TEXT, read_own
@@ -38,7 +39,6 @@ LEFT_OUT = {
     "env",
     "node_modules",
     "site-packages",
-    ".cleanlens",
     "solutions",
     "tests",
 }
@@ -57,6 +57,9 @@ class Files:
 
     files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    hints: dict[str, int] = field(
+        default_factory=dict
+    )  # asked for, by exercise, as the learner's progress says
 
 
 @dataclass
@@ -108,7 +111,7 @@ def tree_of_folder(folder: Path) -> Tree:
                 if path.suffix.lower() in (*ANSWERS, *ARCHIVES) or name in links:
                     tree.notes.append(f"{shown} is a link and was not followed.")
             elif stat.S_ISREG(about.st_mode):
-                tree.entries[shown] = (about.st_size, lambda limit, path=path: _file(path, limit))
+                tree.entries[shown] = (about.st_size, partial(_file, path))
             if len(tree.entries) > MAX_ENTRIES:
                 tree.notes.append(f"it has more than {MAX_ENTRIES} files; only so many were looked at.")
                 return tree
@@ -150,7 +153,7 @@ def tree_of_archive(data: bytes | Path, shown: str) -> Tree:
         if not LEFT_OUT & set(parts[:-1]):
             tree.entries["/".join(parts)] = (
                 info.file_size,
-                lambda limit, info=info: _member(archive, info, limit),
+                partial(_member, archive, info),
             )
     return tree
 
@@ -219,7 +222,7 @@ def _lazily(place: Path, names: list[str]) -> Tree:
         if path.is_dir() or path.is_symlink():
             tree.entries[f"{name}/"] = (0, lambda limit: b"")
         elif path.is_file():
-            tree.entries[name] = (path.stat().st_size, lambda limit, path=path: _file(path, limit))
+            tree.entries[name] = (path.stat().st_size, partial(_file, path))
     tree.open_folder = lambda name: tree_of_folder(place / name)
     return tree
 
@@ -250,7 +253,7 @@ def _units(tree: Tree, name: str) -> list[Submission]:
             continue  # a roster, a note, what a file manager leaves
         groups.setdefault(student, []).append(top)
     return [
-        Submission(student, lambda tops=tops: _gathered(tree, tops), tuple(sorted(keys.get(student, ()))))
+        Submission(student, partial(_gathered, tree, tops), tuple(sorted(keys.get(student, ()))))
         for student, tops in groups.items()
     ]
 
@@ -286,7 +289,7 @@ def _gradescope(tree: Tree, folders: list[str]) -> list[Submission]:
         names = [str(person.get(":name") or person.get(":email") or "") for person in people]
         keys = [str(person[key]) for person in people for key in (":email", ":sid") if person.get(key)]
         student = ", ".join(filter(None, names)) or folder.rstrip("/")
-        found.append(Submission(student, lambda folder=folder: _gathered(tree, [folder]), tuple(keys)))
+        found.append(Submission(student, partial(_gathered, tree, [folder]), tuple(keys)))
     return found
 
 
@@ -324,6 +327,10 @@ def _collect(tree: Tree) -> Files:
         entries, key=lambda p: ("exercises" not in p and "chapters" not in p, p.count("/"), p)
     ):
         name, suffix = PurePosixPath(path).name, PurePosixPath(path).suffix.lower()
+        if ".cleanlens" in PurePosixPath(path).parts:
+            if name == "progress.json":
+                made.hints = made.hints or _hints(entries[path][1])
+            continue  # the rest are backups
         if suffix not in ANSWERS or ".new" in name:
             continue
         if (chapter := _chapter_named(name)) is not None:
@@ -366,6 +373,16 @@ def _collect(tree: Tree) -> Files:
         made.notes.append("no answers were found in it: no file defines what an exercise asks for.")
     made.notes = [clean(note)[:500] for note in made.notes[:20]]
     return made
+
+
+def _hints(read: Callable[[int], bytes]) -> dict[str, int]:
+    """How many hints were asked for, in a progress file; {} in what is none."""
+    try:
+        found = dict(json.loads(read(MAX_TEXT))["hints"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    ids = {entry.id for chapter in outline() for entry in chapter.exercises}
+    return {id: n for id, n in found.items() if id in ids and type(n) is int and 0 < n < 100}
 
 
 def _with_archives(tree: Tree, made: Files) -> Iterator[tuple[str, tuple[int, Callable[[int], bytes]]]]:

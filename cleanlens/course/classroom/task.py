@@ -70,12 +70,11 @@ def grade_files(
             with suppress(Ended):
                 found = grader.ask(do="texts", chapter=chapter, root=str(root), ids=[e.id for e in group])
                 texts |= found["texts"]
-        hints = hints_seen(root)
     rows = []
     for result in results:
         row = {k: v[:SHOWN] if isinstance(v, str) else v for k, v in asdict(result).items()}
         row.pop("seconds")  # it is another one each time
-        rows.append(row | {"text": texts.get(result.id, ""), "hints": hints.get(result.id)})
+        rows.append(row | {"text": texts.get(result.id, "")})
     return {"format": FORMAT, "sealed": how_sealed(sealed), "exercises": rows}
 
 
@@ -97,13 +96,6 @@ def write(root: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-
-
-def hints_seen(root: Path) -> dict[str, int]:
-    """How many hints the learner had asked for, if the progress was handed in too. It is the learner's own word."""
-    with suppress(Exception):
-        return progress.read(root)["hints"]
-    return {}
 
 
 def how_sealed(sealed: bool) -> str:
