@@ -9,7 +9,9 @@ from cleanlens.config import HookedTransformerConfig
 
 TIED = False
 OPTIONAL = ("unembed.b_U",)
-MORE_KINDS = ("F8_E4M3",)  # as checkpoints are kept here: 8 bits a weight, without a scale, so that reading them is exact
+MORE_KINDS = (
+    "F8_E4M3",
+)  # as checkpoints are kept here: 8 bits a weight, without a scale, so that reading them is exact
 
 
 def config(fields: dict[str, Any]) -> HookedTransformerConfig:
