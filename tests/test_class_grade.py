@@ -44,7 +44,7 @@ def hand_in(folder: Path, student: str, text: str) -> None:
 
 def cleanlens(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cleanlens", "class", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=540, **options)  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=3600, **options)  # type: ignore[call-overload]
 
 
 def verdicts(report: Path) -> dict[str, dict[str, str]]:
@@ -414,9 +414,7 @@ def test_a_hostile_class_passes_nothing_and_the_honest_beside_it_are_right(tmp_p
     (outside / "secret").write_text("THE SECRET")
     (outside / "victim").write_text("untouched")
     names = hostile_class(tmp_path / "class", outside)
-    done = cleanlens(
-        "grade", tmp_path / "class", "--out", tmp_path / "out", "--chapters", "00", "--seconds", 60
-    )
+    done = cleanlens("grade", tmp_path / "class", "--out", tmp_path / "out", "--chapters", "00")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = verdicts(tmp_path / "out")
     passed = [name for name in names if rows[name]["00.1"] == "right"]

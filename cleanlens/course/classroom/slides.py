@@ -21,7 +21,9 @@ def write_slides(folder: Path, chapters: Iterable[str] = (), reveal: str = "") -
 
     # Beside the package itself: an environment on top of another one has no share/ of its own.
     beside = Path(nbconvert.__file__).parents[4] / "share" / "jupyter" / "nbconvert" / "templates"
-    exporter = nbconvert.SlidesExporter(extra_template_basedirs=[str(beside)])
+    exporter = nbconvert.SlidesExporter(
+        extra_template_basedirs=[str(beside)], extra_template_paths=[str(beside)]
+    )
     if reveal:
         exporter.reveal_url_prefix = reveal
     shipped, made = workspace.shipped(), []
