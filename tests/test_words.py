@@ -8,7 +8,7 @@ import pexpect
 import pytest
 import torch
 
-from cleanlens.course import build, catalog, notebook, replay, report, words, workspace
+from cleanlens.course import build, catalog, notebook, position, replay, report, words, workspace
 from cleanlens.course.execute import observe
 from cleanlens.course.judge import Judge
 from cleanlens.course.result import Result, Status
@@ -267,3 +267,32 @@ def test_reports_have_no_line_beyond_the_terminals_width() -> None:
     )
     for columns in (60, 100):
         assert max(map(len, report.text(result, columns).splitlines())) <= columns
+
+
+def test_a_list_of_many_verdicts_has_each_in_a_line() -> None:
+    named = Result(
+        "01.6", Status.WRONG, "values", "what it returns", mistake="no_b_V", hint="b_V is missing."
+    )
+    assert report.in_a_line(named) == "no b V"
+    other = Result("01.6", Status.WRONG, "shape", "what it returns", "[b 2]", "[3]")
+    assert report.in_a_line(other) == "the shape differs: what it returns: expected [b 2], got [3]"
+    crash = Result("01.6", Status.ERROR, "crash", "KeyError: 'x'\nch01.py, line 3, in forward: a['x']")
+    assert report.in_a_line(crash) == "KeyError: 'x'"
+
+
+def test_a_notebook_on_its_own_points_to_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEANLENS_COURSE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    said = report.text(notebook.grade("00.1", {}))
+    assert "its cell of this notebook" in said
+    assert "exercises/" not in said
+
+
+def test_the_effort_of_a_chapter_in_words() -> None:
+    tokens = catalog.outline()[0].exercises
+    known = {
+        "00.1": {"attempts": 3, "seconds": 4000, "hints": 1},
+        "00.2": {"attempts": 1, "seconds": 50, "hints": 0},
+    }
+    assert position.efforts(tokens, known) == "4 attempts, 1 hint, 1 h 8 min"
+    assert position.efforts(tokens[2:], known) == ""

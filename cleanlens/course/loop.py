@@ -104,6 +104,7 @@ class Loop:
         started = time.monotonic()
         results = list(self.grader.grade(edited, self.place))
         seconds = time.monotonic() - started
+        self.grader.warm_up(self.place)  # for the next one, where this one's process is not used again
         progress.record(self.place, results)
         self.clear()
         say(f"{time.strftime('%H:%M:%S')}, checked in {seconds:.1f} s", "dim")

@@ -342,6 +342,8 @@ class _Chapter:
         if busy != ["end"]:
             self.grader.end_child()
             self._blame(busy, why, child.printed)
+        elif not hasattr(os, "fork"):
+            self.grader.end_child()  # it has done its one job
 
     def _job(self, number: int) -> dict[str, Any]:
         waiting = self.waiting()
