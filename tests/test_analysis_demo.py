@@ -40,7 +40,8 @@ def test_the_circuit_of_the_chapter_comes_out(model, scores):
     assert not any(f"{name[a]} -> {name[b]} v" in found for a, b in told)
 
 
-def test_integrated_gradients_beat_one_gradient_and_chance(model, scores):
+def test_both_ways_of_scoring_edges_beat_chance_by_far(model, scores):
+    """One gradient and integrated ones find equally good circuits here: the metric is far from flat at the clean run."""
     data = ioi_prompts(24, seed=1, aligned=True)  # prompts on which nothing was chosen
     tokens, other = (measure.ioi_tokens(model, texts.prompts) for texts in (data, data.flipped()))
     ablated = ablation_values(model, "resample", other)
@@ -50,6 +51,7 @@ def test_integrated_gradients_beat_one_gradient_and_chance(model, scores):
         faithfulness_curve(model, tokens, ablated, metric, some, fractions=fractions, connected=True)
         for some in (*scores, random_scores(scores[0].graph))
     )
-    assert eap_ig.cmd <= eap.cmd < chance.cmd / 3
+    assert max(eap_ig.cmd, eap.cmd) < chance.cmd / 3
+    assert abs(eap_ig.cmd - eap.cmd) < 0.03
     largest = [curve.faithfulness[-1] for curve in (eap_ig, chance)]
     assert largest[0].low > 0.8 > largest[1].high

@@ -251,7 +251,9 @@ def test_repeated_tokens_repeat_at_many_distances():
         starts[row.index(next(t for t in row[1:] if row.count(t) > 1))] += 1
     assert set(range(4, 61)) <= set(distances)  # every length, so that no offset can be learned
     assert len([d for d in distances if d > 60]) > 5  # and, with the gaps, longer ones
-    assert max(distances.values()) < 0.2 * 300
+    assert (
+        max(distances.values()) < 300 / 3
+    )  # a third of the rows are short segments in random order: near ones come there
     assert 100 < starts[1] < 220
     assert len(starts) > 15
 
