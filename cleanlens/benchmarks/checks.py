@@ -91,8 +91,16 @@ def save_to_verdict(entry: Entry, place: Path, grader: Grader, kind: str, number
 
 def _in_background(saves: Iterator[set[str]]) -> Callable[[], None]:
     seen = threading.Event()
-    threading.Thread(target=lambda: (next(saves), seen.set()), daemon=True).start()
-    return lambda: seen.wait(60) or None
+
+    def watch() -> None:
+        next(saves)
+        seen.set()
+
+    def wait() -> None:
+        seen.wait(60)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return wait
 
 
 def measure(rounds: int, everything: bool) -> Seconds:

@@ -56,8 +56,8 @@ def first_difference(expected: Any, got: Any, tolerance: Tolerance = Tolerance()
 
 
 def _differences(expected: Any, got: Any, path: str, tol: Tolerance) -> Iterator[Difference]:
-    def differ(stage: str, text: str, *both: str) -> Iterator[Difference]:
-        yield Difference(stage, path, text, *both)
+    def differ(stage: str, text: str, expected: str = "", got: str = "") -> Iterator[Difference]:
+        yield Difference(stage, path, text, expected, got)
 
     if isinstance(expected, Raised):
         if not isinstance(got, Raised):
@@ -185,8 +185,8 @@ def _rows(expected: Array, got: Array, at: Any) -> tuple[str, str]:
     for i in numbers:
         here = (*at[:-1], i)
         pair = _apart(expected.data[here].item(), got.data[here].item())
-        pair = tuple(f"[{text}]" if i == at[-1] and length > 1 else text for text in pair)
-        columns.append([text.rjust(max(map(len, pair))) for text in pair])
+        marked = [f"[{text}]" if i == at[-1] and length > 1 else text for text in pair]
+        columns.append([text.rjust(max(map(len, marked))) for text in marked])
     ends = ("… " if first else "", " …" if numbers.stop < length else "")
     rows = [ends[0] + " ".join(column[row] for column in columns) + ends[1] for row in (0, 1)]
     return rows[0], rows[1]

@@ -63,7 +63,8 @@ def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, 
         answers = Answers.read(entry_of_chapter, Path(root))
     except Exception as error:
         return {"unreadable": f"the chapter's files cannot be read ({error!r})"}
-    found, origins = {}, set()
+    found: dict[str, dict[str, Any]] = {}
+    origins = set()
     for entry in entries:
         try:
             answer = answers.of(entry)

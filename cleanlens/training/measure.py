@@ -323,8 +323,8 @@ def plain_tokens(
         groups.setdefault(len(tokens), []).append((tokens, answers))
     batches = []
     for group in groups.values():
-        rows, answers = (torch.tensor(column) for column in zip(*group))
-        batches.append((rows, answers))
+        rows, both = (torch.tensor(column) for column in zip(*group))
+        batches.append((rows, both))
     return batches
 
 

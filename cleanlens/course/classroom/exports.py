@@ -85,8 +85,8 @@ def junit(learner: Learner, results: list[Result]) -> str:
             "errors": sum(r.status is Status.ERROR for r in found),
             "skipped": sum(r.status is Status.NOT_ATTEMPTED for r in found),
         }
-        attributes = {name: str(value) for name, value in counts.items()}
-        suite = ET.SubElement(suites, "testsuite", name=f"chapter {chapter}", **attributes)
+        attributes = {"name": f"chapter {chapter}"} | {name: str(value) for name, value in counts.items()}
+        suite = ET.SubElement(suites, "testsuite", attributes)
         for result in found:
             entry = report.entry_of(result.id)
             name = f"{result.id} {', '.join(entry.names)}" if entry else result.id

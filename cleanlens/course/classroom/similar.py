@@ -79,11 +79,11 @@ def _of_chapter(chapter: ChapterEntry, written: list[tuple[Learner, str]]) -> li
     for (a, b), _ in shared.most_common(SHOWN * 5):
         overlap, share, slices = compare_files(left[a], left[b])
         if overlap >= LEAST and max(share) >= ENOUGH:
-            marks = tuple([(int(x), int(y)) for x, y in zip(*part)] for part in slices)
+            one, two = ([(int(x), int(y)) for x, y in zip(*part)] for part in slices)
             texts = (written[a][1], written[b][1])
             found.append(
-                Pair(chapter, written[a][0], written[b][0], min(1.0, float(max(share))), texts, marks)
-            )  # type: ignore[arg-type]
+                Pair(chapter, written[a][0], written[b][0], min(1.0, float(max(share))), texts, (one, two))
+            )
     return found
 
 
