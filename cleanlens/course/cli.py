@@ -385,7 +385,7 @@ def debug(
     origin = answers.of(entry).origin
     if not origin:
         raise Problem(f"{entry.id} is not attempted, so there is nothing to walk through.")
-    if broken := answers.source(origin).syntax_broken(entry):
+    if broken := answers.source(origin).syntax_error(entry):
         raise Problem(broken)
     number = (call or 1) - 1
     if call is None:
