@@ -730,6 +730,33 @@ say(
 )
 
 # %% [markdown]
+# The same curve holds the birth of that circuit, seen from its best name mover: how much it looks from the end at the indirect object and at the
+# other name, and how well it copies what it looks at.
+
+# %%
+plots.line(
+    {
+        "copy score": grown["mover_copies"],
+        "END → indirect object": grown["mover_to_io"],
+        "END → the other name": grown["mover_to_s1"],
+    },
+    grown_steps,
+    "A name mover is born",
+    "step",
+    "",
+)
+
+# %%
+apart = grown["mover_to_io"] - grown["mover_to_s1"]
+copying_from = grown_steps[(grown["mover_copies"] > 0.9).nonzero()[0]].item()
+apart_from = grown_steps[(apart > 0.1).nonzero()[0]].item()
+assert copying_from < apart_from
+say(
+    f"It copies from step {copying_from} on, and looks at both names alike until step {apart_from}, when the two part by more than 0.1; in between it raises *a* name, not the right one. At the end {grown['mover_to_io'][-1]:.2f} against "
+    f"{grown['mover_to_s1'][-1]:.2f}. What it was missing was to be told: the S-inhibition head, which came last."
+)
+
+# %% [markdown]
 # ## 7 What you now know
 #
 # * A curve over checkpoints shows training only if the weights are all that changes: one draw of tokens, eval mode,
