@@ -73,8 +73,10 @@ class HookedTransformer(Tokenization, Generation, Weights, OlderMethods, HookedR
         self.unembed = Unembed(cfg)
         if cfg.init_weights:
             self.init_weights()
-        device = cfg.device or str(get_device())
-        cfg.device = "cpu"  # where the weights are now; to() keeps it true
+        device, cfg.device = (
+            cfg.device or str(get_device()),
+            "cpu",
+        )  # where the weights are now; to() keeps it true
         if move_to_device:
             self.to(device)
         self.setup()

@@ -60,7 +60,7 @@ def test_the_first_repeat_loses_no_copying_but_zero_takes_the_resting_messages(c
     assert (previous - whole).abs() < 0.5
     assert (one - whole).abs() < 0.5
     if name == "attn-only-2l-demo":  # of this model the text says so
-        assert all_of_them > math.log(chapter.models[name].cfg.d_vocab) + 0.3
+        assert all_of_them > math.log(chapter.models[name].cfg.d_vocab) + 0.15
 
 
 @pytest.mark.parametrize("name", NAMES)

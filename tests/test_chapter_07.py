@@ -33,7 +33,7 @@ def test_runs_with_the_solutions(solved):
 
 def test_the_first_repeat_stays_at_chance_and_the_second_falls_at_once(solved):
     names, _ = solved
-    assert (names["first_loss"][1:] - math.log(names["cfg"].d_vocab - 1)).abs().max() < 0.3
+    assert (names["first_loss"][1:] - math.log(names["cfg"].d_vocab - 1)).abs().max() < 0.5
     assert names["second_loss"][-1] < 0.5
     assert names["share"] > 0.25  # of the whole fall, between two checkpoints
 
@@ -41,7 +41,7 @@ def test_the_first_repeat_stays_at_chance_and_the_second_falls_at_once(solved):
 def test_loss_and_heads_change_together(solved):
     names, _ = solved
     assert max(names["when"].values()) < 1.5 * min(names["when"].values())
-    assert max(names["halves"].values()) < 1.5 * min(names["halves"].values())
+    assert max(names["halves"].values()) < 2 * min(names["halves"].values())
     assert names["damage_curve"][0].abs() < 0.2
     assert names["damage_curve"][-1] > 2
 

@@ -788,7 +788,7 @@ def test_pretrained_configs_and_weights() -> None:
     assert "gpt2-small" in loading.MODEL_ALIASES["openai-community/gpt2"]
     assert loading.make_model_alias_map()["gpt2-small"] == "openai-community/gpt2"
     cfg = loading.get_pretrained_model_config("gpt2-demo")
-    assert (cfg.n_layers, cfg.normalization_type) == (4, "LN")
+    assert (cfg.n_layers, cfg.normalization_type) == (6, "LN")
     weights = loading.get_pretrained_state_dict("gpt2-demo")
     raw = HookedTransformer.from_pretrained_no_processing("gpt2-demo", device="cpu").state_dict()
     assert weights.keys() == raw.keys()

@@ -91,8 +91,8 @@ def test_gradients_are_cached_beside_activations(model: HookedTransformer) -> No
         {name: gradients[name] * (clean[name] - corrupted[name]) for name in gradients}, model
     )
     n_pos = clean["embed"].shape[1]
-    assert attribution.stack_activation("z").shape == (4, 1, n_pos, 4, 32)
-    assert attribution.stack_activation("pattern").shape == (4, 1, 4, n_pos, n_pos)
+    assert attribution.stack_activation("z").shape == (model.cfg.n_layers, 1, n_pos, 4, model.cfg.d_head)
+    assert attribution.stack_activation("pattern").shape == (model.cfg.n_layers, 1, 4, n_pos, n_pos)
     for stack in (attribution.accumulated_resid(-1, incl_mid=True), attribution.decompose_resid(-1)):
         assert stack.isfinite().all()
     # First order: the change of the metric when the last layer's input is patched a little.
@@ -123,15 +123,18 @@ def test_activation_patching_with_an_index(model: HookedTransformer) -> None:
     assert same is df
     torch.testing.assert_close(some, swept[0, :2], atol=1e-4, rtol=1e-4)
     every = patching.get_act_patch_block_every(model, tokens, clean_cache, metric)
-    assert every.shape == (3, 4, tokens.shape[1])
+    assert every.shape == (3, model.cfg.n_layers, tokens.shape[1])
 
 
 def test_head_detection_by_a_pattern_of_ones(model: HookedTransformer) -> None:
     n_pos = len(model.to_str_tokens(CLEAN))
     ones = torch.tril(torch.ones(n_pos, n_pos))
     scores = detect_head(model, CLEAN, ones, exclude_bos=True, exclude_current_token=True)
-    torch.testing.assert_close(scores, torch.ones(4, 4))
-    assert detect_head(model, [CLEAN, CORRUPTED], "previous_token_head", error_measure="abs").shape == (4, 4)
+    torch.testing.assert_close(scores, torch.ones(model.cfg.n_layers, 4))
+    assert (
+        detect_head(model, [CLEAN, CORRUPTED], "previous_token_head", error_measure="abs").shape
+        == scores.shape
+    )
 
 
 def test_hooks_on_a_toy_module() -> None:
@@ -163,7 +166,7 @@ def test_eigenvalues_of_a_full_circuit(model: HookedTransformer) -> None:
     assert isinstance(full, FactoredMatrix)
     eigenvalues = full.eigenvalues
     copying = eigenvalues.sum(dim=-1).real / eigenvalues.abs().sum(dim=-1)
-    assert copying.shape == (4, 4)
+    assert copying.shape == (model.cfg.n_layers, 4)
     assert copying.abs().max() <= 1 + 1e-5
 
 
@@ -531,16 +534,18 @@ def test_arena_copying_scores_and_a_minimal_circuit(
         embedded = model.W_E[ids]
         first = embedded + model.blocks[0].mlp(model.blocks[0].ln2(embedded.unsqueeze(0))).squeeze(0)
         OV = FactoredMatrix(model.W_V, model.W_O)
-        out = torch.stack([(first @ OV[layer, head].AB) for layer in range(4) for head in range(4)])
+        out = torch.stack(
+            [(first @ OV[layer, head].AB) for layer in range(model.cfg.n_layers) for head in range(4)]
+        )
         logits = model.unembed(model.ln_final(out))
-        ranks = (logits > logits.gather(-1, ids.expand(16, 4)[..., None])).sum(dim=-1)
+        ranks = (logits > logits.gather(-1, ids.expand(len(out), 4)[..., None])).sum(dim=-1)
         copies = (ranks < 5).float().mean(dim=-1)
         assert copies.max() == 1.0  # some head copies every name
 
         means = {
             name: z.mean(dim=0, keepdim=True) for name, z in indirect.cache.items() if name.endswith("z")
         }
-        kept = {(3, head) for head in range(4)}
+        kept = {(layer, head) for layer in (3, 4, 5) for head in range(4)}
 
         def ablate(z: Tensor, hook: HookPoint) -> Tensor:
             gone = torch.tensor([(hook.layer(), head) not in kept for head in range(model.cfg.n_heads)])
