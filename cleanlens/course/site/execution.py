@@ -17,6 +17,8 @@ from ..catalog import ChapterEntry
 
 PACKAGE = Path(__file__).parents[2]
 NOT_RUN = ("course/site/", "course/reference.py", "course/tour.py", "course/cli.py")  # by a chapter
+# Python 3.11 counts how deep a parser is in one place for all threads: two that parse at once can end in a SystemError.
+ONE_PARSES = threading.Lock()
 KEPT = 3  # executed notebooks of one chapter, the newest: of several checkouts, for instance
 
 
@@ -35,11 +37,13 @@ def executed(
     import nbformat
     from nbclient import NotebookClient
 
-    book = nbformat.reads(build.notebook(chapter, root, solved), as_version=4)
+    with ONE_PARSES:
+        book = nbformat.reads(build.notebook(chapter, root, solved), as_version=4)
+        stubs = build.stub_file(chapter, root)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "exercises").mkdir()
         (Path(folder) / "chapters").mkdir()
-        (Path(folder) / chapter.answers).write_text(build.stub_file(chapter, root), encoding="utf-8")
+        (Path(folder) / chapter.answers).write_text(stubs, encoding="utf-8")
         client = NotebookClient(
             book,
             timeout=timeout,
@@ -77,7 +81,8 @@ def kept_or_executed(
 
 def fingerprint(chapter: ChapterEntry, root: Path) -> str:
     """A hash of all that decides what a chapter's cells show: its notebook, this package, and what it stands on."""
-    parts = [build.notebook(chapter, root, solved=True), build.stub_file(chapter, root), _environment()]
+    with ONE_PARSES:
+        parts = [build.notebook(chapter, root, solved=True), build.stub_file(chapter, root), _environment()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
