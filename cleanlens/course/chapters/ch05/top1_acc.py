@@ -17,7 +17,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
-    version=2,
+    version=3,
     source="The definition: the share of rows i with argmax_j M[i, j] = i. Rows are independent, so chunks of them give "
     "the same count.",
     hints=[
