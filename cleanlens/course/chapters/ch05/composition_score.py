@@ -470,11 +470,8 @@ ex.equivalent(
 
 ex.equivalent(
     "Scores of random pairs are judged by how they are spread, in whatever precision.",
-    "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).half().float()",
     "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).double()",
-    "stack(scores) => stack(scores).half().float()",
     "stack(scores) => stack(scores).double()",
-    "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).half().float()",
     "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).double()",
 )
 
