@@ -50,7 +50,8 @@ def _(seed):
     long = ["Bartholomew", "Alexandrina", "Maximiliane", "Wilhelmina"]
     short = ["Mary", "John", "Ida", "Tom", "Kate"]
     two_tokens = ["Z"]
-    names = rng.sample(short + long + two_tokens, 10)
+    first, *others, last = rng.sample(short, 5)  # of one token each: neither end of the list may be left out
+    names = [first, *rng.sample(others + long + two_tokens, 8), last]
     tokenizer = WordTokenizer([f" {name}" for name in short] + long)
     return [
         {"n": n, "seed": 7 + seed, "names": names, "tokenizer": tokenizer}
