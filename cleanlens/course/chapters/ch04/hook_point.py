@@ -38,7 +38,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=5,
-    version=2,
+    version=3,
     source="The contract in chapter 04, section 1; the same as cleanlens.hook_points.HookPoint and run_with_hooks.",
     hints=[
         "forward: go through self.hooks.values() in order; each hook sees what the one before it left. Compare with None "

@@ -21,7 +21,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=4,
-    version=2,
+    version=3,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Three Kinds of Composition": '
     "Frobenius norm of the product over the product of the norms. Baseline: for random directions its mean square is "
     "1/d_model.",
@@ -470,11 +470,8 @@ ex.equivalent(
 
 ex.equivalent(
     "Scores of random pairs are judged by how they are spread, in whatever precision.",
-    "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).half().float()",
     "return (A @ B).norm() / (A.norm() * B.norm()) => return ((A @ B).norm() / (A.norm() * B.norm())).double()",
-    "stack(scores) => stack(scores).half().float()",
     "stack(scores) => stack(scores).double()",
-    "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).half().float()",
     "FactoredMatrix(c, d.mT)) => FactoredMatrix(c, d.mT)).double()",
 )
 

@@ -15,7 +15,7 @@ ex = exercise(
     minutes=20,
     difficulty=4,
     importance=4,
-    version=2,
+    version=3,
     source="A = Q_A R_A and B^T = Q_B R_B give A B = Q_A (R_A R_B^T) Q_B^T; the Qs have orthonormal columns, so the core "
     "has all singular values (Golub & Van Loan, Matrix Computations, sections 2.4 and 5.2).",
     supply={"FactoredMatrix": GivenFactoredMatrix},

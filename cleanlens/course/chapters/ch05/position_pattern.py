@@ -14,7 +14,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=4,
-    version=2,
+    version=3,
     source="The definition of attention (Vaswani et al. 2017, section 3.2.1) with W_pos in place of the residual stream; "
     'Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", uses the same circuit for its previous-token head.',
     atol=1e-4,

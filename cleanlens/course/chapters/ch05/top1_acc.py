@@ -17,7 +17,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
-    version=2,
+    version=3,
     source="The definition: the share of rows i with argmax_j M[i, j] = i. Rows are independent, so chunks of them give "
     "the same count.",
     hints=[
@@ -69,6 +69,7 @@ def _(seed):
         {"A": A.clone(), "B": B.clone(), "chunk_size": 1},
         {"A": C.clone(), "B": C.T + 0.2 * D, "chunk_size": 1000},
         {"A": C[:1].clone(), "B": C[:1].T.clone(), "chunk_size": 4},
+        {"A": torch.eye(5), "B": 2 * torch.eye(5), "chunk_size": 3},  # every row has the same maximum
     ]
 
 
@@ -240,4 +241,5 @@ ex.equivalent(
 ex.equivalent(
     "A number of Python's is never changed in place: the name gets a new one.",
     "return hits / n => hits /= n return hits",
+    "return hits / start => hits /= start return hits",
 )

@@ -318,3 +318,28 @@ ex.slip(
     "    with torch.enable_grad():",
     "    if True:",
 )
+
+
+ex.equivalent(
+    "A cache holds activations cut off from their graph, so gradients switched on while it is filled cost time only.",
+    "with torch.no_grad(): _, clean = model.run_with_cache(clean_tokens, names_filter=names) => _, clean = model.run_with_cache(clean_tokens, names_filter=names)",
+    "with torch.no_grad(): _, clean = model.run_with_cache(clean_tokens) _, corrupted = model.run_with_cache(corrupted_tokens) => _, clean = model.run_with_cache(clean_tokens) _, corrupted = model.run_with_cache(corrupted_tokens)",
+)
+
+
+ex.equivalent(
+    "To keep more activations than are needed changes none of them.",
+    ", names_filter=names => ",
+)
+
+
+ex.equivalent(
+    "Every run writes anew all entries that are read.",
+    "kept = {} => kept = globals().setdefault('_kept_kept', {})",
+)
+
+
+ex.equivalent(
+    "Nobody else holds this z, and no gradient needs what it was.",
+    "return z + dials[hook.layer()][:, None] * (clean[hook.name] - corrupted[hook.name]) => z += dials[hook.layer()][:, None] * (clean[hook.name] - corrupted[hook.name]) return z",
+)

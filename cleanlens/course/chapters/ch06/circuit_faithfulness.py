@@ -438,3 +438,48 @@ ex.slip(
     "    for hook in hooks:\n        model.add_hook(*hook)\n    alone = metric(model(tokens))\n    model.reset_hooks()",
     of="circuit_faithfulness",
 )
+
+
+ex.equivalent(
+    "Every entry is written over.",
+    ".zeros_like( => .ones_like(",
+)
+
+
+ex.equivalent(
+    "A template that is met twice is averaged twice, to the same mean.",
+    "templates.unique(): => templates:",
+)
+
+
+ex.equivalent(
+    "A mean with an axis of length one is written into the rows as one without it is.",
+    ".mean(dim=0) => .mean(dim=0, keepdim=True)",
+    "rows].mean(0) => rows].mean(0, keepdim=True)",
+    "[b]].mean(0) => [b]].mean(0, keepdim=True)",
+)
+
+
+ex.equivalent(
+    "Truth values divided by counts are float32, as z is.",
+    "(templates[:, None] == templates[None]).to(z.dtype) => templates[:, None] == templates[None]",
+    "(templates[:, None] == templates).float() => templates[:, None] == templates",
+)
+
+
+ex.equivalent(
+    "Rows of one template have the same count, so the matrix is symmetric, and its rows and columns add up to the same.",
+    "einsum('bc,c. => einsum('cb,c.",
+    "einsum('bc,cshe- => einsum('cb,cshe-",
+    ", keepdim=True => ",
+    ".sum(1, keepdim => .sum(0, keepdim",
+    "keepdim=True), => keepdim=False),",
+)
+
+
+ex.equivalent(
+    "A metric is one number and has no axes.",
+    "alone / metric(model(tokens) => (alone / metric(model(tokens))).squeeze(",
+    "metric(model(tokens)) / full => (metric(model(tokens)) / full).squeeze()",
+    "metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens) => (metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))).squeeze(",
+)

@@ -17,7 +17,7 @@ ex = exercise(
     title="A dataset with its counterpart",
     objective="You can make clean and corrupted prompts that differ in one thing only, and answers to score both with.",
     minutes=20,
-    version=2,
+    version=3,
     difficulty=2,
     importance=5,
     source="Wang et al. 2022, section 2 (the task) and appendix on the dataset; the contract in the docstring.",
@@ -50,7 +50,8 @@ def _(seed):
     long = ["Bartholomew", "Alexandrina", "Maximiliane", "Wilhelmina"]
     short = ["Mary", "John", "Ida", "Tom", "Kate"]
     two_tokens = ["Z"]
-    names = rng.sample(short + long + two_tokens, 10)
+    first, *others, last = rng.sample(short, 5)  # of one token each: neither end of the list may be left out
+    names = [first, *rng.sample(others + long + two_tokens, 8), last]
     tokenizer = WordTokenizer([f" {name}" for name in short] + long)
     return [
         {"n": n, "seed": 7 + seed, "names": names, "tokenizer": tokenizer}

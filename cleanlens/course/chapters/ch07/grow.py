@@ -12,7 +12,7 @@ ex = exercise(
     title="A deeper model with the same function",
     objective="You can put a trained model into a bigger one so that nothing changes, and everything can.",
     minutes=20,
-    version=2,
+    version=3,
     difficulty=3,
     importance=3,
     source="Chen, Goodfellow and Shlens 2016, 'Net2Net', section 2.2 (function-preserving initialisation); here by the residual stream: "
@@ -66,13 +66,16 @@ def _(seed, layers, extra):
     small, big = small_model(seed, slot=1, **small_size(layers)), big_model(seed, layers)
     before = {name: p.detach().clone() for name, p in big.named_parameters()}
     with torch.no_grad():
-        logits = small(TOKENS)
+        logits, cache = small.run_with_cache(TOKENS)
+    # What is the same in every direction is centred away before the logits: only the stream shows it.
+    stream = cache["resid_post", small.cfg.n_layers - 1]
     free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
     keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
     kept = {name: before[name] for name in before if name.endswith(("mlp.W_in", "mlp.b_in"))}
     kept |= {f"blocks.{i}.attn.{kind}": before[f"blocks.{i}.attn.{kind}"] for i in free for kind in keep}
     return {
         "logits": logits,
+        "the residual stream at the end": stream,
         "still random": kept,
         "gradients reach": True,
         "small unchanged": True,
@@ -88,7 +91,8 @@ def _(answer, seed, layers, extra):
     if extra or isinstance(outcome, Raised):
         return outcome
     with torch.no_grad():
-        logits = big(TOKENS)
+        logits, cache = big.run_with_cache(TOKENS)
+    stream = cache["resid_post", big.cfg.n_layers - 1]
     parameters = dict(big.named_parameters())
     free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
     keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
@@ -105,6 +109,7 @@ def _(answer, seed, layers, extra):
         reach = all(g is not None and bool(g.abs().max() > 0) for g in gradients)
     return {
         "logits": logits,
+        "the residual stream at the end": stream,
         "still random": kept,
         "gradients reach": reach,
         "small unchanged": unchanged,
@@ -301,4 +306,28 @@ ex.slip(
     "The KeyError does not say which weight has no place. Put its name into the message.",
     "raise KeyError(name)",
     'raise KeyError("a weight has no place")',
+)
+
+
+ex.equivalent(
+    "The first and the last parameter are the embedding's and the unembedding's, and write nothing in a layer.",
+    "parameters.items() => list(parameters.items())[1:]",
+    "parameters.items() => list(parameters.items())[:-1]",
+    "state.items() => list(state.items())[1:]",
+    "state.items() => list(state.items())[:-1]",
+)
+
+
+ex.equivalent(
+    "Looking a name up that is not there raises a KeyError that names it.",
+    "if name not in parameters: raise KeyError(name) => pass",
+    "raise KeyError(name) => pass",
+    "if name not in parameters: raise KeyError(f'the bigger model has no parameter {name!r}') => pass",
+    "raise KeyError(f'the bigger model has no parameter {name!r}') => pass",
+)
+
+
+ex.equivalent(
+    "Loading a state copies its values.",
+    "value.clone() => value",
 )

@@ -416,3 +416,24 @@ ex.slip(
     "torch.cat([segment, segment])",
     "segment.repeat_interleave(2)",
 )
+
+
+ex.equivalent(
+    "A pair that begins where the row ends is cut off before its first token.",
+    "at < n_ctx: => at <= n_ctx:",
+    "row) < n_ctx: => row) <= n_ctx:",
+)
+
+
+ex.equivalent(
+    "A tensor that holds one integer is a size and a place in a slice as an int is.",
+    "int(torch.randint(min_len, max_len + 1, (), generator=generator) => torch.randint(min_len, max_len + 1, (), generator=generator",
+    "b].tolist(): => b]:",
+)
+
+
+ex.equivalent(
+    "Lengths are drawn alike, and there are more of them than a row has room for: the first or the last left out is the same to chance.",
+    "lengths[b].tolist() => list(lengths[b].tolist())[1:]",
+    "lengths[b].tolist() => list(lengths[b].tolist())[:-1]",
+)

@@ -329,3 +329,54 @@ ex.slip(
     "return float(torch.expm1(middle))",
     "return float(round(float(torch.expm1(middle))))",
 )
+
+
+ex.equivalent(
+    "The logarithm of a whole number is float32 here, which gives the step back to a millionth of itself.",
+    "steps.double()) => steps)",
+)
+
+
+ex.equivalent(
+    "A tensor or a numpy number that holds one integer is an index as an int is.",
+    "int(slope.argmax() => slope.argmax(",
+    "int((smooth.diff() / x.diff()).argmax() => (smooth.diff() / x.diff()).argmax(",
+    "int(np.argmax(np.diff(smooth) / np.diff(np.log2(t) => np.argmax(np.diff(smooth) / np.diff(np.log2(t",
+)
+
+
+ex.equivalent(
+    "'full' is what numpy's convolve does when it is not told otherwise.",
+    "width, 'full') => width)",
+)
+
+
+ex.equivalent(
+    "a convolved with b is b convolved with a.",
+    "scores.numpy(), width => width, scores.numpy()",
+    "np.ones(len(scores)), width => width, np.ones(len(scores))",
+)
+
+
+ex.equivalent(
+    "numpy reads a tensor as the array that it holds.",
+    "scores.numpy(), => scores,",
+)
+
+
+ex.equivalent(
+    "numpy takes logarithms and roots of whole numbers in float64.",
+    ".astype(float) => ",
+)
+
+
+ex.equivalent(
+    "Another base of the logarithm stretches all intervals alike, so the same one is the steepest.",
+    "diff(np.log2(t)) => diff(np.log(t))",
+)
+
+
+ex.equivalent(
+    "A number of numpy's passes for one of Python's.",
+    "float(np.sqrt(t[i] * t[i + 1]) - 1) => np.sqrt(t[i] * t[i + 1]) - 1",
+)

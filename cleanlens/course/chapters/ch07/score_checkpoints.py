@@ -282,3 +282,9 @@ ex.slip(
     "sorted(labels, key=int)",
     "labels\n    labels.sort(key=int)",
 )
+
+
+ex.equivalent(
+    "The score is a tensor of its own, as the stub says: loading the next checkpoint does not write to it.",
+    "detach().clone() => detach()",
+)

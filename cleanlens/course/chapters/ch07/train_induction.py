@@ -1,5 +1,7 @@
 """Exercise 07.4: Train it, and watch."""
 
+import copy
+
 import torch
 
 from cleanlens.training import train as library_train
@@ -13,7 +15,7 @@ ex = exercise(
     title="Train it, and watch",
     objective="You can write a training loop that measures the model while it learns, and that trains the same with or without the measuring.",
     minutes=30,
-    version=2,
+    version=3,
     difficulty=3,
     importance=5,
     source="Loshchilov and Hutter 2019, algorithm 2 (AdamW); warm-up and clipping as in Vaswani et al. 2017, section 5.3, and Pascanu et al. 2013, "
@@ -54,25 +56,26 @@ def probe(model):
 
 
 @torch.no_grad()
-def model_to_train(seed):
-    """Its logits are large, so that the gradients' norm is above 1 and clipping matters."""
-    model = small_model(seed)
-    model.unembed.W_U *= 8
+def model_to_train(seed, sharpness):
+    """A model of its own. The larger its logits, the larger the gradients' norm: 8 keeps it above 1, where clipping matters."""
+    model = copy.deepcopy(small_model(seed))
+    model.unembed.W_U *= sharpness
     return model
 
 
 @ex.inputs
 def _(seed):
     return [
-        {"seed": seed, "steps": 7, "every": 3, "learning_rate": 0.03, "warmup": 4},
-        {"seed": seed + 50, "steps": 4, "every": 2, "learning_rate": 0.02, "warmup": 2},
-        {"seed": seed + 100, "steps": 1, "every": 5, "learning_rate": 0.02, "warmup": 1},
+        {"seed": seed, "sharpness": 8, "steps": 7, "every": 3, "learning_rate": 0.03, "warmup": 4},
+        # Gradients now longer than 1 and now shorter: Adam forgets what all of them are multiplied by.
+        {"seed": seed + 50, "sharpness": 1, "steps": 4, "every": 2, "learning_rate": 0.02, "warmup": 2},
+        {"seed": seed + 100, "sharpness": 8, "steps": 1, "every": 5, "learning_rate": 0.02, "warmup": 1},
     ]
 
 
 @ex.oracle
-def _(seed, steps, every, learning_rate, warmup):
-    model = model_to_train(seed)
+def _(seed, sharpness, steps, every, learning_rate, warmup):
+    model = model_to_train(seed, sharpness)
     history = {"steps": [], "scores": []}
 
     def record(step, loss):
@@ -86,8 +89,8 @@ def _(seed, steps, every, learning_rate, warmup):
 
 
 @ex.call
-def _(answer, seed, steps, every, learning_rate, warmup):
-    model, batches = model_to_train(seed), Recorded(seed)
+def _(answer, seed, sharpness, steps, every, learning_rate, warmup):
+    model, batches = model_to_train(seed, sharpness), Recorded(seed)
     result = answer(model, batches, steps, probe, every, learning_rate, warmup)
     if not isinstance(result, tuple) or len(result) != 2:
         return result
@@ -379,4 +382,37 @@ ex.slip(
     "A list of pairs came back. Two lists are asked for: when it was scored, and what the scores were.",
     "return recorded, scores",
     "return list(zip(recorded, scores))",
+)
+
+
+ex.equivalent(
+    "The rate is set anew before every update.",
+    "optimizer = torch.optim.AdamW(parameters, lr=learning_rate, => optimizer = torch.optim.AdamW(parameters,",
+    "optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, => optimizer = torch.optim.AdamW(model.parameters(),",
+)
+
+
+ex.equivalent(
+    "0.01 is what AdamW decays by when it is not told otherwise.",
+    ", weight_decay=0.01 => ",
+)
+
+
+ex.equivalent(
+    "There is one group of parameters, so the first is the last.",
+    "param_groups[0][ => param_groups[-1][",
+    "1) / warmup) => 1) / warmup) break",
+)
+
+
+ex.equivalent(
+    "The millionth is there against division by zero only.",
+    "item() + 1e-06 => item() - 1e-06",
+    "(total.item() + 1e-06 => total.item(",
+)
+
+
+ex.equivalent(
+    "A tensor that holds one number multiplies as the number does.",
+    "total.item() => total",
 )
