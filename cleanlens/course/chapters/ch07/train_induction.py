@@ -68,7 +68,7 @@ def _(seed):
     return [
         {"seed": seed, "sharpness": 8, "steps": 7, "every": 3, "learning_rate": 0.03, "warmup": 4},
         # Gradients now longer than 1 and now shorter: Adam forgets what all of them are multiplied by.
-        {"seed": seed + 50, "sharpness": 1, "steps": 4, "every": 2, "learning_rate": 0.02, "warmup": 2},
+        {"seed": seed + 50, "sharpness": 1, "steps": 6, "every": 2, "learning_rate": 0.05, "warmup": 2},
         {"seed": seed + 100, "sharpness": 8, "steps": 1, "every": 5, "learning_rate": 0.02, "warmup": 1},
     ]
 
