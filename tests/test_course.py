@@ -72,6 +72,7 @@ def test_right_answers_pass_on_more_seeds(ex: Exercise) -> None:
             known[key] = "right"
 
 
+@pytest.mark.slow
 @each_exercise
 def test_rounding_stays_below_half_the_tolerance(ex: Exercise) -> None:
     """Two right ways of computing differ by float32's rounding: on no seed may it come near what tells right from wrong."""
