@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from . import seal, wire
 
+FINISHED = 67  # how a job ends that ran through; 0 is what code that leaves the process early would give
+
 
 def main() -> None:
     """Import torch, then do one job after the other, each in a fork of its own; where the system cannot fork, one."""
@@ -44,11 +46,10 @@ def main() -> None:
                     seal.die_with_parent()
                 work(job, channel)
             finally:
-                os._exit(
-                    0 if sys.exc_info()[0] is None else 1
-                )  # whatever threads the learner's code left behind
+                # Whatever threads the learner's code left behind.
+                os._exit(FINISHED if sys.exc_info()[0] is None else 1)
         status = os.waitpid(fork, 0)[1]
-        if status:  # we end as it did, and are replaced
+        if os.waitstatus_to_exitcode(status) != FINISHED:  # we end as it did, and are replaced
             os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
         clear_up(me)
         wire.send(channel, {"over": job["number"]})
