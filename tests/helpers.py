@@ -94,7 +94,7 @@ def run_chapter(id: str, solved: bool) -> tuple[dict, str]:
     A chapter may switch gradients off; they are on again afterwards.
     """
     [entry] = [chapter for chapter in catalog.outline() if chapter.id == id]
-    book = nbformat.reads(build.notebook(entry, ROOT, solved), as_version=4)
+    book = nbformat.reads(build.notebook(entry, ROOT, solved, tests=True), as_version=4)
     names: dict = {"__name__": f"chapter_{id}"}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(), torch.enable_grad():

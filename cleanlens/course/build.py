@@ -17,12 +17,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import sources
-from .catalog import ChapterEntry, outline
+from .catalog import ChapterEntry, Entry, outline
 
 HEADER = """# Write your answers here, or in the notebook of the chapter; then run `cleanlens check {id}`.
 # Built from the solutions by `python -m cleanlens.course.build`.
 # ruff: noqa: F401
 """
+
+
+# How JupyterLab and VS Code, Colab, and the site are told to fold a cell's code, and nbconvert's slides to leave it out.
+FOLDED = {
+    "jupyter": {"source_hidden": True},
+    "cellView": "form",
+    "tags": ["tell", "hide-input", "remove_input"],
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,8 +90,13 @@ def stub_file(chapter: ChapterEntry, root: Path) -> str:
     return HEADER.format(id=chapter.id) + sources.make_stubs(text)
 
 
-def notebook(chapter: ChapterEntry, root: Path, solved: bool = False) -> str:
-    """The notebook of a chapter, as the text of an .ipynb file without outputs; `solved` fills the answers in."""
+def notebook(chapter: ChapterEntry, root: Path, solved: bool = False, tests: bool = False) -> str:
+    """The notebook of a chapter, as the text of an .ipynb file without outputs; `solved` fills the answers in.
+
+    Cells of the text can have tags. `test` holds claims of the text as assertions, for whoever runs the chapter as a
+    test (`tests`); a learner's notebook is without them. `tell` shows a result in words: its code is folded. An exercise
+    gets a heading.
+    """
     import jupytext
     import nbformat
 
@@ -91,11 +104,21 @@ def notebook(chapter: ChapterEntry, root: Path, solved: bool = False) -> str:
     solutions = (root / chapter.solutions).read_text(encoding="utf-8")
     text = (root / chapter.text).read_text(encoding="utf-8")
     book = jupytext.reads(re.sub(r"\A(# ruff: .*\n)+", "", text), fmt="py:percent")
-    for i, cell in enumerate(book.cells):
+    entries = {entry.id: entry for entry in chapter.exercises}
+    cells = []
+    for cell in book.cells:
+        if "test" in cell.metadata.get("tags", []) and not tests:
+            continue
+        if "tell" in cell.metadata.get("tags", []):
+            cell.metadata |= FOLDED
         if cell.cell_type == "code" and (match := sources.MARKER.match(cell.source)):
+            cells.append(nbformat.v4.new_markdown_cell(heading(entries[match[1]])))
             cell.source = sources.cell_text(solutions if solved else stubs, match[1], helpers=solved)
             cell.metadata["exercise"] = match[1]
+        cells.append(cell)
+    for i, cell in enumerate(cells):
         cell["id"] = f"{chapter.id}-{i:03d}"
+    book.cells = cells
     book.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -103,6 +126,15 @@ def notebook(chapter: ChapterEntry, root: Path, solved: bool = False) -> str:
     book.nbformat, book.nbformat_minor = 4, 5
     nbformat.validate(book)
     return nbformat.writes(book, indent=1) + "\n"
+
+
+def heading(entry: Entry) -> str:
+    """What stands above an exercise's cell, and in the notebook's table of contents."""
+    facts = [f"{entry.details['minutes']} minutes"]
+    for name in ("difficulty", "importance"):
+        if value := entry.details.get(name):
+            facts.append(f"{name} {value} of 5")
+    return f"### Exercise {entry.id}: {entry.title}\n\n*{' · '.join(facts)}*"
 
 
 def mistakes_page() -> str:

@@ -138,7 +138,7 @@ class Content:
                 new = v4.new_markdown_cell(text, metadata=cell.metadata)
             elif entry is not None:
                 new = v4.new_markdown_cell(self.exercise(entry, cell.source))
-            elif not cell.source.strip():
+            elif not cell.source.strip() or "test" in cell.metadata.get("tags", []):
                 continue
             else:
                 outputs = [self.output(output, chapter) for output in cell.get("outputs", [])]
@@ -156,14 +156,7 @@ class Content:
 
     def exercise(self, entry: Entry, answer: str) -> str:
         """An exercise's card: what it asks, and the answer to unfold. The empty lines end HTML and begin Markdown."""
-        facts = [f"{entry.details['minutes']} minutes"]
-        for name in ("difficulty", "importance"):
-            if value := entry.details.get(name):
-                facts.append(f"{name} {value} of 5")
-        card = (
-            f'<div class="exercise" id="exercise-{entry.id}">\n\n**Exercise {entry.id}: {entry.title}** '
-            f'<span class="facts">{" · ".join(facts)}</span>\n\n{entry.details["objective"]}\n\n'
-        )
+        card = f'<div class="exercise" id="exercise-{entry.id}">\n\n{entry.details["objective"]}\n\n'
         if not self.solutions:
             return card + "</div>"
         return (

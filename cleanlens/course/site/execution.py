@@ -31,14 +31,14 @@ def executed(
 ) -> Any:
     """A chapter's notebook, run from top to bottom without a network in a folder of its own.
 
-    `solved` fills the answers in. `progress` hears how many of how many cells are done. Raises
+    `solved` fills the answers in; the cells that only test what the text says run, too. `progress` hears how many of how many cells are done. Raises
     nbclient.exceptions.CellExecutionError with the cell and its traceback when a cell fails.
     """
     import nbformat
     from nbclient import NotebookClient
 
     with ONE_PARSES:
-        book = nbformat.reads(build.notebook(chapter, root, solved), as_version=4)
+        book = nbformat.reads(build.notebook(chapter, root, solved, tests=True), as_version=4)
         stubs = build.stub_file(chapter, root)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "exercises").mkdir()
@@ -82,7 +82,11 @@ def kept_or_executed(
 def fingerprint(chapter: ChapterEntry, root: Path) -> str:
     """A hash of all that decides what a chapter's cells show: its notebook, this package, and what it stands on."""
     with ONE_PARSES:
-        parts = [build.notebook(chapter, root, solved=True), build.stub_file(chapter, root), _environment()]
+        parts = [
+            build.notebook(chapter, root, solved=True, tests=True),
+            build.stub_file(chapter, root),
+            _environment(),
+        ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
