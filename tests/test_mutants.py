@@ -175,7 +175,7 @@ def test_mutants_are_judged_remembered_and_judged_again_when_the_check_changes(
     ex = catalog.find("00.2")
     assert not mutants._Plan(ex, tmp_path, fresh=False).todo
     assert mutants._Plan(ex, tmp_path, fresh=True).todo
-    monkeypatch.setattr(mutants, "_check_texts", lambda ex: ["another check"])
+    monkeypatch.setattr(mutants.kept, "check", lambda ex, **options: "another check")
     assert mutants._Plan(ex, tmp_path, fresh=False).todo
 
 

@@ -9,16 +9,14 @@ exercise's file says so, with the reason:
     ex.equivalent("No score is 0: the softmax of finite numbers is positive.", "pattern > 0 => pattern >= 0")
 
 Prints the score and every survivor that nobody explained, in the form that `ex.equivalent` takes. The exit status is 1
-when there is one, or an explanation that explains nothing. Verdicts are kept (`kept.py`) and used again
-while the check, the answer and the engine stay as they are; after a change elsewhere in the library, pass --fresh.
+when there is one, or an explanation that explains nothing. Verdicts are kept (`kept.py`) and used again while the check,
+the answer, the engine, and the library if the check uses it, stay as they are.
 """
 
 import argparse
 import ast
 import concurrent.futures
-import contextlib
 import gc
-import hashlib
 import json
 import multiprocessing
 import os
@@ -38,7 +36,6 @@ from .forked import forked
 from .operators import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
-ENGINE = ("exercise", "judge", "compare", "execute", "plain", "operators", "mutants")
 CHUNK = 20
 SURVIVED, REJECTED = "survived", "rejected"
 
@@ -163,57 +160,6 @@ def judge_some(id: str, root: Path, todo: list[tuple[str, str]]) -> list[str]:
     return [bench.verdict(slug, text) for slug, text in todo]
 
 
-# ---- what has been judged before --------------------------------------------------------------------------
-
-
-class Verdicts:
-    """The verdicts on the mutants of one exercise, kept in a file under keys made of all that they depend on."""
-
-    def __init__(self, ex: Exercise, root: Path, fresh: bool = False):
-        self.path = kept.folder("mutants") / f"{ex.id}.json"
-        self.check = _digest(*(p.read_text(encoding="utf-8") for p in _engine_files()), *_check_texts(ex))
-        self.known: dict[str, str] = {}
-        if not fresh:
-            with contextlib.suppress(OSError, ValueError):
-                self.known = json.loads(self.path.read_text(encoding="utf-8"))
-
-    def key(self, answer: Answer, mutant: Mutant) -> str:
-        return _digest(self.check, answer.slug, answer.context, mutant.source)
-
-    def save(self, used: set[str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {key: verdict for key, verdict in self.known.items() if key in used}
-        unfinished = self.path.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(kept, indent=0), encoding="utf-8")
-        unfinished.replace(self.path)
-
-
-def _engine_files() -> list[Path]:
-    return [Path(__file__).with_name(f"{name}.py") for name in ENGINE]
-
-
-def _check_texts(ex: Exercise) -> Iterator[str]:
-    """What judges: the exercise's file without its answers and explanations, and what the chapter's checks share."""
-    assert ex.make_inputs is not None
-    path = Path(ex.make_inputs.__code__.co_filename)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    yield "\n".join(ast.unparse(node) for node in tree.body if not _is_answer(node))
-    helpers = path.with_name("helpers.py")
-    if helpers.exists():
-        yield helpers.read_text(encoding="utf-8")
-
-
-def _is_answer(node: ast.stmt) -> bool:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        decorators = [ast.unparse(d) for d in node.decorator_list]
-        return any(d.startswith(("ex.alternative", "ex.mistake")) for d in decorators)
-    return ast.unparse(node).startswith(("ex.slip(", "ex.equivalent("))
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
-
-
 # ---- the run ----------------------------------------------------------------------------------------------
 
 
@@ -298,13 +244,15 @@ class _Plan:
     """The mutants of one exercise: which are known, which are to be judged."""
 
     def __init__(self, ex: Exercise, root: Path, fresh: bool):
-        self.ex, self.verdicts = ex, Verdicts(ex, root, fresh)
+        self.ex, self.verdicts = ex, kept.Kept("mutants", ex.id, fresh)
         self.all: list[tuple[str, Answer, Mutant]] = []
+        judged_by = kept.engine(*kept.JUDGING), kept.check(ex, answers=False)
         for answer in answers(ex, root):
             for mutant in mutants(answer.text, answer.only):
                 if not (ex.any_dtype and mutant.operator == "double precision"):
-                    self.all.append((self.verdicts.key(answer, mutant), answer, mutant))
-        self.todo = [(key, a, m) for key, a, m in self.all if key not in self.verdicts.known]
+                    key = kept.digest(*judged_by, answer.slug, answer.context, mutant.source)
+                    self.all.append((key, answer, mutant))
+        self.todo = [(key, a, m) for key, a, m in self.all if key not in self.verdicts]
         self.running: list[tuple[list[str], concurrent.futures.Future]] = []
 
     def start(self, pool: concurrent.futures.Executor, root: Path, progress: Callable[[int], Any]) -> None:
@@ -316,10 +264,11 @@ class _Plan:
             self.running.append(([key for key, _, _ in some], future))
 
     def finish(self) -> Report:
-        for keys, future in self.running:
-            self.verdicts.known |= dict(zip(keys, future.result(), strict=True))
-        self.verdicts.save({key for key, _, _ in self.all})
-        survivors = [(a, m) for key, a, m in self.all if self.verdicts.known[key] == SURVIVED]
+        with self.verdicts as verdicts:
+            for keys, future in self.running:
+                for key, verdict in zip(keys, future.result(), strict=True):
+                    verdicts[key] = verdict
+            survivors = [(a, m) for key, a, m in self.all if verdicts[key] == SURVIVED]
         return Report(self.ex, len(self.all), survivors)
 
 
