@@ -1,7 +1,8 @@
-"""The same work in cleanlens, Hugging Face and TransformerLens, in turn, in one run: what counts are the ratios.
+"""The same work in cleanlens and other libraries, in turn, in one run: what counts are the ratios.
 
     python -m cleanlens.benchmarks
     python -m cleanlens.benchmarks --transformer-lens ~/other-env/bin/python
+    python -m cleanlens.benchmarks --bridge ~/env-4/bin/python --nnsight ~/env-5/bin/python
 
 The model has GPT-2 small's sizes and random weights, so nothing is fetched. With a CUDA device there is a second
 table, of the same work on it. Each library works in a process of
@@ -34,6 +35,9 @@ IMPORTS = {
     "cleanlens": "from cleanlens import HookedTransformer",
     "hugging_face": "from transformers import GPT2LMHeadModel",
     "transformer_lens": "import transformer_lens",
+    "bridge": "from transformer_lens.model_bridge import TransformerBridge",
+    "bridge_compatible": "from transformer_lens.model_bridge import TransformerBridge",
+    "nnsight": "from nnsight import LanguageModel",
 }
 
 
@@ -44,6 +48,7 @@ class Work:
     Attributes:
         goal: the largest ratio of cleanlens to `against` that we are content with.
         memory_goal: likewise for the peak of memory; or in megabytes, when above 10.
+        than: the work of `against` that it is compared with, if it is another.
     """
 
     name: str
@@ -51,7 +56,23 @@ class Work:
     against: str
     goal: float
     memory_goal: float | None = None
+    than: str | None = None
 
+    @property
+    def other(self) -> str:
+        """What it is compared with, in words."""
+        [than] = [work.title for work in WORK if work.name == self.than] or [""]
+        return f"{TITLES[self.against]} {than}".strip()
+
+
+TITLES = {
+    "cleanlens": "our own",
+    "hugging_face": "Hugging Face",
+    "transformer_lens": "TransformerLens",
+    "bridge": "TransformerBridge",
+    "bridge_compatible": "TransformerBridge, compatible",
+    "nnsight": "nnsight",
+}
 
 WORK = [
     Work("import", "import", "transformer_lens", 0.4),
@@ -59,11 +80,17 @@ WORK = [
     Work("forward_1x32", "forward 1×32", "hugging_face", 1.15),
     Work("forward_8x128", "forward 8×128", "hugging_face", 1.15),
     Work("forward_1x512", "forward 1×512", "hugging_face", 1.15),
-    Work("cache_8x128", "run_with_cache 8×128, everything", "transformer_lens", 0.6),
+    Work("forward_8x15", "forward 8×15", "hugging_face", 1.15),
+    Work("cache_8x128", "run_with_cache 8×128, everything", "cleanlens", 1.08, None, "forward_8x128"),
     Work("one_pattern", "one layer-0 pattern, no logits", "transformer_lens", 0.1),
     Work("patch_resid", "residual patching sweep, 12 × 15", "transformer_lens", 0.06),
     Work("patch_heads", "head-output patching sweep, 12 × 12", "transformer_lens", 0.08),
-    Work("k_composition", "all K-composition scores", "transformer_lens", 0.2),
+    Work("patch_resid_everywhere", "residual sweep, all logits", "cleanlens", 1.19, None, "forward_8x128"),
+    Work("patch_heads_everywhere", "head sweep, all logits", "cleanlens", 1.66, None, "forward_8x128"),
+    Work("path_patch", "path patching, all heads to logits", "transformer_lens", 0.05),
+    Work("edges", "EAP, 8 prompts", "cleanlens", 4, None, "forward_8x15"),
+    Work("edges_5_steps", "EAP-IG, 8 prompts, 5 steps", "cleanlens", 20, None, "forward_8x15"),
+    Work("k_composition", "all K-composition scores", "transformer_lens", 0.1),
     Work("eigenvalues", "eigenvalues of W_E @ OV @ W_U, all heads", "transformer_lens", 0.15, 1000),
     Work("generate_50", "greedy generation, 50 tokens", "hugging_face", 1.15),
 ]
@@ -113,7 +140,7 @@ def make_model(folder: Path) -> None:
 
 def table(results: Results, works: list[Work], libraries: list[str], title: str) -> Table:
     """Medians, ratios and goals."""
-    names = (library.replace("_", " ") for library in libraries)
+    names = ("cleanlens", *(TITLES[library] for library in libraries if library != "cleanlens"))
     shown = Table("work", *names, "ratio", "goal", title=title, title_justify="left")
     for work in works:
         cells = []
@@ -133,14 +160,15 @@ def table(results: Results, works: list[Work], libraries: list[str], title: str)
 
 def ratios(work: Work, results: Results) -> tuple[str, str]:
     """The ratio within rounds, and the goal; coloured and marked."""
-    ours, theirs = results.get((work.name, "cleanlens"), []), results.get((work.name, work.against), [])
+    ours = results.get((work.name, "cleanlens"), [])
+    theirs = results.get((work.than or work.name, work.against), [])
     pairs = [(a, b) for a, b in zip(ours, theirs) if "seconds" in a and "seconds" in b]
     if not pairs:
-        return "", f"≤ {work.goal} × {work.against.replace('_', ' ')}"
+        return "", f"≤ {work.goal} × {work.other}"
     ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in pairs)
     text, goal, holds = (
         f"{ratio:.2f}",
-        f"≤ {work.goal} × {work.against.replace('_', ' ')}",
+        f"≤ {work.goal} × {work.other}",
         ratio <= work.goal,
     )
     if work.memory_goal is not None:
@@ -158,18 +186,28 @@ def main(
     transformer_lens: Annotated[
         str | None, typer.Option(help="Python of an environment that has transformer_lens<4.")
     ] = None,
+    bridge: Annotated[
+        str | None, typer.Option(help="Python of an environment that has transformer-lens>=4.3.")
+    ] = None,
+    nnsight: Annotated[str | None, typer.Option(help="Python of an environment that has nnsight.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is done.")] = 5,
     only: Annotated[str | None, typer.Option(help="Only work whose name contains this.")] = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Write every measurement to this file.")
     ] = None,
 ) -> None:
-    """Time the same work in cleanlens, Hugging Face and, when its Python is given, TransformerLens."""
+    """Time the same work in cleanlens, Hugging Face and, where their Pythons are given, the other libraries."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     pythons = {"cleanlens": sys.executable, "hugging_face": sys.executable}
-    if transformer_lens is not None:
-        pythons["transformer_lens"] = transformer_lens
+    given = {
+        "transformer_lens": transformer_lens,
+        "bridge": bridge,
+        "bridge_compatible": bridge,
+        "nnsight": nnsight,
+    }
+    pythons |= {library: python for library, python in given.items() if python is not None}
     chosen = [work for work in WORK if only is None or only in work.name]
+    chosen += [work for work in WORK if work not in chosen and work.name in {other.than for other in chosen}]
     if not chosen:
         raise typer.BadParameter(f"no work named like {only!r}; there are {[work.name for work in WORK]}")
     import torch
@@ -200,7 +238,7 @@ def measure(
         for _ in range(rounds):
             for work in works:
                 for library, worker in workers.items():
-                    progress.update(task, description=f"{work.title}: {library.replace('_', ' ')}")
+                    progress.update(task, description=f"{work.title}: {TITLES[library]}")
                     results.setdefault((work.name, library), []).append(worker.do(work.name))
                     progress.advance(task)
     for worker in workers.values():

@@ -2,7 +2,7 @@
 
 Run as a file, so that it works in an environment that has only that library:
 
-    python worker.py {cleanlens|hugging_face|transformer_lens} MODEL_DIRECTORY {cpu|cuda}
+    python worker.py {cleanlens|hugging_face|transformer_lens|bridge|bridge_compatible|nnsight} MODEL_DIRECTORY {cpu|cuda}
 
 It reads the name of a piece of work per line, does it once, and writes `{"seconds": ..., "megabytes": ...}`
 (the peak of memory above where the work began), or `{"error": ...}` for what the library does not do.
@@ -111,9 +111,10 @@ class Shared:
         torch.manual_seed(1)
         self.tokens = {
             shape: torch.randint(0, 50257, shape, device=device)
-            for shape in [(1, 32), (8, 128), (1, 512), (1, 15)]
+            for shape in [(1, 32), (8, 128), (1, 512), (1, 15), (8, 15)]
         }
         self.other = torch.randint(0, 50257, (1, 15), device=device)
+        self.eight_others = torch.randint(0, 50257, (8, 15), device=device)
         self.model = self.make()
         self.forward_1x32()  # warm up
 
@@ -136,6 +137,12 @@ class Shared:
     def forward_1x512(self):
         self.model(self.tokens[1, 512])
 
+    def forward_8x15(self):
+        self.model(self.tokens[8, 15])
+
+    def metric(self, logits):
+        return logits[..., -1, 11] - logits[..., -1, 12]
+
 
 class HuggingFace(Shared):
     def make(self):
@@ -152,7 +159,7 @@ class HuggingFace(Shared):
 
 
 class Hooked(Shared):
-    """The HookedTransformer API, which both other libraries have."""
+    """The HookedTransformer API, which TransformerLens below 4 has, too."""
 
     library = ""
 
@@ -166,9 +173,6 @@ class Hooked(Shared):
     def one_pattern(self):
         name = "blocks.0.attn.hook_pattern"
         self.model.run_with_cache(self.tokens[8, 128], names_filter=name, return_type=None)
-
-    def metric(self, logits):
-        return logits[0, -1, 11] - logits[0, -1, 12]
 
     def prepare_patch_resid(self):
         _, self.clean = self.model.run_with_cache(self.other)
@@ -199,10 +203,56 @@ class Hooked(Shared):
             self.tokens[1, 15], max_new_tokens=50, do_sample=False, stop_at_eos=False, verbose=False
         )
 
+    def prepare_path_patch(self):
+        self.prepare_patch_resid()
+        _, self.corrupted = self.model.run_with_cache(self.tokens[1, 15])
+
+    def path_patch(self):
+        """The loop that a user writes: every head in turn sends the clean run's output, the other heads stay as they were."""
+        for layer in range(12):
+            for head in range(12):
+
+                def send_or_freeze(z, hook, sender=(layer, head)):
+                    z[:] = self.corrupted[hook.name]
+                    if hook.layer() == sender[0]:
+                        z[:, :, sender[1]] = self.clean[hook.name][:, :, sender[1]]
+                    return z
+
+                hooks = [(lambda name: name.endswith("hook_z"), send_or_freeze)]
+                self.metric(self.model.run_with_hooks(self.tokens[1, 15], fwd_hooks=hooks))
+
 
 class Cleanlens(Hooked):
     library = "cleanlens"
     sweep_options: ClassVar[dict] = {"metric_pos": -1}
+
+    prepare_patch_resid_everywhere = prepare_patch_heads_everywhere = Hooked.prepare_patch_resid
+
+    def patch_resid_everywhere(self):
+        """The logits of all positions, as a metric may want them."""
+        from cleanlens import patching
+
+        patching.get_act_patch_resid_pre(self.model, self.tokens[1, 15], self.clean, self.metric)
+
+    def patch_heads_everywhere(self):
+        from cleanlens import patching
+
+        patching.get_act_patch_attn_head_out_all_pos(self.model, self.tokens[1, 15], self.clean, self.metric)
+
+    def path_patch(self):
+        from cleanlens import patching
+
+        patching.get_path_patch_head_to_logits(
+            self.model, self.tokens[1, 15], self.corrupted, self.clean, self.metric
+        )
+
+    def edges(self, steps=1):
+        from cleanlens.analysis import edge_attribution
+
+        edge_attribution(self.model, self.tokens[8, 15], self.eight_others, self.metric, steps)
+
+    def edges_5_steps(self):
+        self.edges(steps=5)
 
 
 class TransformerLens(Hooked):
@@ -215,7 +265,80 @@ class TransformerLens(Hooked):
         return lens.HookedTransformer.from_pretrained(Path(self.folder).name, device=self.device)
 
 
-SIDES = {"cleanlens": Cleanlens, "hugging_face": HuggingFace, "transformer_lens": TransformerLens}
+class Bridge(Hooked):
+    """TransformerLens from 4 on: the Hugging Face model, hooked from outside."""
+
+    library = "transformer_lens"
+
+    def make(self):
+        from transformer_lens.model_bridge import TransformerBridge
+
+        return TransformerBridge.boot_transformers(str(self.folder), device=self.device)
+
+    # What the old API has beside these is not timed: their answers differ.
+    k_composition = eigenvalues = path_patch = None  # type: ignore[assignment]
+
+
+class CompatibleBridge(Bridge):
+    """The same with its weights processed as HookedTransformer processes them."""
+
+    def make(self):
+        bridge = super().make()
+        bridge.enable_compatibility_mode(disable_warnings=True)
+        return bridge
+
+
+class NNsight(Shared):
+    """nnsight: the user's code becomes part of the Hugging Face model's run."""
+
+    def make(self):
+        from nnsight import LanguageModel
+
+        return LanguageModel(
+            str(self.folder), device_map=self.device, dispatch=True, attn_implementation="eager"
+        )
+
+    def run(self, tokens):
+        with self.model.trace(tokens):
+            logits = self.model.lm_head.output.save()
+        return logits
+
+    def forward_1x32(self):
+        self.run(self.tokens[1, 32])
+
+    def forward_8x128(self):
+        self.run(self.tokens[8, 128])
+
+    def forward_1x512(self):
+        self.run(self.tokens[1, 512])
+
+    def forward_8x15(self):
+        self.run(self.tokens[8, 15])
+
+    def prepare_patch_resid(self):
+        self.clean = []
+        for layer in self.model.transformer.h:
+            with self.model.trace(self.other):
+                resid_pre = layer.input.save()
+            self.clean.append(resid_pre)
+
+    def patch_resid(self):
+        for layer, clean in zip(self.model.transformer.h, self.clean):
+            for pos in range(15):
+                with self.model.trace(self.tokens[1, 15]):
+                    layer.input[:, pos] = clean[:, pos]
+                    logits = self.model.lm_head.output.save()
+                self.metric(logits)
+
+
+SIDES = {
+    "cleanlens": Cleanlens,
+    "hugging_face": HuggingFace,
+    "transformer_lens": TransformerLens,
+    "bridge": Bridge,
+    "bridge_compatible": CompatibleBridge,
+    "nnsight": NNsight,
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
