@@ -9,7 +9,12 @@ from helpers import random_model, random_tokens, word_tokenizer
 from torch import Tensor
 
 from cleanlens import HookedTransformer
-from cleanlens.analysis import direct_logit_attribution, logit_lens, max_activating_examples
+from cleanlens.analysis import (
+    direct_logit_attribution,
+    logit_lens,
+    max_activating_examples,
+    singular_directions,
+)
 
 LLAMA = {
     "n_key_value_heads": 2,
@@ -198,3 +203,57 @@ def test_bad_requests_are_told() -> None:
         max_activating_examples(model, [], "hook_embed", 0)
     with pytest.raises(ValueError, match=r"`read` made \[\] of it; expected \[batch pos\]"):
         max_activating_examples(model, ["a"], "hook_embed", Tensor.sum)
+
+
+# ---------------------------------------------------------------- singular directions
+
+
+@pytest.mark.parametrize("weights", ["OV", "w_in", "w_out"])
+def test_singular_directions_are_those_of_numpys_eigenvectors(weights: str) -> None:
+    """The oracle: eigenvectors of W^T W, which are the right singular vectors, by another library."""
+    import numpy as np
+
+    model = with_words()
+    block = model.blocks[1]
+    W = {
+        "OV": block.attn.W_V[2] @ block.attn.W_O[2],
+        "w_in": (block.ln2.w[:, None] * block.mlp.W_in).T,  # type: ignore[operator]
+        "w_out": block.mlp.W_out,
+    }[weights]
+    found = singular_directions(model, weights, 1, head=2 if weights == "OV" else None, n=3)  # type: ignore[arg-type]
+    values, vectors = np.linalg.eigh((W.T @ W).detach().numpy())
+    strongest = torch.from_numpy(np.ascontiguousarray(vectors[:, ::-1][:, :3].T))
+    torch.testing.assert_close(
+        found.strengths, torch.tensor(values[::-1][:3].copy()).sqrt(), atol=1e-9, rtol=1e-9
+    )
+    expected = strongest @ model.W_U.detach()
+    signs = (found.logits * expected).sum(-1, keepdim=True).sign()
+    torch.testing.assert_close(found.logits, signs * expected, atol=1e-8, rtol=1e-8)
+
+
+def test_the_two_ends_of_a_direction_are_its_largest_and_smallest_logits() -> None:
+    model = with_words()
+    found = singular_directions(model, "OV", 0, head=1, n=2)
+    order = found.logits[1].argsort(descending=True).tolist()
+    assert found.top(2)[1] == [model.to_single_str_token(i) for i in order[:2]]
+    assert found.bottom(2)[1] == [model.to_single_str_token(i) for i in order[:-3:-1]]
+    frame = found.to_pandas(k=2)
+    assert list(frame.columns) == ["strength", "top", "bottom"]
+    assert frame["strength"].is_monotonic_decreasing
+    figure = found.plot(k=4)
+    assert list(figure.data[0].text[1]) == found.top(4)[1]
+    assert "L0H1 OV" in figure.layout.title.text
+
+
+def test_singular_directions_say_what_there_is() -> None:
+    model = with_words(attn_only=True)
+    with pytest.raises(ValueError, match="layer = 9; there are 0 to"):
+        singular_directions(model, "OV", 9, head=0)
+    with pytest.raises(ValueError, match="head = None; for 'OV'"):
+        singular_directions(model, "OV", 0)
+    with pytest.raises(ValueError, match="attention only"):
+        singular_directions(model, "w_in", 0)
+    with pytest.raises(ValueError, match="n = 99; the weight has"):
+        singular_directions(model, "OV", 0, head=0, n=99)
+    with pytest.raises(ValueError, match="weights = 'QK'"):
+        singular_directions(model, "QK", 0, head=0)  # type: ignore[arg-type]

@@ -758,7 +758,7 @@ def test_svd_interpreter(demo: HookedTransformer) -> None:
     assert vectors.shape == (demo.cfg.d_vocab, 1, 2)
     V = torch.linalg.svd((demo.W_V[1, 3] @ demo.W_O[1, 3]).double()).Vh[:2].float() @ demo.W_U
     torch.testing.assert_close(vectors[:, 0].T.abs(), V.abs(), atol=1e-3, rtol=1e-3)
-    with pytest.raises(ValueError, match="head_index = None"):
+    with pytest.raises(ValueError, match="head = None"):
         cleanlens.SVDInterpreter(demo).get_singular_vectors("OV", 0)
 
 

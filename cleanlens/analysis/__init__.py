@@ -4,6 +4,7 @@ edges         the model as a graph of senders and receivers; attribution (EAP, E
 circuits      circuits from scores, running one alone, how faithful it is at every size
 lens          the logit lens
 attribution   what each component, head or neuron adds to a logit
+singular      the directions that a weight uses most, read as tokens
 examples      the texts on which something is most active
 uncertainty   means with bootstrap intervals and permutation p-values, for sweeps with one value per prompt
 """
@@ -21,6 +22,7 @@ from cleanlens.analysis.circuits import (
 from cleanlens.analysis.edges import EdgeScores, Graph, edge_attribution, edge_patching
 from cleanlens.analysis.examples import MaxActivatingExamples, max_activating_examples
 from cleanlens.analysis.lens import LogitLens, logit_lens
+from cleanlens.analysis.singular import SingularDirections, singular_directions
 from cleanlens.analysis.uncertainty import Estimate, estimate
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Graph",
     "LogitLens",
     "MaxActivatingExamples",
+    "SingularDirections",
     "ablation_values",
     "best_edges",
     "connected_edges",
@@ -43,4 +46,5 @@ __all__ = [
     "max_activating_examples",
     "random_scores",
     "run_circuit",
+    "singular_directions",
 ]
