@@ -28,27 +28,18 @@ LOADS = re.compile(
 @pytest.mark.parametrize("solved", [False, True], ids=["shipped", "solved"])
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.id)
 def test_notebook_runs_from_top_to_bottom(chapter: catalog.ChapterEntry, solved: bool) -> None:
-    book = site.executed(chapter, ROOT, solved)
+    book = site.executed(chapter, ROOT, solved, timeout=1800)
     verdicts = {id: shown for cell in book.cells for id, shown in verdicts_of(cell).items()}
     word = report.WORDS[Status.RIGHT if solved else Status.NOT_ATTEMPTED]
     for entry in chapter.exercises:
         assert f": {word}" in verdicts.get(entry.id, "nothing shown"), verdicts.get(entry.id)
     problems = [problem for cell in book.cells for problem in problems_of(cell)]
     assert not problems, "\n\n".join(problems)
-
-
-@pytest.mark.real
-@pytest.mark.slow
-@pytest.mark.parametrize("id", ["03", "06"])
-def test_the_end_of_the_chapter_on_a_real_model(id: str) -> None:
-    """The cells that need one are executed, not left out."""
-    [chapter] = [chapter for chapter in CHAPTERS if chapter.id == id] or [pytest.skip("CLEANLENS_CHAPTER")]
-    book = site.executed(chapter, ROOT, solved=True, timeout=1800)
-    [cell] = [cell for cell in book.cells if cell.source.startswith("real_name = best_real_model()")]
-    shown = [str(output) for output in cell.outputs]
-    assert not any("on this machine" in text for text in shown)
-    assert any(f"{best_real_model()}: " in text for text in shown)  # a figure's title
-    assert not problems_of(cell)
+    # The ends of 03 and 06, on a model that learned from real text: where there is one, the cell shows its figures.
+    for cell in book.cells:
+        if cell.source.startswith("real_name = best_real_model()"):
+            title = f"{best_real_model()}: " if best_real_model() else "on this machine"
+            assert any(title in str(output) for output in cell.outputs), cell.outputs
 
 
 def problems_of(cell: nbformat.NotebookNode) -> list[str]:
