@@ -739,8 +739,8 @@ check("01.10")
 #
 # <details><summary>What to look for</summary>
 #
-# The first time each piece is expensive, five to seven nats. Later `um` and `ela` cost nothing, and only the first piece still costs
-# something: who will be mentioned next? Full stops are nearly free wherever the sentence is complete.
+# The first time each piece is expensive, five to seven nats. Later `um` and `ela` cost nothing, and only the first piece still
+# costs something: who will be mentioned next? Full stops are nearly free wherever the sentence is complete.
 #
 # </details>
 
@@ -844,12 +844,12 @@ assert abs(curve[0] - math.log(cfg.d_vocab)) < 0.3
 assert curve[-1] < curve[0] - 2
 
 # %% [markdown]
-# **What larger models do besides.** GPT-2 begins with matrices of standard deviation 0.02, and those that write into the
-# stream ($W_O$ and $W_\mathrm{out}$) with $1/\sqrt{2L}$ of that: the stream is a sum of $2L$ such terms, and so its size
-# at the end does not depend on the number of layers ([Radford et al.
-# 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), section 2.3). While it learned it had
-# **dropout**: a random tenth of the numbers in the embeddings, the patterns and the parts' outputs was set to 0 in every
-# step, and the others were scaled up, so that nothing relied on a single one. It is switched off for use
+# **What larger models do besides.** GPT-2 begins with matrices of standard deviation 0.02, and those that write into the stream
+# ($W_O$ and $W_\mathrm{out}$) with $1/\sqrt{2L}$ of that: the stream is a sum of $2L$ such terms, and so its size at the end
+# does not depend on the number of layers ([Radford et al.
+# 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), section 2.3).
+# While it learned it had **dropout**: a random tenth of the numbers in the embeddings, the patterns and the parts' outputs was
+# set to 0 in every step, and the others were scaled up, so that nothing relied on a single one. It is switched off for use
 # (`model.eval()`), and not part of what you have written; models that see every text only once usually do without.
 #
 # ## 8 Writing
@@ -883,8 +883,8 @@ check("01.12")
 # %% [markdown]
 # What the settings do to the model's distribution after *One day*.
 #
-# **Before you run the next cell:** the most likely token is the comma, with about 0.2. What will it have at temperature 0.5, and what
-# at 2? With which settings are there still thousands of possible tokens?
+# **Before you run the next cell:** the most likely token is the comma, with about 0.2. What will it have at temperature 0.5,
+# and what at 2? With which settings are there still thousands of possible tokens?
 #
 # <details><summary>What to look for</summary>
 #
@@ -1177,8 +1177,8 @@ else:
 #
 # <details><summary>Answer</summary>
 #
-# By attending to a position whose value is near 0 (or near a constant that the bias $b_O$ takes away). BOS is the natural choice: it
-# is in every text, so training can give it a harmless value.
+# By attending to a position whose value is near 0 (or near a constant that the bias $b_O$ takes away). BOS is the natural
+# choice: it is in every text, so training can give it a harmless value.
 #
 # </details>
 #
@@ -1186,14 +1186,14 @@ else:
 #
 # <details><summary>Answer</summary>
 #
-# Nothing at an earlier position changes, so queries could be kept just as well; but nobody asks for them again. The new position has
-# one new query, which is compared with all earlier keys and collects their values. An old query has done its work: it helped to
-# predict a token that stands in the text by now.
+# Nothing at an earlier position changes, so queries could be kept just as well; but nobody asks for them again. The new
+# position has one new query, which is compared with all earlier keys and collects their values. An old query has done its work:
+# it helped to predict a token that stands in the text by now.
 #
 # </details>
 #
-# **5.** Your logits differ from Hugging Face's by at most 0.001. "Rounding", says a colleague. How do you find out, and which mistakes
-# of this chapter would look like that?
+# **5.** Your logits differ from Hugging Face's by at most 0.001. "Rounding", says a colleague. How do you find out, and which
+# mistakes of this chapter would look like that?
 #
 # <details><summary>Answer</summary>
 #

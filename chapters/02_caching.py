@@ -20,10 +20,10 @@
 # 5. **the logit lens**: what the model would say if it stopped early (02.7);
 # 6. **folding**: rewriting the weights so that LayerNorm is out of the way for good (02.8).
 #
-# Letters for axes, as everywhere in the course: `b` batch, `s` position, `q` query, `k` key, `h` head, `d` d_model,
-# `e` d_head, `m` d_mlp, `v` vocabulary, `l` layer, `c` component. From chapter 01 you need to know what the parts of a
-# transformer compute; nothing else. Under every exercise, `check("02.1")` judges your answer, `hint("02.1")` gives a first hint (and a
-# further one each time), `solution("02.1")` shows a solution and why it is so.
+# Letters for axes, as everywhere in the course: `b` batch, `s` position, `q` query, `k` key, `h` head, `d` d_model, `e` d_head,
+# `m` d_mlp, `v` vocabulary, `l` layer, `c` component. From chapter 01 you need to know what the parts of a transformer compute;
+# nothing else. Under every exercise, `check("02.1")` judges your answer, `hint("02.1")` gives a first hint (and a further one
+# each time), `solution("02.1")` shows a solution and why it is so.
 
 # %%
 import math
@@ -131,11 +131,11 @@ print({name: list(x.shape) for name, x in small_cache.items()})
 
 # %% [markdown]
 # The library's `model.run_with_cache` is the same thing with more options and one economy: while no hook but a cache's own is
-# attached, nothing in the model overwrites an activation, so it keeps the tensors themselves instead of copies. (`resid_post` of one
-# layer and `resid_pre` of the next are then one tensor, held once.) As soon as there is a hook that may edit, it copies, like
-# yours. Either way: do not edit in place what you find in a cache. What it returns is a dictionary that
-# understands short names too: `cache["q", 1]` is `blocks.1.attn.hook_q`, `cache["resid_post", -1]` counts layers from the
-# end, `cache["scale"]` is the final LayerNorm's. `cache.model` is the model that it came from.
+# attached, nothing in the model overwrites an activation, so it keeps the tensors themselves instead of copies. (`resid_post`
+# of one layer and `resid_pre` of the next are then one tensor, held once.) As soon as there is a hook that may edit, it copies,
+# like yours. Either way: do not edit in place what you find in a cache. What it returns is a dictionary that understands short
+# names too: `cache["q", 1]` is `blocks.1.attn.hook_q`, `cache["resid_post", -1]` counts layers from the end, `cache["scale"]`
+# is the final LayerNorm's. `cache.model` is the model that it came from.
 #
 # ### Attention patterns
 #
@@ -271,14 +271,14 @@ print(f"the sum of these {len(labels)} against the stream: largest difference {e
 assert error < 1e-4
 
 # %% [markdown]
-# **Before you run the next two cells:** which components write the longest vectors, early or late ones? Is there a position at which
-# more is written than elsewhere?
+# **Before you run the next two cells:** which components write the longest vectors, early or late ones? Is there a position at
+# which more is written than elsewhere?
 #
 # <details><summary>What to look for</summary>
 #
-# The last MLP writes by far the longest, more than 200 at some positions, while the embeddings have a length of 2: beside what comes
-# later one cannot see them. BOS is different from the start: the attention of layer 0 writes 43 there and 15 elsewhere. The stream at
-# BOS is longer than at the other positions from then on.
+# The last MLP writes by far the longest, more than 200 at some positions, while the embeddings have a length of 2: beside what
+# comes later one cannot see them. BOS is different from the start: the attention of layer 0 writes 43 there and 15 elsewhere.
+# The stream at BOS is longer than at the other positions from then on.
 #
 # </details>
 
@@ -497,8 +497,8 @@ for i in torch.linspace(1, len(story_str) - 2, 8).long().tolist():
 # nothing else, and the best that such a table can learn are bigrams, how often one token follows another. In a model with layers it
 # need not look like that, since later layers can correct it.
 #
-# **Before you run the next cells:** what will the table of our model name as the three favourites after ` Once`, after ` One`, after
-# ` John`?
+# **Before you run the next cells:** what will the table of our model name as the three favourites after ` Once`, after ` One`,
+# after ` John`?
 #
 # <details><summary>What to look for</summary>
 #
@@ -560,8 +560,8 @@ prompts, right, wrong = ioi_batch(model, 40)
 print(model.to_string(prompts[0]), "→", model.to_string(right[0]))
 
 # %% [markdown]
-# The library has the exercises of this chapter built in: `decompose_resid` (02.4) and `stack_head_results` (02.3) cut the stream into
-# terms, and `logit_attrs` (02.5 and 02.6) attributes a logit, or the difference of two, to them.
+# The library has the exercises of this chapter built in: `decompose_resid` (02.4) and `stack_head_results` (02.3) cut the
+# stream into terms, and `logit_attrs` (02.5 and 02.6) attributes a logit, or the difference of two, to them.
 
 
 # %%
@@ -585,8 +585,8 @@ print(f"{difference:.2f} = {by_part.sum():.2f} from the components + {biases:.2f
 assert abs(by_part.sum().item() + biases - difference) < 1e-2
 
 # %% [markdown]
-# **Before you run the next two cells:** is the name written early or late? More by attention or by MLPs? How many of the 24 heads have a
-# say?
+# **Before you run the next two cells:** is the name written early or late? More by attention or by MLPs? How many of the 24
+# heads have a say?
 #
 # <details><summary>What to look for</summary>
 #
@@ -633,8 +633,8 @@ display(
 # So a few heads late in the model write the answer, most parts have no direct say, and some even speak against it. And where
 # does the strongest head look, from the last position? The sentences are of one shape, so positions can be averaged over them.
 #
-# **Before you run the next cell:** half of the sentences name the right person first (*Mary and John ... John gave*), half second (*John
-# and Mary ... John gave*). If the head looks at the right name, which positions will it look at, on average?
+# **Before you run the next cell:** half of the sentences name the right person first (*Mary and John ... John gave*), half
+# second (*John and Mary ... John gave*). If the head looks at the right name, which positions will it look at, on average?
 #
 # <details><summary>What to look for</summary>
 #
@@ -749,14 +749,15 @@ head_labels = [f"L{layer}H{head}" for layer, [head] in single_heads]
 direct, total, clean = direct_and_total(model, single_heads)
 
 # %% [markdown]
-# **Before you run the next cell:** were attribution the whole story, all points would lie on the diagonal. Which heads do you expect
-# above it, those of early or of late layers? Can a head lie *below* it, so that silencing it costs less than what it adds?
+# **Before you run the next cell:** were attribution the whole story, all points would lie on the diagonal. Which heads do you
+# expect above it, those of early or of late layers? Can a head lie *below* it, so that silencing it costs less than what it
+# adds?
 #
 # <details><summary>What to look for</summary>
 #
-# Far above it lie L3H3 and two heads of layer 0, L0H2 and L0H0, whose direct part is nothing at all: without L0H2 more than half of
-# the logit difference is gone. And L4H0 and L4H1, which add the most, lie below: when one of them is silent, the others make up for a
-# part of it.
+# Far above it lie L3H3 and two heads of layer 0, L0H2 and L0H0, whose direct part is nothing at all: without L0H2 more than
+# half of the logit difference is gone. And L4H0 and L4H1, which add the most, lie below: when one of them is silent, the others
+# make up for a part of it.
 #
 # </details>
 
@@ -836,13 +837,13 @@ previous = two_cache["pattern", 0].diagonal(-1, -2, -1).mean((0, -1)).argmax().i
 print(f"the previous-token head: L0H{previous}")
 
 # %% [markdown]
-# **Before you run the next cells:** what does attribution say of that head? And what will the loss on the second half be without it?
-# With it, it is 0.1 nats; a guess among all tokens costs 8.3.
+# **Before you run the next cells:** what does attribution say of that head? And what will the loss on the second half be
+# without it? With it, it is 0.1 nats; a guess among all tokens costs 8.3.
 #
 # <details><summary>What to look for</summary>
 #
-# Its attribution is nothing: all four heads of layer 1 write the answer, those of layer 0 do not. Without it the loss is 8.1 nats, nearly
-# that of a guess. A part that adds nothing to the answer can be the one on which all depends.
+# Its attribution is nothing: all four heads of layer 1 write the answer, those of layer 0 do not. Without it the loss is 8.1
+# nats, nearly that of a guess. A part that adds nothing to the answer can be the one on which all depends.
 #
 # </details>
 
@@ -1056,10 +1057,9 @@ assert abs(with_final_scale[-1] - ours[-1]) < 1e-2
 # (n \odot \gamma + \beta) W + b \;=\; n \underbrace{(\operatorname{diag}(\gamma) W)}_{W'} + \underbrace{(\beta W + b)}_{b'}.
 # $$
 #
-# With numbers: $n = (1, -1)$, $\gamma = (2, 3)$, $\beta = (1, 0)$ and a reader with one output, $W = (5, 7)^\top$, $b = 1$.
-# The LayerNorm gives $(3, -3)$, the reader $15 - 21 + 1 = -5$. Folded: $W' = (10, 21)^\top$,
-# $b' = 1 \cdot 5 + 0 \cdot 7 + 1 = 6$, and $10 - 21 + 6 = -5$. Note that $\beta$ goes through the *old* $W$: the bias is added after
-# the gain.
+# With numbers: $n = (1, -1)$, $\gamma = (2, 3)$, $\beta = (1, 0)$ and a reader with one output, $W = (5, 7)^\top$, $b = 1$. The
+# LayerNorm gives $(3, -3)$, the reader $15 - 21 + 1 = -5$. Folded: $W' = (10, 21)^\top$, $b' = 1 \cdot 5 + 0 \cdot 7 + 1 = 6$,
+# and $10 - 21 + 6 = -5$. Note that $\beta$ goes through the *old* $W$: the bias is added after the gain.
 #
 # Who reads what: `ln1` is read by $W_Q$, $W_K$ and $W_V$ of every head, `ln2` by $W_{in}$, `ln_final` by $W_U$. How far
 # from doing nothing are the gains that training found?
@@ -1102,8 +1102,8 @@ assert error < 1e-9
 # | `center_unembed` | removes the mean over the vocabulary from $W_U$ and $b_U$ | shifts all logits of a position alike |
 # | `fold_value_biases` | moves every head's $b_V$ through $W_O$ into $b_O$ | attention rows sum to 1, so $b_V$ always arrives whole |
 #
-# What do they change for an account like ours? For layers, nothing. For single heads a little: with $b_V$ moved into $b_O$, each head
-# loses a constant that it wrote whatever it read. That is bookkeeping, but better bookkeeping: what is left is what
+# What do they change for an account like ours? For layers, nothing. For single heads a little: with $b_V$ moved into $b_O$,
+# each head loses a constant that it wrote whatever it read. That is bookkeeping, but better bookkeeping: what is left is what
 # depends on the text.
 
 # %%
@@ -1134,8 +1134,8 @@ assert (by_head - by_head_folded - from_b_V.reshape(by_head.shape)).abs().max() 
 #
 # ## 7 The same on GPT-2 small
 #
-# Nothing above knows which model it looks at. When GPT-2 small has been downloaded to this machine before, the next cells run the whole
-# analysis on it.
+# Nothing above knows which model it looks at. When GPT-2 small has been downloaded to this machine before, the next cells run
+# the whole analysis on it.
 
 # %%
 at_hand = isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str)
@@ -1172,9 +1172,9 @@ if at_hand:
     display(plots.scatter(gpt2_direct, gpt2_total, names, title, "direct", "total"))
 
 # %% [markdown]
-# In GPT-2 small you will find the picture of [Wang et al. 2022](https://arxiv.org/abs/2211.00593) (section 3): a handful of heads in layers 9 and 10 that write the name
-# (their name movers), a few in layers 10 and 11 that speak against it (negative name movers), and, far off the diagonal, heads in the middle
-# layers that only tell the name movers where to look.
+# In GPT-2 small you will find the picture of [Wang et al. 2022](https://arxiv.org/abs/2211.00593) (section 3): a handful of
+# heads in layers 9 and 10 that write the name (their name movers), a few in layers 10 and 11 that speak against it (negative
+# name movers), and, far off the diagonal, heads in the middle layers that only tell the name movers where to look.
 #
 # ## What you now know
 #
@@ -1198,8 +1198,8 @@ if at_hand:
 #
 # <details><summary>Answer</summary>
 #
-# A hook is given the tensor itself. If somebody later changes it in place, what was "kept" changes with it, and no error says so: the
-# cache then holds activations that no run ever had.
+# A hook is given the tensor itself. If somebody later changes it in place, what was "kept" changes with it, and no error says
+# so: the cache then holds activations that no run ever had.
 #
 # </details>
 #
@@ -1207,8 +1207,8 @@ if at_hand:
 #
 # <details><summary>Answer</summary>
 #
-# A sum does not see a swap. If the labels of two terms are exchanged, or a bias is counted with the wrong part, the sum is the same and
-# every figure made of it is wrong. Check the terms one by one, against the hook points that hold them.
+# A sum does not see a swap. If the labels of two terms are exchanged, or a bias is counted with the wrong part, the sum is the
+# same and every figure made of it is wrong. Check the terms one by one, against the hook points that hold them.
 #
 # </details>
 #
@@ -1216,29 +1216,30 @@ if at_hand:
 #
 # <details><summary>Answer</summary>
 #
-# They answer different questions. Attribution splits the logit that came out, so its terms must add up to it, and they do so only with
-# the scale of that run. The lens asks what a model that ended here would say, and that model would normalize what it finds here.
+# They answer different questions. Attribution splits the logit that came out, so its terms must add up to it, and they do so
+# only with the scale of that run. The lens asks what a model that ended here would say, and that model would normalize what it
+# finds here.
 #
 # </details>
 #
-# **4.** A head has a direct attribution of 0, and without it the answer is gone. Another has a large attribution, and without it the answer
-# hardly changes. How can both be?
+# **4.** A head has a direct attribution of 0, and without it the answer is gone. Another has a large attribution, and without
+# it the answer hardly changes. How can both be?
 #
 # <details><summary>Answer</summary>
 #
-# The first works through others: it writes something that later heads read as query, key or value, in directions that no name's logit
-# depends on. The second has colleagues: when it is silent, other heads write the same, or one that opposed it falls silent too, and the
-# stream that is left is scaled up.
+# The first works through others: it writes something that later heads read as query, key or value, in directions that no name's
+# logit depends on. The second has colleagues: when it is silent, other heads write the same, or one that opposed it falls
+# silent too, and the stream that is left is scaled up.
 #
 # </details>
 #
-# **5.** Folding changed no logit, and no layer's attribution, but some heads' a little. Which part of what a head writes has moved, and
-# why is it fair to move it?
+# **5.** Folding changed no logit, and no layer's attribution, but some heads' a little. Which part of what a head writes has
+# moved, and why is it fair to move it?
 #
 # <details><summary>Answer</summary>
 #
-# What comes from $b_V$ (and from `ln1`'s bias through $W_V$). The rows of a pattern sum to 1, so this part arrives whole at every position,
-# whatever the head looks at. It says nothing about the text, so it is better kept with the layer's bias $b_O$.
+# What comes from $b_V$ (and from `ln1`'s bias through $W_V$). The rows of a pattern sum to 1, so this part arrives whole at
+# every position, whatever the head looks at. It says nothing about the text, so it is better kept with the layer's bias $b_O$.
 #
 # </details>
 #
@@ -1255,4 +1256,5 @@ if at_hand:
 # * [Belrose et al. 2023](https://arxiv.org/abs/2303.08112), *Eliciting Latent Predictions from Transformers with the Tuned Lens*:
 #   sections 1 and 2.
 #
-# **Next:** [chapter 03](03_induction.ipynb) finds a circuit of two heads that is in nearly every language model, and builds one by hand.
+# **Next:** [chapter 03](03_induction.ipynb) finds a circuit of two heads that is in nearly every language model, and builds one
+# by hand.
