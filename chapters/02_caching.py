@@ -497,7 +497,7 @@ for i in torch.linspace(1, len(story_str) - 2, 8).long().tolist():
 # nothing else, and the best that such a table can learn are bigrams, how often one token follows another. In a model with layers it
 # need not look like that, since later layers can correct it.
 #
-# **Before you run the next cells:** what will the table of our model name as the three favourites after ` Once`, after ` One`,
+# **Before you run the next cells:** what will the table of our model name as the three favourites after `Once`, after ` went`,
 # after ` John`?
 #
 # <details><summary>What to look for</summary>
@@ -756,8 +756,8 @@ direct, total, clean = direct_and_total(model, single_heads)
 # <details><summary>What to look for</summary>
 #
 # Far above it lie L3H3 and two heads of layer 0, L0H2 and L0H0, whose direct part is nothing at all: without L0H2 more than
-# half of the logit difference is gone. And L4H0 and L4H1, which add the most, lie below: when one of them is silent, the others
-# make up for a part of it.
+# half of the logit difference is gone. And L4H0 and L4H1, which add the most, lie below: when one of them is silent, the layer after it
+# makes up for a part, and the scale of a shorter stream lifts the rest.
 #
 # </details>
 
