@@ -37,8 +37,8 @@ from cleanlens import HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.course import check, hint, solution, yours
 from cleanlens.loading import best_real_model
 
-torch.set_grad_enabled(False)
-torch.manual_seed(0)
+_ = torch.set_grad_enabled(False)
+_ = torch.manual_seed(0)
 
 # %%
 model = HookedTransformer.from_pretrained("attn-only-2l-demo")
@@ -333,7 +333,7 @@ assert duplicate.max() < 0.05
 short = make_tokens(d_vocab, 12, 1, BOS)
 _, short_cache = model.run_with_cache(short)
 best = divmod(int(induction.argmax()), n_heads)
-names = [f"{text} ({i})" for i, text in enumerate(model.to_str_tokens(short[0]))]
+names = plots.numbered(plots.token_labels(model, short[0]))
 plots.heatmap(
     short_cache["pattern", best[0]][0, best[1]],
     names,
