@@ -386,12 +386,12 @@ assert error < 1e-4
 # fixed and once with LayerNorm computed anew, and see how the logits move.
 
 # %%
-final = cache["resid_post", -1][0, -1]
-parts = components[:, 0, -1]  # [component, d_model]
+final = cache["resid_post", -1][:, -1:]
+parts = components[:, 0, -1:]  # [component, 1, d_model]
 
-frozen = normed[:, 0, -1] @ model.W_U
+frozen = normed[:, 0, -1:] @ model.W_U
 anew = model.unembed(model.ln_final(final)) - model.unembed(model.ln_final(final - parts))
-moved = torch.stack([change.square().mean(-1).sqrt() for change in (frozen, anew)], dim=1)
+moved = torch.stack([change.square().mean((1, 2)).sqrt() for change in (frozen, anew)], dim=1)
 
 # %%
 plots.line(
