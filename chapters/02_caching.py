@@ -550,6 +550,7 @@ def ioi_batch(model: HookedTransformer, n: int, seed: int = 0) -> tuple[Tensor, 
     return torch.stack(tokens), torch.stack(right), torch.stack(wrong)
 
 
+# %%
 def logit_difference(logits: Tensor, right: Tensor, wrong: Tensor) -> Float[Tensor, " b"]:
     """Right name's logit minus the wrong one's, at the last position."""
     last_logits = logits[:, -1]

@@ -413,11 +413,11 @@ assert by_period[0] > 2 * at_birth[0]
 #
 # ### Looking is not yet doing
 #
-# A pattern says where a head reads, not what it writes. An induction head is defined by two properties (Olsson et al. 2022,
-# "Key Concepts"): it *matches prefixes* (your score), and it *copies*: it raises the logit of the token that it looks at.
-# Chapter 02's direct attribution shows the second. Take what each head writes at a position of the second half, divide it by
-# the final LayerNorm's scale, and read off the logit of the right next token. (The unembedding is centred, so a head that
-# raises all logits alike gets 0.)
+# A pattern says where a head reads, not what it writes. An induction head is defined by two properties ([Olsson et al.
+# 2022](https://arxiv.org/abs/2209.11895), "Key Concepts"): it *matches prefixes* (your score), and it *copies*: it raises the
+# logit of the token that it looks at. Chapter 02's direct attribution shows the second. Take what each head writes at a
+# position of the second half, divide it by the final LayerNorm's scale, and read off the logit of the right next token. (The
+# unembedding is centred, so a head that raises all logits alike gets 0.)
 
 # %%
 right = tokens[:, n + 2 :]  # what comes next at the positions n + 1 .. 2n - 1
