@@ -1,4 +1,4 @@
-# ruff: noqa: F401, B018
+# ruff: noqa: F401
 # %% [markdown]
 # # 00 Tokens
 #
@@ -57,8 +57,6 @@ PAD = 0
 # The numbering is arbitrary, but once a model is trained with it, it is part of the model: row $i$ of the embedding
 # matrix *is* what the model knows of symbol $i$. A numbering that comes out differently tomorrow makes the weights
 # worthless. That is why the exercise asks for a fixed order. (Try `python -c "print(list(set('abc')))"` a few times.)
-#
-# ### Exercise 00.1: a vocabulary
 
 # %%
 # exercise 00.1
@@ -75,7 +73,7 @@ check("00.1")
 #   prediction from an empty list. With it, position 0 predicts token 1, and so on.
 # - **A place to rest.** The attention weights of a head sum to one at every position, so a head that has found nothing
 #   must still look *somewhere*. Trained models put that attention on the first token, whose value vector they learn to
-#   make harmless. Xiao et al. (2023, *Efficient Streaming Language Models with Attention Sinks*, section 3) show how badly a
+#   make harmless. [Xiao et al. 2023](https://arxiv.org/abs/2309.17453) (section 3) show how badly a
 #   model fares when the sink is taken away. In GPT-2 it is a bright first column in most attention patterns; small
 #   models that read short texts, like those of this course, need it less, but they too miss it when it is hidden
 #   (section 5).
@@ -84,8 +82,6 @@ check("00.1")
 #
 # So BOS goes in exactly once, as an **id**. Prepending the *text* `"<|endoftext|>"` to the string is the classic slip: a character
 # vocabulary reads it as thirteen characters, and a tokenizer that adds BOS by itself makes two of it.
-#
-# ### Exercise 00.2: encode
 
 # %%
 # exercise 00.2
@@ -99,13 +95,15 @@ check("00.2")
 # Characters make long sequences, and length is what attention pays for: every position looks at every earlier one,
 # so the cost grows with $s^2$. Words would make short sequences, but an endless vocabulary, and a word that was not in
 # the training data would have no id at all. **Byte-pair encoding** (BPE) is the compromise that won: begin with characters
-# and let the data decide which pieces deserve a number of their own. Sennrich, Haddow and Birch (2016, section 3.2) brought
-# it from data compression to translation; GPT-2 (Radford et al. 2019, section 2.2) runs it on bytes, so that no text is
-# ever out of vocabulary.
+# and let the data decide which pieces deserve a number of their own. [Sennrich, Haddow and Birch
+# 2016](https://arxiv.org/abs/1508.07909) (section 3.2) brought it from data compression to translation; GPT-2 ([Radford et al.
+# 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), section 2.2)
+# runs it on bytes, so that no text is ever out of vocabulary.
 #
 # **Learning.** Cut the text into characters. Then repeat $n$ times:
 #
-# 1. count each pair of neighbouring pieces; 2. take the most frequent, $\displaystyle (a, b) = \arg\max_{(x,y)} \#(x, y)$;
+# 1. count each pair of neighbouring pieces;
+# 2. take the most frequent, $\displaystyle (a, b) = \arg\max_{(x,y)} \#(x, y)$;
 # 3. write down the *merge* $(a, b)$, and replace each $a\,b$ in the text by the one piece $ab$.
 #
 # Here are the first merges of a short text, with the text as it stands after each:
@@ -129,8 +127,6 @@ check("00.2")
 # each over the whole text. The order is the algorithm: it rebuilds pieces just as they were built in training. Taking the
 # longest piece that fits looks like the same thing and is not. With the merges `b+c`, `a+b`, `ab+c`, the text `abc` becomes
 # `a`, `bc`, because `b+c` comes first, although `abc` could be a piece.
-#
-# ### Exercise 00.3: learn and apply merges
 
 # %%
 # exercise 00.3
@@ -143,8 +139,7 @@ check("00.3")
 #
 # The models that come with this course read a **toy world** of little stories with a vocabulary of 4,096: BOS, the 256
 # bytes, and 3,839 merges. They were learned from such stories and from a list of some 1,600 everyday words, so that a
-# sentence of your own falls into words and not into letters. Let us cut the same texts with only the first $n$ of those
-# merges and watch how many tokens a character costs.
+# sentence of your own falls into words and not into letters. Here is their tokenizer, and one of the stories.
 
 # %%
 path = Path(cleanlens.__file__).parent / "models" / "attn-only-2l-demo" / "tokenizer.json"
@@ -152,51 +147,87 @@ tokenizer = Tokenizer.from_file(str(path))
 texts = list(documents(200, seed=0))
 print(texts[0])
 
+# %% [markdown]
+# Let us cut the same texts with only the first $n$ of those merges and count how many tokens a character costs.
 
-def with_first_merges(n: int) -> Tokenizer:
+
+# %%
+def tokens_per_character(n: int) -> float:
+    """What the texts cost when the tokenizer has its first `n` merges only."""
     data = json.loads(tokenizer.to_str())
     data["model"]["merges"] = data["model"]["merges"][:n]
-    return Tokenizer.from_str(json.dumps(data))
+    shorter = Tokenizer.from_str(json.dumps(data))
+    return sum(len(shorter.encode(text).ids) for text in texts) / sum(map(len, texts))
 
 
-n_characters = sum(map(len, texts))
+# %% [markdown]
+# **Before you run the next cell:** without any merge every character is a token, so the curve begins at 1. Which of the
+# 3,839 merges make it fall, the first hundreds or the last thousands? Where do you think it ends?
+#
+# <details><summary>What to look for</summary>
+#
+# The first 200 merges, the common syllables and short words, halve the length. The last two thousand hardly change it. It
+# ends at 0.26 tokens per character: a token of these stories is about four characters long.
+#
+# </details>
+
+# %%
 n_merges = [0, 25, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 3839]
-cost = []
-for n in n_merges:
-    shorter = with_first_merges(n)
-    cost.append(sum(len(shorter.encode(text).ids) for text in texts) / n_characters)
-
+cost = [tokens_per_character(n) for n in n_merges]
 plots.line(
-    torch.tensor([cost]),
+    cost,
     x=n_merges,
     title="A few merges do most of the work",
     x_label="merges in use",
     y_label="tokens per character",
 )
 
+# %% tags=["test"]
+assert cost[0] == 1
+assert 0.45 < cost[n_merges.index(200)] < 0.55, "200 merges halve the length"
+assert cost[n_merges.index(2000)] - cost[-1] < 0.03, "the last ones hardly change it"
+assert round(cost[-1], 2) == 0.26
+
 # %% [markdown]
-# The first two hundred merges, the common syllables and short words, halve the length. The last two thousand hardly
-# change it: they spell out rarer words. GPT-2, for all
-# of English and more, stops at 50,257 entries. There is a price on the other side: every entry needs a row in the embedding matrix and a column in the unembedding,
-# and a row that is seldom seen is seldom trained.
+# What the late merges do is to spell out rarer words. GPT-2, for all of English and more, stops at 50,257 entries. There is a
+# price on the other side: every entry needs a row in the embedding matrix and a column in the unembedding, and a row that is
+# seldom seen is seldom trained.
 #
 # How seldom? Words follow a power law, and so do tokens: the frequency of the $r$-th most frequent falls roughly like $1/r$
-# (Zipf's law). In the toy world, whose grammar was written by hand, the law is bent, but the imbalance is there.
+# (Zipf's law), a straight line when both axes are logarithmic. In the toy world, whose grammar was written by hand, the law is
+# bent, but the imbalance is there.
+#
+# **Before you run the next cell:** 200 stories are about 10,000 tokens. What will the most frequent token be? How many tokens
+# of the 4,096 do you expect to occur in them at all, and how many of those only once?
+#
+# <details><summary>What to look for</summary>
+#
+# The most frequent token is the full stop, then ` the` and ` and`; the first ten of them make up almost a third of the text.
+# Some 1,200 tokens occur, more than a quarter of them once: the flat end at the bottom right. Two thirds of the vocabulary never
+# turn up here.
+#
+# </details>
 
 # %%
 counts = Counter(id for text in texts for id in tokenizer.encode(text, add_special_tokens=False).ids)
 ranked = counts.most_common()
-figure = plots.scatter(
+plots.scatter(
     torch.arange(1, len(ranked) + 1),
-    torch.tensor([count for _, count in ranked]),
+    [count for _, count in ranked],
     labels=[repr(tokenizer.decode([id])) for id, _ in ranked],
     title="Some tokens are everywhere, most are rare",
     x_label="rank",
     y_label="occurrences in 200 documents",
+    log_x=True,
+    log_y=True,
 )
-figure.update_xaxes(type="log")
-figure.update_yaxes(type="log")
-figure
+
+# %% tags=["test"]
+assert [tokenizer.decode([id]) for id, _ in ranked[:3]] == [".", " the", " and"]
+assert 9_000 < counts.total() < 11_000
+assert 0.29 < sum(count for _, count in ranked[:10]) / counts.total() < 1 / 3
+assert 1150 < len(counts) < 1300 < 4096 / 3, "two thirds never turn up"
+assert sum(count == 1 for count in counts.values()) > len(counts) / 4
 
 # %% [markdown]
 # ## 4 A real tokenizer, and the id of one word
@@ -207,7 +238,17 @@ figure
 # `" Mary"` and `"Mary"` are different tokens with different embeddings, and in the middle of a sentence it is `" Mary"` that
 # occurs. Byte-level BPE writes the space as `Ġ`, which you will meet in vocabularies.
 #
-# **A word may be several tokens.** Look:
+# **A word may be several tokens.** Here are seven, cut by the tokenizer of the toy world.
+#
+# **Before you run the next cell:** `" Mary"`, `"Mary"`, `" mary"`, `" MARY"`, `" Zubiro"`, `" kite"`, `" kites"`: which of them do
+# you expect to be one token, and what are the others cut into?
+#
+# <details><summary>What to look for</summary>
+#
+# `" Mary"`, `"Mary"` and `" kite"` are one token each. What the merges have never seen often falls apart: `" mary"` into two, the
+# capitals into single letters, and a plural into `Ġkit` and `es`, which is not where a grammarian would cut.
+#
+# </details>
 
 # %%
 for text in [" Mary", "Mary", " mary", " MARY", " Zubiro", " kite", " kites"]:
@@ -216,14 +257,12 @@ for text in [" Mary", "Mary", " mary", " MARY", " Zubiro", " kite", " kites"]:
 
 # %% [markdown]
 # Nearly every experiment in this field compares the logits of two words: *does the model prefer* `" Mary"` *to* `" John"`? It
-# makes sense only when each is one token. The sentences of the indirect-object task were chosen for that (Wang et al. 2022,
-# *Interpretability in the Wild*, section 2). A function that is given a two-token name and returns the id of its first piece
-# would go on to measure something, only not what you asked. So yours must refuse, loudly, and say which text it was.
+# makes sense only when each is one token. The sentences of the indirect-object task were chosen for that ([Wang et al.
+# 2022](https://arxiv.org/abs/2211.00593), section 2). A function that is given a two-token name and returns the id of its first
+# piece would go on to measure something, only not what you asked. So yours must refuse, loudly, and say which text it was.
 #
 # The tokenizer that your answer is checked with puts BOS in front by itself, as many do (the one above does not);
 # `add_special_tokens=False` turns that off for one call.
-#
-# ### Exercise 00.4: the id of one word
 
 # %%
 # exercise 00.4
@@ -244,23 +283,19 @@ check("00.4")
 # position $i$ is then no longer the $i$-th token, and a model with learned positions must be told so. Both are in use;
 # mixing them up is an off-by-many error that runs without complaint.
 #
-# Here is one batch, padded on either side. Light is padding.
+# Here is one batch, padded on either side: 1 is a real token, 0 is padding. The last real token of each row is the one whose
+# prediction we usually want. At which positions is it?
 
 # %%
 sentences = [" Mary went to the park", " John gave a ball", " The dog was happy and so was Tom"]
-rows = [[0, *tokenizer.encode(text, add_special_tokens=False).ids] for text in sentences]
-width = max(map(len, rows))
-real = [
-    [[1.0] * len(row) + [0.0] * (width - len(row)) for row in rows],
-    [[0.0] * (width - len(row)) + [1.0] * len(row) for row in rows],
-]
-gap = [[0.0] * width]
-plots.heatmap(
-    torch.tensor(real[0] + gap + real[1]),
-    y=["right 0", "right 1", "right 2", "", "left 0", "left 1", "left 2"],
-    title="The mask of the same three sentences, padded on the right and on the left",
+lengths = torch.tensor([[1 + len(tokenizer.encode(text).ids)] for text in sentences])  # with BOS
+positions = torch.arange(int(lengths.max()))
+padded_right = positions < lengths
+plots.heatmaps(
+    {"padded on the right": padded_right.float(), "padded on the left": padded_right.flip(1).float()},
+    title="The mask of the same three sentences",
     x_label="position",
-    y_label="side and row",
+    y_label="row",
     zero_centred=False,
 )
 
@@ -269,8 +304,6 @@ plots.heatmap(
 # BOS, and every sequence *begins* with a real BOS. That mask would hide the very position where heads rest (section 2). The
 # attention of every head changes, the loss of a trained model may double, and no error is raised. The mask must come from what
 # you know for sure: the **lengths**.
-#
-# ### Exercise 00.5: pad a batch
 
 # %%
 # exercise 00.5
@@ -288,8 +321,6 @@ check("00.5")
 #   activation.
 # - **Absent is an error.** `-1` for "not found" is a tradition of string functions, and a disaster with tensors: `x[-1]` is the
 #   last position, a perfectly good one.
-#
-# ### Exercise 00.6: a token's position
 
 # %%
 # exercise 00.6
@@ -303,31 +334,17 @@ check("00.6")
 # Now use your own tools on a real task: two sentences of the indirect-object kind, as a batch, with the positions of the names in
 # it. `yours` takes your function if its check passes; otherwise it says so and a ready-made one stands in, so that you can read on.
 
-
 # %%
-def ready_made_id(tokenizer, text):
-    return tokenizer.encode(text, add_special_tokens=False).ids[0]
-
-
-def ready_made_batch(seqs, side):
-    tokens, mask = cleanlens.tokenization.pad(seqs, PAD, side)
-    return tokens, mask.bool()
-
-
-def ready_made_position(token, tokens, mode):
-    return (tokens == token).nonzero().flatten().tolist()[0 if mode == "first" else -1]
-
-
-token_id = yours("00.4", instead=ready_made_id)
-batch = yours("00.5", instead=ready_made_batch)
-position = yours("00.6", instead=ready_made_position)
+token_id, batch, position = yours("single_token_id"), yours("pad_batch"), yours("token_position")
 
 prompts = [
     "When Mary and John went to the park, John gave a ball to",
     "After Tom and Anna came to the big old store, Anna gave a new kite to",
 ]
 names = [(" Mary", " John"), (" Tom", " Anna")]
-tokens, mask = batch([[PAD, *tokenizer.encode(p, add_special_tokens=False).ids] for p in prompts], "right")
+ids = [[PAD, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
+tokens, mask = batch(ids, "right")
+
 for row, (io, s) in zip(tokens, names):
     io_id, s_id = token_id(tokenizer, io), token_id(tokenizer, s)
     print(f"indirect object {io!r}: position {position(io_id, row, 'first')}")
@@ -347,13 +364,68 @@ print("last real position of each row:", (mask.sum(dim=1) - 1).tolist())
 # - The **mask** comes from lengths. When PAD is BOS, a mask made from ids hides a real token.
 # - **Absent is an error**, never `-1`.
 #
-# Next, in chapter 01, the ids meet the model: you write a transformer from an empty file until its logits equal those of
-# a trained GPT-2.
+# ## Questions
 #
-# ### Further reading
+# **1.** You train a model, lose its tokenizer, and build the vocabulary again from the same texts in another order. The new one
+# has the same symbols. What does your model say now?
 #
-# - Sennrich, Haddow, Birch (2016), *Neural Machine Translation of Rare Words with Subword Units*: section 3.2, with the algorithm in
-#   ten lines.
-# - Radford et al. (2019), *Language Models are Unsupervised Multitask Learners*: section 2.2, why bytes.
-# - Xiao et al. (2023), *Efficient Streaming Language Models with Attention Sinks*: section 3, what the first token is for.
-# - Wang et al. (2022), *Interpretability in the Wild*: section 2, a task built from single-token names.
+# <details><summary>Answer</summary>
+#
+# Nonsense. The weights know symbols by their numbers: row $i$ of the embedding belongs to whatever had the number $i$ in
+# training. With another numbering each symbol looks up the row of another.
+#
+# </details>
+#
+# **2.** A text has 1,000 characters. With characters as tokens it has 1,000 positions, with BPE 260. By how much does that
+# change the work of attention, and what is paid for it?
+#
+# <details><summary>Answer</summary>
+#
+# The number of pairs of positions goes with the square: $(1000/260)^2 \approx 15$ times fewer. Paid with a larger vocabulary:
+# more rows in the embedding and columns in the unembedding, most of them for tokens that are seldom seen.
+#
+# </details>
+#
+# **3.** Why does BPE apply its merges in the order in which they were learned, and not always the longest piece that fits?
+#
+# <details><summary>Answer</summary>
+#
+# In training the text was cut in just that way, so the model has seen a word as *these* pieces. Another cut may be just as
+# short, but it is a sequence of ids that the model has hardly ever read.
+#
+# </details>
+#
+# **4.** A colleague measures whether a model prefers `"Mary"` to `"John"` after *gave a ball to*, and finds that both are very
+# unlikely. What went wrong?
+#
+# <details><summary>Answer</summary>
+#
+# The space is missing. In the middle of a sentence the next token is `" Mary"`, with the space in front; `"Mary"` is another
+# token, which stands only where no space does: at the start of a text, or after a quotation mark.
+#
+# </details>
+#
+# **5.** PAD and BOS have the same id. Why is `tokens != PAD` a mistake even when you pad on the right, where padding stands
+# after all real tokens and a causal model never looks at what comes later?
+#
+# <details><summary>Answer</summary>
+#
+# It hides BOS, at position 0 of *every* row. All later positions look back at it, many heads rest there, and the model has
+# never seen a text without it. The padding itself would have done no harm to the real tokens.
+#
+# </details>
+#
+# ## Further reading
+#
+# - [Sennrich, Haddow and Birch 2016](https://arxiv.org/abs/1508.07909), *Neural Machine Translation of Rare Words with Subword
+#   Units*: section 3.2, with the algorithm in ten lines.
+# - [Radford et al.
+#   2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), *Language Models
+#   are Unsupervised Multitask Learners*: section 2.2, why bytes.
+# - [Xiao et al. 2023](https://arxiv.org/abs/2309.17453), *Efficient Streaming Language Models with Attention Sinks*: section 3,
+#   what the first token is for.
+# - [Wang et al. 2022](https://arxiv.org/abs/2211.00593), *Interpretability in the Wild*: section 2, a task built from single-token
+#   names.
+#
+# Next, in [chapter 01](01_transformer.ipynb), the ids meet the model: you write a transformer from an empty file until its logits
+# equal those of a trained GPT-2.

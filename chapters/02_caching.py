@@ -20,13 +20,14 @@
 # 5. **the logit lens**: what the model would say if it stopped early (02.7);
 # 6. **folding**: rewriting the weights so that LayerNorm is out of the way for good (02.8).
 #
-# Letters for axes, as everywhere in the course: `b` batch, `s` position, `q` query, `k` key, `h` head, `d` d_model,
-# `e` d_head, `m` d_mlp, `v` vocabulary, `l` layer, `c` component. From chapter 01 you need to know what the parts of a
-# transformer compute; nothing else. Under every exercise, `check("02.1")` judges your answer, `hint("02.1")` gives a first hint (and a
-# further one each time), `solution("02.1")` shows a solution and why it is so.
+# Letters for axes, as everywhere in the course: `b` batch, `s` position, `q` query, `k` key, `h` head, `d` d_model, `e` d_head,
+# `m` d_mlp, `v` vocabulary, `l` layer, `c` component. From chapter 01 you need to know what the parts of a transformer compute;
+# nothing else. Under every exercise, `check("02.1")` judges your answer, `hint("02.1")` gives a first hint (and a further one
+# each time), `solution("02.1")` shows a solution and why it is so.
 
 # %%
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -38,7 +39,7 @@ from torch import Tensor
 
 from cleanlens import ActivationCache, HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.components import LayerNorm
-from cleanlens.course import check, grade, hint, solution, yours
+from cleanlens.course import check, hint, solution, yours
 from cleanlens.training.corpus import ioi_prompts
 
 _ = torch.set_grad_enabled(False)  # nothing is trained here
@@ -51,10 +52,7 @@ _ = torch.set_grad_enabled(False)  # nothing is trained here
 # %%
 model = HookedTransformer.from_pretrained_no_processing("gpt2-demo")
 cfg = model.cfg
-print(
-    f"{cfg.n_layers} layers of {cfg.n_heads} heads, d_model {cfg.d_model}, d_head {cfg.d_head}, {cfg.d_vocab} tokens"
-)
-
+print(f"{cfg.n_layers} layers of {cfg.n_heads} heads, d_model {cfg.d_model}, {cfg.d_vocab} tokens")
 
 # %% [markdown]
 # Cells that come after an exercise use your answer once its check accepts it, and the course's own until then: that is
@@ -133,11 +131,11 @@ print({name: list(x.shape) for name, x in small_cache.items()})
 
 # %% [markdown]
 # The library's `model.run_with_cache` is the same thing with more options and one economy: while no hook but a cache's own is
-# attached, nothing in the model overwrites an activation, so it keeps the tensors themselves instead of copies. (`resid_post` of one
-# layer and `resid_pre` of the next are then one tensor, held once.) As soon as there is a hook that may edit, it copies, like
-# yours. Either way: do not edit in place what you find in a cache. What it returns is a dictionary that
-# understands short names too: `cache["q", 1]` is `blocks.1.attn.hook_q`, `cache["resid_post", -1]` counts layers from the
-# end, `cache["scale"]` is the final LayerNorm's. `cache.model` is the model that it came from.
+# attached, nothing in the model overwrites an activation, so it keeps the tensors themselves instead of copies. (`resid_post`
+# of one layer and `resid_pre` of the next are then one tensor, held once.) As soon as there is a hook that may edit, it copies,
+# like yours. Either way: do not edit in place what you find in a cache. What it returns is a dictionary that understands short
+# names too: `cache["q", 1]` is `blocks.1.attn.hook_q`, `cache["resid_post", -1]` counts layers from the end, `cache["scale"]`
+# is the final LayerNorm's. `cache.model` is the model that it came from.
 #
 # ### Attention patterns
 #
@@ -175,11 +173,13 @@ check("02.2")
 
 # %%
 pattern_of = yours("recompute_pattern")
-for layer in range(cfg.n_layers):
-    recomputed = pattern_of(cache, layer)
-    error = (recomputed - cache["pattern", layer]).abs().max().item()
-    print(f"layer {layer}: largest difference from the model's own pattern {error:.1e}")
-    assert error < 1e-5
+errors = [
+    (pattern_of(cache, layer) - cache["pattern", layer]).abs().max().item() for layer in range(cfg.n_layers)
+]
+print("largest difference from the model's own patterns:", max(errors))
+
+# %% tags=["test"]
+assert max(errors) < 1e-5
 
 # %% [markdown]
 # ## 2 Everything is added
@@ -198,7 +198,8 @@ for layer in range(cfg.n_layers):
 # With numbers: two heads with $e = 1$, $z_0 = (2)$ and $z_1 = (-1)$; $W_O^0 = (1\ \ 3)$ and $W_O^1 = (4\ \ 0)$. The product
 # with the whole matrix is $(2 \cdot 1 - 1 \cdot 4,\ 2 \cdot 3 - 1 \cdot 0) = (-2, 6)$; head by head it is
 # $(2, 6) + (-4, 0)$. The same numbers, but now there is something that *head 0* wrote. Heads do not mix: they are
-# independent, and they add (Elhage et al. 2021, "Attention Heads are Independent and Additive").
+# independent, and they add ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), "Attention Heads are
+# Independent and Additive").
 #
 # The bias $b_O$ is added once per layer. It is nobody's, and no head's result holds it.
 
@@ -218,6 +219,8 @@ results = torch.stack([results_of(cache, layer) for layer in range(cfg.n_layers)
 whole = torch.stack([cache["attn_out", layer] for layer in range(cfg.n_layers)])
 error = (results.sum(3) + model.b_O[:, None, None] - whole).abs().max().item()
 print(f"sum over heads + b_O against attn_out: largest difference {error:.1e}")
+
+# %% tags=["test"]
 assert error < 1e-4
 
 # %% [markdown]
@@ -245,8 +248,8 @@ plots.head_map(
 # $$
 #
 # exactly, not as an approximation. Every layer reads all of what earlier layers wrote, as it was written; two layers far
-# apart are connected by nothing but a sum. That is why the stream is called a communication channel (Elhage et al. 2021,
-# "Virtual Weights and the Residual Stream as a Communication Channel").
+# apart are connected by nothing but a sum. That is why the stream is called a communication channel (in the same paper, "Virtual
+# Weights and the Residual Stream as a Communication Channel").
 #
 # Two pieces of advice for a decomposition. Keep labels beside the terms from the start. And do not trust its sum alone:
 # when two terms are swapped the sum is still right, and every figure made of it is wrong.
@@ -261,10 +264,23 @@ check("02.4")
 # %%
 components, labels = yours("decompose_resid")(cache, cfg.n_layers)
 error = (components.sum(0) - cache["resid_post", -1]).abs().max().item()
-print(
-    f"{len(labels)} components: {', '.join(labels)}\nsum against the stream: largest difference {error:.1e}"
-)
+print(*labels)
+print(f"the sum of these {len(labels)} against the stream: largest difference {error:.1e}")
+
+# %% tags=["test"]
 assert error < 1e-4
+
+# %% [markdown]
+# **Before you run the next two cells:** which components write the longest vectors, early or late ones? Is there a position at
+# which more is written than elsewhere?
+#
+# <details><summary>What to look for</summary>
+#
+# The last MLP writes by far the longest, more than 200 at some positions, while the embeddings have a length of 2: beside what
+# comes later one cannot see them. BOS is different from the start: the attention of layer 0 writes 43 there and 15 elsewhere.
+# The stream at BOS is longer than at the other positions from then on.
+#
+# </details>
 
 # %%
 plots.heatmap(
@@ -288,7 +304,15 @@ plots.line(
     title="Length of the residual stream on its way through the model",
     x_label="where",
     y_label="norm",
+    connect=True,
+    log_y=True,
 )
+
+# %% tags=["test"]
+norms = components[:, 0].norm(dim=-1)
+assert norms[-1].max() > 200
+assert norms[labels.index("0_attn_out"), 0] > 2.5 * norms[labels.index("0_attn_out"), 1:].mean()
+assert (stream[1:, 0, 0].norm(dim=-1) > 1.3 * stream[1:, 0, 1:].norm(dim=-1).mean(-1)).all()
 
 # %% [markdown]
 # The stream gets longer as more and more is added to it. Keep that in mind: a term that was large beside the embeddings may
@@ -296,7 +320,8 @@ plots.line(
 #
 # ## 3 LayerNorm, the one thing in the way
 #
-# Between stream and logits stands the final LayerNorm (Ba, Kiros & Hinton 2016, section 3). For one position,
+# Between stream and logits stands the final LayerNorm ([Ba, Kiros and Hinton 2016](https://arxiv.org/abs/1607.06450), section 3).
+# For one position,
 #
 # $$
 # \mathrm{LN}(x) = \frac{x - \bar{x}}{\sigma(x)} \odot \gamma + \beta, \qquad
@@ -317,21 +342,18 @@ plots.line(
 x, y = torch.tensor([3.0, -1, -1, -1]), torch.tensor([0.0, 4, -4, 0])
 
 
-def sigma(x: Tensor) -> Tensor:
-    return x.var(unbiased=False).sqrt()
+def LN(x: Tensor) -> Tensor:
+    return x / x.std(unbiased=False)  # the mean is 0 already
 
 
-def show(name: str, x: Tensor) -> None:
-    print(f"{name:28}", [f"{value:6.3f}" for value in x.tolist()])
+scale = (x + y).std(unbiased=False)
+print("LN(x + y)              ", LN(x + y))
+print("LN(x) + LN(y)          ", LN(x) + LN(y))
+print("x / σ(x+y) + y / σ(x+y)", x / scale + y / scale)
 
-
-show("LN(x + y)", (x + y) / sigma(x + y))
-show("LN(x) + LN(y)", x / sigma(x) + y / sigma(y))
-show("x / σ(x+y)", x / sigma(x + y))
-show("y / σ(x+y)", y / sigma(x + y))
-show("their sum", x / sigma(x + y) + y / sigma(x + y))
-assert torch.allclose((x + y) / sigma(x + y), x / sigma(x + y) + y / sigma(x + y))
-assert not torch.allclose((x + y) / sigma(x + y), x / sigma(x) + y / sigma(y), atol=0.1)
+# %% tags=["test"]
+assert torch.allclose(LN(x + y), x / scale + y / scale)
+assert not torch.allclose(LN(x + y), LN(x) + LN(y), atol=0.1)
 
 # %% [markdown]
 # Normalising each component by itself is wrong: both come out equally long, and their sum is not what the model computed.
@@ -355,6 +377,8 @@ check("02.5")
 normed = yours("apply_final_ln")(components, cache["scale"], model.ln_final)
 error = (normed.sum(0) + model.ln_final.b - model.ln_final(cache["resid_post", -1])).abs().max().item()
 print(f"sum of the components + LayerNorm's bias against LayerNorm's output: largest difference {error:.1e}")
+
+# %% tags=["test"]
 assert error < 1e-4
 
 # %% [markdown]
@@ -363,19 +387,13 @@ assert error < 1e-4
 
 # %%
 final = cache["resid_post", -1][:, -1:]
-before = model.unembed(model.ln_final(final))
+parts = components[:, 0, -1:]  # [component, 1, d_model]
 
+frozen = normed[:, 0, -1:] @ model.W_U
+anew = model.unembed(model.ln_final(final)) - model.unembed(model.ln_final(final - parts))
+moved = torch.stack([change.square().mean((1, 2)).sqrt() for change in (frozen, anew)], dim=1)
 
-def removed(component: Tensor) -> tuple[float, float]:
-    """How far the logits move (root mean square) without this component: scale frozen, scale recomputed."""
-    frozen = (
-        (component - component.mean(-1, keepdim=True)) / cache["scale"][:, -1:] * model.ln_final.w @ model.W_U
-    )
-    anew = before - model.unembed(model.ln_final(final - component))
-    return frozen.square().mean().sqrt().item(), anew.square().mean().sqrt().item()
-
-
-moved = torch.tensor([removed(component[:, -1:]) for component in components])
+# %%
 plots.line(
     {"scale frozen": moved[:, 0], "scale recomputed": moved[:, 1]},
     x=labels,
@@ -384,16 +402,16 @@ plots.line(
     y_label="root mean square change",
 )
 
-# %% [markdown]
-# Where the curves part, the component mattered by its size as well as by its direction.
-
-# %%
+# %% tags=["tell"]
 gap = ((moved[:, 1] - moved[:, 0]).abs() / moved[:, 1]).max().item()
-print(f"the largest gap is {gap:.0%} of the recomputed change")
+display(Markdown(f"The largest gap is **{gap:.0%}** of the recomputed change."))
+
+# %% tags=["test"]
 assert gap < 0.5, "freezing the scale is a good first account of this model"
 
 # %% [markdown]
-# That is the size of what the frozen scale leaves out, for this sentence.
+# Where the two part, the component mattered by its size as well as by its direction. That is how much the frozen scale leaves out,
+# for this sentence.
 #
 # ## 4 Logit attribution
 #
@@ -437,22 +455,25 @@ wanted = centred[:-1].gather(-1, story_tokens[0, 1:, None])[:, 0]
 constant = (model.ln_final.b @ W_U + model.b_U - model.b_U.mean())[story_tokens[0, 1:]]
 error = (attribution.sum(-1) + constant - wanted).abs().max().item()
 print(f"attributions + biases against the logits: largest difference {error:.1e}")
+
+# %% tags=["test"]
 assert error < 1e-3
 
 # %%
+next_labels = plots.numbered(story_str)[1:]
 plots.heatmap(
     attribution.T,
-    x=[f"{a} → {b}" for a, b in zip(plots.numbered(story_str), story_str[1:])],
+    x=next_labels,
     y=labels,
     title="What each component adds to the logit of the next token",
-    x_label="position → next token",
+    x_label="the token that comes next",
     color_label="logit",
 )
 
 # %% [markdown]
 # A column is a prediction, and its bluest cell the part that did most for it. A few columns in words:
 
-# %%
+# %% tags=["tell"]
 strongest = attribution.argmax(-1)
 for i in torch.linspace(1, len(story_str) - 2, 8).long().tolist():
     print(
@@ -471,22 +492,38 @@ for i in torch.linspace(1, len(story_str) - 2, 8).long().tolist():
 # \underbrace{\left(W_E - \overline{W_E}\right) \operatorname{diag}(\gamma)\, W_U}_{\text{current token} \times \text{next token}},
 # $$
 #
-# divided by $\sigma$: the **direct path** (Elhage et al. 2021, "Zero-Layer Transformers"). A model without any layers would consist of
+# divided by $\sigma$: the **direct path** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html),
+# "Zero-Layer Transformers"). A model without any layers would consist of
 # nothing else, and the best that such a table can learn are bigrams, how often one token follows another. In a model with layers it
 # need not look like that, since later layers can correct it.
+#
+# **Before you run the next cells:** what will the table of our model name as the three favourites after `Once`, after ` went`,
+# after ` John`?
+#
+# <details><summary>What to look for</summary>
+#
+# `Once` is followed by ` upon` first, and ` went` by ` out`, ` back`, ` into`: bigrams of these stories. But most rows make no
+# sense. What the embeddings write is so small beside the rest of the stream (2 of more than 100) that this model does not
+# use its direct path much, and training has left it untidy.
+#
+# </details>
 
 # %%
 W_E = model.W_E - model.W_E.mean(dim=-1, keepdim=True)
 direct_path = W_E * model.ln_final.w @ W_U  # [current token, next token]
-now, then = story_tokens[0, :-1], story_tokens[0, 1:]
-by_table = direct_path[now, then] / story_cache["scale"][0, :-1, 0]
-assert torch.allclose(by_table, attribution[:, labels.index("embed")], atol=1e-3)
-
 favourites = direct_path.topk(3).indices
+
+# %% tags=["tell"]
+now, then = story_tokens[0, :-1], story_tokens[0, 1:]
 for i in dict.fromkeys(now.tolist()):
     print(
         f"{model.to_string(i)!r:>12} →", ", ".join(repr(model.to_string(j)) for j in favourites[i].tolist())
     )
+
+# %% tags=["test"]
+by_table = direct_path[now, then] / story_cache["scale"][0, :-1, 0]
+assert torch.allclose(by_table, attribution[:, labels.index("embed")], atol=1e-3)
+assert favourites[story_tokens[0, 1], 0] == story_tokens[0, 2], "Once upon"
 
 # %% [markdown]
 # ### Who names the indirect object?
@@ -496,35 +533,39 @@ for i in dict.fromkeys(now.tolist()):
 # (that a name comes next) drops out, and so does any common shift.
 #
 # One sentence can mislead, so we take forty of them, of one shape, with other names, places and things, half of them
-# with the two names in the other order. (Wang et al. 2022, "Interpretability in the Wild", section 2, introduces this
+# with the two names in the other order. ([Wang et al. 2022](https://arxiv.org/abs/2211.00593), section 2, introduce this
 # task, indirect object identification; chapter 06 is all about it.)
 
 
 # %%
 def ioi_batch(model: HookedTransformer, n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens `[b s]` of one length, and the ids of the right and of the wrong name; only single-token names."""
-    data = ioi_prompts(n, seed, aligned=True)
-
-    def ids(text: str) -> list[int]:
-        return model.to_tokens(text, prepend_bos=False)[0].tolist()
-
-    rows = [
-        (model.to_tokens(prompt)[0], *ids(f" {io}"), *ids(f" {s}"))
-        for prompt, io, s in zip(data.prompts, data.io, data.s)
-        if len(ids(f" {io}")) == len(ids(f" {s}")) == 1
-    ]
-    lengths = [len(row[0]) for row in rows]
-    rows = [row for row in rows if len(row[0]) == max(lengths, key=lengths.count)]
-    prompts, right, wrong = zip(*rows)
-    return torch.stack(prompts), torch.tensor(right), torch.tensor(wrong)
+    data, rows = ioi_prompts(n, seed, aligned=True), []
+    for prompt, io, s in zip(data.prompts, data.io, data.s):
+        names = model.to_tokens([f" {io}", f" {s}"], prepend_bos=False)
+        if names.shape[1] == 1:
+            rows.append((model.to_tokens(prompt)[0], *names[:, 0]))
+    [(length, _)] = Counter(len(tokens) for tokens, *_ in rows).most_common(1)
+    tokens, right, wrong = zip(*(row for row in rows if len(row[0]) == length))
+    return torch.stack(tokens), torch.stack(right), torch.stack(wrong)
 
 
+# %%
 def logit_difference(logits: Tensor, right: Tensor, wrong: Tensor) -> Float[Tensor, " b"]:
     """Right name's logit minus the wrong one's, at the last position."""
     last_logits = logits[:, -1]
     return (last_logits.gather(1, right[:, None]) - last_logits.gather(1, wrong[:, None]))[:, 0]
 
 
+prompts, right, wrong = ioi_batch(model, 40)
+print(model.to_string(prompts[0]), "→", model.to_string(right[0]))
+
+# %% [markdown]
+# The library has the exercises of this chapter built in: `decompose_resid` (02.4) and `stack_head_results` (02.3) cut the
+# stream into terms, and `logit_attrs` (02.5 and 02.6) attributes a logit, or the difference of two, to them.
+
+
+# %%
 def attribute(model: HookedTransformer, tokens: Tensor, right: Tensor, wrong: Tensor):
     """The mean logit difference, and what each component and each head `[l h]` adds to it directly."""
     logits, cache = model.run_with_cache(tokens)
@@ -536,14 +577,24 @@ def attribute(model: HookedTransformer, tokens: Tensor, right: Tensor, wrong: Te
     return logit_difference(logits, right, wrong).mean().item(), by_part, labels, by_head
 
 
-prompts, right, wrong = ioi_batch(model, 40)
 difference, by_part, part_labels, by_head = attribute(model, prompts, right, wrong)
 direction = model.W_U[:, right] - model.W_U[:, wrong]
 biases = (model.b_U[right] - model.b_U[wrong] + model.ln_final.b @ direction).mean().item()
-print(
-    f"mean logit difference {difference:.2f} = {by_part.sum():.2f} from the components + {biases:.2f} from biases"
-)
+print(f"{difference:.2f} = {by_part.sum():.2f} from the components + {biases:.2f} from biases")
+
+# %% tags=["test"]
 assert abs(by_part.sum().item() + biases - difference) < 1e-2
+
+# %% [markdown]
+# **Before you run the next two cells:** is the name written early or late? More by attention or by MLPs? How many of the 24
+# heads have a say?
+#
+# <details><summary>What to look for</summary>
+#
+# Late, and by attention: of 11.4, layer 4's heads write 6.4, those of layer 5 2.3 and those of layer 3 1.7. The MLPs, whose vectors
+# are the longest, add less than 1 together. Five heads have an attribution of about 1 or more; most have none.
+#
+# </details>
 
 # %%
 plots.bar(
@@ -556,12 +607,21 @@ plots.bar(
 # %%
 plots.head_map(by_head, title="The same, head by head", color_label="logit difference")
 
+# %% tags=["test"]
+parts_of = dict(zip(part_labels, by_part.tolist()))
+assert sum(value for label, value in parts_of.items() if "mlp" in label) < 0.9
+assert parts_of["4_attn_out"] > 0.5 * difference
+assert (by_head > 0.9).sum() == 5
+
 # %%
 order = by_head.flatten().argsort(descending=True)
 names = [f"L{i // cfg.n_heads}H{i % cfg.n_heads}" for i in order.tolist()]
+top, bottom = names[0], names[-1]
+top_layer, top_head = divmod(int(order[0]), cfg.n_heads)
+
+# %% tags=["tell"]
 positive = by_head.clamp(min=0).sum()
 carried = by_head.flatten()[order[:4]].sum() / positive
-top, bottom = names[0], names[-1]
 display(
     Markdown(
         f"The four heads with the largest attribution, **{', '.join(names[:4])}**, carry {carried:.0%} of what heads add in "
@@ -573,10 +633,18 @@ display(
 # %% [markdown]
 # So a few heads late in the model write the answer, most parts have no direct say, and some even speak against it. And where
 # does the strongest head look, from the last position? The sentences are of one shape, so positions can be averaged over them.
+#
+# **Before you run the next cell:** half of the sentences name the right person first (*Mary and John ... John gave*), half
+# second (*John and Mary ... John gave*). If the head looks at the right name, which positions will it look at, on average?
+#
+# <details><summary>What to look for</summary>
+#
+# At positions 2 and 4, the two names, with about 0.46 each: in each half of the sentences it is mostly at another of them. The text
+# below the figure counts by name instead of by position: 70% for the right one.
+#
+# </details>
 
 # %%
-top_layer, top_head = divmod(int(order[0]), cfg.n_heads)
-assert top_layer >= cfg.n_layers // 2, "the writing is done late"
 name = f"blocks.{top_layer}.attn.hook_pattern"
 at_last = model.run_with_cache(prompts, names_filter=name)[1][name][:, top_head, -1]
 plots.bar(
@@ -586,7 +654,11 @@ plots.bar(
     y_label="attention",
 )
 
-# %%
+# %% tags=["test"]
+assert top_layer >= cfg.n_layers // 2, "the writing is done late"
+assert at_last.mean(0)[[2, 4]].min() > 0.4
+
+# %% tags=["tell"]
 to_right = at_last.masked_fill(prompts != right[:, None], 0).sum(-1).mean().item()
 to_wrong = at_last.masked_fill(prompts != wrong[:, None], 0).sum(-1).mean().item()
 most = at_last.mean(0).argmax().item()
@@ -620,39 +692,77 @@ display(
 #   names, so that it goes on saying all that it says about the sentence, and nothing about who is who. Chapter 04 is about
 #   such interventions, and about what to replace by.)
 #
-# So that both mean the same change, the direct part too is counted against that average.
+# So that both mean the same change, the direct part too is counted against that average. First the average:
+
+
+# %%
+def usual_z(model: HookedTransformer, length: int, n: int) -> list[Tensor]:
+    """Each layer's z `[s h e]`, averaged over up to n sentences of the same shape with three different names."""
+    rows = [model.to_tokens(text)[0] for text in ioi_prompts(n, seed=1, aligned=True).abc().prompts]
+    rows = torch.stack([row for row in rows if len(row) == length])
+    _, cache = model.run_with_cache(rows, names_filter=lambda name: name.endswith("hook_z"))
+    return [cache["z", layer].mean(0) for layer in range(model.cfg.n_layers)]
+
+
+# %% [markdown]
+# Then, for some heads of a layer, the direct part, and the logit difference that is left when they are silenced:
+
+
+# %%
+def direct_part(cache: ActivationCache, layer: int, heads: list[int], usual: Tensor, right, wrong) -> Tensor:
+    """What these heads add to the logit difference by the straight path, beyond what they usually add."""
+    change = (cache["z", layer][:, -1] - usual[-1])[:, heads]
+    written = einsum(change, cache.model.W_O[layer, heads], "b h e, h e d -> b d")
+    return cache.logit_attrs(written[None], right, wrong, pos_slice=-1).mean()
+
+
+def silenced(model: HookedTransformer, tokens: Tensor, layer: int, heads: list[int], usual: Tensor) -> Tensor:
+    """The logits when these heads say what they usually say."""
+
+    def silence(z: Tensor, hook) -> None:
+        z[:, :, heads] = usual[:, heads]
+
+    return model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)])
+
+
+# %% [markdown]
+# Both for a list of groups of heads, each a layer and some of its heads:
 
 
 # %%
 def direct_and_total(model: HookedTransformer, groups: list, n: int = 40) -> tuple[Tensor, Tensor, float]:
-    """What silencing each group of heads costs: by the straight path alone, and in all. And the clean difference.
-
-    A group is a layer and a list of its heads.
-    """
+    """What silencing each group costs: by the straight path alone, and in all. And the clean difference."""
     tokens, right, wrong = ioi_batch(model, n)
-    others = [model.to_tokens(text)[0] for text in ioi_prompts(4 * n, seed=1, aligned=True).abc().prompts]
-    others = torch.stack([row for row in others if len(row) == tokens.shape[1]])
-    reference = model.run_with_cache(others, names_filter=lambda name: name.endswith("hook_z"))[1]
+    usual = usual_z(model, tokens.shape[1], 4 * n)
     logits, cache = model.run_with_cache(tokens)
-    clean = logit_difference(logits, right, wrong)
+    clean = logit_difference(logits, right, wrong).mean().item()
     direct, total = torch.zeros(2, len(groups))
     for i, (layer, heads) in enumerate(groups):
-        means = reference["z", layer].mean(0)
-        change = (cache["z", layer][:, -1] - means[-1])[:, heads]
-        written = einsum(change, model.W_O[layer, heads], "b h e, h e d -> b d")
-        direct[i] = cache.logit_attrs(written[None], right, wrong, pos_slice=-1).mean()
-
-        def silence(z, hook, heads=heads, means=means):
-            z[:, :, heads] = means[:, heads]
-
-        ablated = model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)])
-        total[i] = (clean - logit_difference(ablated, right, wrong)).mean()
-    return direct, total, clean.mean().item()
+        left = silenced(model, tokens, layer, heads, usual[layer])
+        direct[i] = direct_part(cache, layer, heads, usual[layer], right, wrong)
+        total[i] = clean - logit_difference(left, right, wrong).mean()
+    return direct, total, clean
 
 
+# %%
 single_heads = [(layer, [head]) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
 head_labels = [f"L{layer}H{head}" for layer, [head] in single_heads]
 direct, total, clean = direct_and_total(model, single_heads)
+
+# %% [markdown]
+# **Before you run the next cell:** were attribution the whole story, all points would lie on the diagonal. Which heads do you
+# expect above it, those of early or of late layers? Can a head lie *below* it, so that silencing it costs less than what it
+# adds?
+#
+# <details><summary>What to look for</summary>
+#
+# Far above it lie L3H3 and two heads of layer 0, L0H2 and L0H0, whose direct part is nothing at all: without L0H2 more than
+# half of the logit difference is gone. And L4H0 and L4H1, which add the most, lie below: when one of them is silent, the layer after it
+# makes up for a part, and the scale of a shorter stream lifts the rest.
+#
+# </details>
+
+# %%
 plots.scatter(
     direct,
     total,
@@ -662,21 +772,27 @@ plots.scatter(
     y_label="total: what silencing it costs",
 )
 
-# %%
+# %% tags=["tell"]
 hidden = total - direct
 worst = hidden.argmax().item()
 hidden_head = head_labels[worst]
 hidden_direct, hidden_total = direct[worst].item(), total[worst].item()
 display(
     Markdown(
-        f"Were attribution the whole story, all points would lie on the diagonal. The head farthest above it is "
-        f"**{hidden_head}**: its direct part is {hidden_direct:+.2f}, and silencing it costs {hidden_total:.2f} of the "
-        f"{clean:.2f} that there are. The rest is what it does through later layers."
+        f"The head farthest above the diagonal is **{hidden_head}**: its direct part is {hidden_direct:+.2f}, and silencing it costs "
+        f"{hidden_total:.2f} of the {clean:.2f} that there are. The rest is what it does through later layers."
     )
 )
+
+# %% tags=["test"]
 assert hidden_total > 0.1 * clean
 assert abs(hidden_direct) < 0.5 * hidden_total
 assert worst // cfg.n_heads < cfg.n_layers - 1, "only a head with layers after it can work through them"
+above = [head_labels[i] for i in hidden.argsort(descending=True)[:3].tolist()]
+assert set(above) == {"L0H2", "L3H3", "L0H0"}
+assert hidden_head == "L0H2"
+assert hidden_total > 0.5 * clean
+assert (hidden[[head_labels.index("L4H0"), head_labels.index("L4H1")]] < -1).all()
 
 # %% [markdown]
 # Single heads can look less important than their kind of work is: when several do the same, the others still do it after one
@@ -693,7 +809,7 @@ plots.line(
     y_label="logit difference",
 )
 
-# %%
+# %% tags=["tell"]
 unseen = (layer_total - layer_direct).argmax().item()
 display(
     Markdown(
@@ -701,6 +817,8 @@ display(
         f"{layer_total[unseen]:.2f} of the {clean:.2f} are gone."
     )
 )
+
+# %% tags=["test"]
 assert unseen < cfg.n_layers - 1
 assert layer_total[unseen] > 0.4 * clean
 assert layer_direct[unseen].abs() < 0.3 * layer_total[unseen]
@@ -708,24 +826,43 @@ assert layer_direct[unseen].abs() < 0.3 * layer_total[unseen]
 # %% [markdown]
 # The same in its purest form, in the two-layer model without MLPs: on random tokens that are repeated, its
 # induction heads in layer 1 find the token that followed last time (chapter 03). They can do so only because a head in layer 0
-# has noted at every position which token stood before. What does attribution say of that head?
+# has noted at every position which token stood before.
 
 # %%
 two_layer = HookedTransformer.from_pretrained("attn-only-2l-demo")
 generator = torch.Generator().manual_seed(0)
 half = torch.randint(1, two_layer.cfg.d_vocab, (16, 25), generator=generator)
 repeated = torch.cat([torch.zeros(16, 1, dtype=torch.long), half, half], dim=1)  # 0 is BOS
-
 two_logits, two_cache = two_layer.run_with_cache(repeated)
 previous = two_cache["pattern", 0].diagonal(-1, -2, -1).mean((0, -1)).argmax().item()
+print(f"the previous-token head: L0H{previous}")
+
+# %% [markdown]
+# **Before you run the next cells:** what does attribution say of that head? And what will the loss on the second half be
+# without it? With it, it is 0.1 nats; a guess among all tokens costs 8.3.
+#
+# <details><summary>What to look for</summary>
+#
+# Its attribution is nothing: all four heads of layer 1 write the answer, those of layer 0 do not. Without it the loss is 8.1
+# nats, nearly that of a guess. A part that adds nothing to the answer can be the one on which all depends.
+#
+# </details>
+
+# %%
 heads, two_labels = two_cache.stack_head_results(return_labels=True)
 second = slice(26, -1)  # predictions inside the second half
-by_two_heads = two_cache.logit_attrs(heads[:, :, :-1], repeated[:, 1:], pos_slice=slice(0, -1))[
-    :, :, second
-].mean((1, 2))
+attrs = two_cache.logit_attrs(heads[:, :, second], repeated[:, 27:], pos_slice=second)
+by_two_heads = attrs.mean((1, 2))
+plots.bar(
+    by_two_heads,
+    two_labels,
+    title="Two-layer model, repeated random tokens: direct attribution to the right token",
+    y_label="logit",
+)
 
 
-def without_previous(z, hook):
+# %%
+def without_previous(z: Tensor, hook) -> None:
     z[:, :, previous] = z[:, :, previous].mean((0, 1))
 
 
@@ -736,6 +873,8 @@ def second_half_loss(**hooks) -> float:
 
 loss_with = second_half_loss()
 loss_without = second_half_loss(fwd_hooks=[("blocks.0.attn.hook_z", without_previous)])
+
+# %% tags=["tell"]
 share = by_two_heads[previous].item() / by_two_heads.sum().item()
 display(
     Markdown(
@@ -743,16 +882,11 @@ display(
         f"and the loss on the second half goes from {loss_with:.2f} to {loss_without:.2f} nats."
     )
 )
-assert abs(share) < 0.15
-assert loss_without > loss_with + 2
 
-# %%
-plots.bar(
-    by_two_heads,
-    two_labels,
-    title="Two-layer model, repeated random tokens: direct attribution to the right token",
-    y_label="logit",
-)
+# %% tags=["test"]
+assert abs(share) < 0.01
+assert abs(loss_with - 0.10) < 0.05
+assert 8 < loss_without < math.log(two_layer.cfg.d_vocab)
 
 # %% [markdown]
 # Attribution is the last page of the account. To see the pages before, one has to intervene (chapter 04), look into the weights
@@ -766,7 +900,8 @@ plots.bar(
 # ## 5 The logit lens
 #
 # Attribution cuts the final stream into terms. One can also leave the stream whole and look at it early: take the state
-# between two layers and read it as if the model ended there (nostalgebraist 2020):
+# between two layers and read it as if the model ended there ([nostalgebraist
+# 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)):
 #
 # $$
 # \text{lens}_l = \mathrm{LN}_{\text{final}}(x_l)\, W_U + b_U.
@@ -788,33 +923,30 @@ check("02.7")
 # %%
 states = [*(f"into layer {i}" for i in range(cfg.n_layers)), "out"]
 lens_of = yours("logit_lens")
-story_lens = lens_of(story_cache)[:, 0]
-assert torch.allclose(story_lens[-1], story_logits[0], atol=1e-3), (
-    "the last state gives the model's own logits"
-)
-
-next_tokens = story_tokens[0, 1:]
-probability = (
-    story_lens[:, :-1].softmax(-1).gather(-1, next_tokens.expand(len(states), -1)[..., None])[..., 0]
-)
+story_lens = lens_of(story_cache)[:, 0]  # [state, position, token]
+probability = story_lens.softmax(-1)[:, range(len(story_str) - 1), story_tokens[0, 1:]]
 plots.heatmap(
     probability,
-    x=[f"{a} → {b}" for a, b in zip(plots.numbered(story_str), story_str[1:])],
+    x=next_labels,
     y=states,
     title="Probability of the next token, read off at every layer",
-    x_label="position → next token",
+    x_label="the token that comes next",
     y_label="state of the stream",
-    zero_centred=False,
     color_label="probability",
+    limits=(0, 1),
+    square=False,
 )
+
+# %% tags=["test"]
+assert torch.allclose(story_lens[-1], story_logits[0], atol=1e-3), "the last state gives the model's logits"
+assert probability[-1].mean() > probability[0].mean() + 0.2
 
 # %% [markdown]
 # Each column tells when a token was settled: some stand before the last layers, some only at the end, and some never get more
 # than half, because nothing in the text says which of several continuations it will be. Sorted by the first state that gives
 # the right token more than half:
 
-# %%
-assert probability[-1].mean() > probability[0].mean() + 0.2
+# %% tags=["tell"]
 sure = probability > 0.5
 first_sure = torch.where(sure.any(0), sure.int().argmax(0), -1)
 for i, state in enumerate([*states, "never"]):
@@ -825,7 +957,7 @@ for i, state in enumerate([*states, "never"]):
 # %% [markdown]
 # In words, for the last few positions (the best guess of every state):
 
-# %%
+# %% tags=["tell"]
 guesses = story_lens.argmax(-1)
 shown = range(len(story_str) - 7, len(story_str))
 print(f"{'':14}" + "".join(f"{story_str[i]!r:>12}" for i in shown))
@@ -834,21 +966,31 @@ for state, row in zip(states, guesses.tolist()):
 
 # %% [markdown]
 # And our forty sentences: when does the model know who gets the ball?
+#
+# **Before you run the next cell:** you know from section 4 which layers' heads write the name. So where will the curve of the logit
+# difference begin to rise? And that of the right name's probability?
+#
+# <details><summary>What to look for</summary>
+#
+# The difference stays near 0 until the state into layer 3, and rises in three steps, at layers 3, 4 and 5. The probability is still
+# below 0.01 after the first of them, then 0.95: the right name was ahead of the wrong one, but not yet of all the other tokens.
+#
+# </details>
 
 # %%
 ioi_logits, ioi_cache = model.run_with_cache(prompts)
 lens = lens_of(ioi_cache)
 lens_difference = torch.stack([logit_difference(state, right, wrong).mean() for state in lens])
 lens_right = torch.stack([state[:, -1].softmax(-1).gather(1, right[:, None]).mean() for state in lens])
-plots.line(
-    lens_difference,
+plots.line_panels(
+    {"right minus wrong": lens_difference, "p(right name)": lens_right},
     x=states,
-    title="Logit lens: right name minus wrong name, mean over the sentences",
+    title="Logit lens on the forty sentences",
     x_label="state of the stream",
-    y_label="logit difference",
+    connect=True,
 )
 
-# %%
+# %% tags=["tell"]
 jumps = lens_difference.diff()
 decided = int(jumps.argmax())
 display(
@@ -857,7 +999,13 @@ display(
         f"The probability of the right name goes from {lens_right[decided]:.2f} before it to {lens_right[decided + 1]:.2f}."
     )
 )
+
+# %% tags=["test"]
 assert abs(lens_difference[-1].item() - difference) < 1e-2
+assert lens_difference[:4].abs().max() < 0.25
+assert jumps[3:].min() > 2
+assert lens_right[4] < 0.01
+assert lens_right[5] > 0.9
 
 # %%
 one = model.W_U[:, right[0]] - model.W_U[:, wrong[0]]
@@ -876,9 +1024,8 @@ plots.patching_map(
 # Two warnings, before you trust a lens.
 #
 # * It reads every state through a reader that was trained for the last one. Early layers may hold the answer in another form, which
-#   the final reader does not understand; that the lens shows nothing does not mean that nothing is there. Belrose et al.
-#   (2023, "Eliciting Latent Predictions from Transformers with the Tuned Lens", sections 1-2) train a small translator per layer
-#   for this reason.
+#   the final reader does not understand; that the lens shows nothing does not mean that nothing is there. [Belrose et al.
+#   2023](https://arxiv.org/abs/2303.08112) (sections 1 and 2) train a small translator per layer for this reason.
 # * The differences between consecutive rows of the lens are not the layers' attributions: every row has a scale of its own.
 #   There is another lens in use that divides every state by the *final* layer's scale (`cache.accumulated_resid(apply_ln=True)` gives its
 #   states). Its rows do differ by the layers' attributions, and it agrees with ours in the last row; but it is not what a model that ended
@@ -887,15 +1034,18 @@ plots.patching_map(
 # %%
 with_final_scale = ioi_cache.accumulated_resid(apply_ln=True)[:, :, -1] @ direction
 with_final_scale = with_final_scale.diagonal(dim1=1, dim2=2).mean(-1) + biases
-ours = torch.stack([logit_difference(state, right, wrong).mean() for state in lens])
-assert abs(with_final_scale[-1] - ours[-1]) < 1e-2
+ours = lens_difference
 plots.line(
     {"each state's own scale": ours, "the final scale for all": with_final_scale},
     x=states,
     title="Two lenses: right name minus wrong name",
     x_label="state of the stream",
     y_label="logit difference",
+    connect=True,
 )
+
+# %% tags=["test"]
+assert abs(with_final_scale[-1] - ours[-1]) < 1e-2
 
 # %% [markdown]
 # ## 6 Folding LayerNorm
@@ -908,10 +1058,9 @@ plots.line(
 # (n \odot \gamma + \beta) W + b \;=\; n \underbrace{(\operatorname{diag}(\gamma) W)}_{W'} + \underbrace{(\beta W + b)}_{b'}.
 # $$
 #
-# With numbers: $n = (1, -1)$, $\gamma = (2, 3)$, $\beta = (1, 0)$ and a reader with one output, $W = (5, 7)^\top$, $b = 1$.
-# The LayerNorm gives $(3, -3)$, the reader $15 - 21 + 1 = -5$. Folded: $W' = (10, 21)^\top$,
-# $b' = 1 \cdot 5 + 0 \cdot 7 + 1 = 6$, and $10 - 21 + 6 = -5$. Note that $\beta$ goes through the *old* $W$: the bias is added after
-# the gain.
+# With numbers: $n = (1, -1)$, $\gamma = (2, 3)$, $\beta = (1, 0)$ and a reader with one output, $W = (5, 7)^\top$, $b = 1$. The
+# LayerNorm gives $(3, -3)$, the reader $15 - 21 + 1 = -5$. Folded: $W' = (10, 21)^\top$, $b' = 1 \cdot 5 + 0 \cdot 7 + 1 = 6$,
+# and $10 - 21 + 6 = -5$. Note that $\beta$ goes through the *old* $W$: the bias is added after the gain.
 #
 # Who reads what: `ln1` is read by $W_Q$, $W_K$ and $W_V$ of every head, `ln2` by $W_{in}$, `ln_final` by $W_U$. How far
 # from doing nothing are the gains that training found?
@@ -939,6 +1088,8 @@ expected = raw(prompts)
 raw.load_state_dict(yours("fold_ln")(dict(raw.state_dict())))
 error = (raw(prompts) - expected).abs().max().item()
 print(f"logits before and after folding: largest difference {error:.1e} in float64")
+
+# %% tags=["test"]
 assert error < 1e-9
 
 # %% [markdown]
@@ -952,8 +1103,8 @@ assert error < 1e-9
 # | `center_unembed` | removes the mean over the vocabulary from $W_U$ and $b_U$ | shifts all logits of a position alike |
 # | `fold_value_biases` | moves every head's $b_V$ through $W_O$ into $b_O$ | attention rows sum to 1, so $b_V$ always arrives whole |
 #
-# What do they change for an account like ours? For layers, nothing. For single heads a little: with $b_V$ moved into $b_O$, each head
-# loses a constant that it wrote whatever it read. That is bookkeeping, but better bookkeeping: what is left is what
+# What do they change for an account like ours? For layers, nothing. For single heads a little: with $b_V$ moved into $b_O$,
+# each head loses a constant that it wrote whatever it read. That is bookkeeping, but better bookkeeping: what is left is what
 # depends on the text.
 
 # %%
@@ -961,6 +1112,7 @@ folded = HookedTransformer.from_pretrained("gpt2-demo")
 _, by_part_folded, _, by_head_folded = attribute(folded, prompts, right, wrong)
 print(f"largest change of a layer's attribution: {(by_part - by_part_folded).abs().max():.1e}")
 print(f"largest change of a head's attribution:  {(by_head - by_head_folded).abs().max():.1e}")
+# %% tags=["test"]
 assert (by_part - by_part_folded).abs().max() < 1e-2
 readers = [*folded.W_Q, *folded.W_K, *folded.W_V, *folded.W_in, folded.W_U]
 assert all(W.mean(dim=-2).abs().max() < 1e-5 for W in readers), "no reader has a mean over d_model left"
@@ -983,62 +1135,47 @@ assert (by_head - by_head_folded - from_b_V.reshape(by_head.shape)).abs().max() 
 #
 # ## 7 The same on GPT-2 small
 #
-# Nothing above knows which model it looks at. When GPT-2 small has been downloaded to this machine before, the next cell runs the whole
-# analysis on it.
+# Nothing above knows which model it looks at. When GPT-2 small has been downloaded to this machine before, the next cells run
+# the whole analysis on it.
 
 # %%
 at_hand = isinstance(try_to_load_from_cache("openai-community/gpt2", "model.safetensors"), str)
-gpt2 = HookedTransformer.from_pretrained("gpt2-small") if at_hand else None
-if gpt2 is None:
-    print(
-        "GPT-2 small is not on this machine, so this section stays empty; everything before it does not need it."
-    )
-else:
+if at_hand:
+    gpt2 = HookedTransformer.from_pretrained("gpt2-small")
     gpt2_prompts, gpt2_right, gpt2_wrong = ioi_batch(gpt2, 40)
     gpt2_difference, gpt2_by_part, gpt2_labels, gpt2_by_head = attribute(
         gpt2, gpt2_prompts, gpt2_right, gpt2_wrong
     )
-    gpt2_logits, gpt2_cache = gpt2.run_with_cache(
-        gpt2_prompts, names_filter=lambda n: "resid" in n or "ln_final" in n
-    )
-    gpt2_lens = torch.stack(
-        [
-            logit_difference(gpt2.unembed(gpt2.ln_final(state[:, -1:])), gpt2_right, gpt2_wrong).mean()
-            for state in gpt2_cache.accumulated_resid()
-        ]
-    )
     print(f"{len(gpt2_prompts)} sentences, mean logit difference {gpt2_difference:.2f}")
-    display(
-        plots.bar(
-            gpt2_by_part,
-            gpt2_labels,
-            title="GPT-2 small: what each component adds",
-            y_label="logit difference",
-        )
-    )
+else:
+    print("GPT-2 small is not on this machine, so this section stays empty; nothing else needs it.")
+
+# %%
+if at_hand:
+    title = "GPT-2 small: what each component adds"
+    display(plots.bar(gpt2_by_part, gpt2_labels, title=title, y_label="logit difference"))
     display(plots.head_map(gpt2_by_head, title="GPT-2 small, head by head", color_label="logit difference"))
-    display(
-        plots.line(
-            gpt2_lens, title="GPT-2 small: logit lens", x_label="layers done", y_label="logit difference"
-        )
-    )
+
+# %%
+if at_hand:
+    _, gpt2_cache = gpt2.run_with_cache(gpt2_prompts, names_filter=lambda n: "resid" in n or "ln_final" in n)
+    gpt2_lens = [gpt2.unembed(gpt2.ln_final(state[:, -1:])) for state in gpt2_cache.accumulated_resid()]
+    gpt2_lens = torch.stack([logit_difference(logits, gpt2_right, gpt2_wrong).mean() for logits in gpt2_lens])
+    title = "GPT-2 small: logit lens"
+    display(plots.line(gpt2_lens, title=title, x_label="layers done", y_label="logit difference"))
+
+# %%
+if at_hand:
     gpt2_heads = [(layer, [head]) for layer in range(gpt2.cfg.n_layers) for head in range(gpt2.cfg.n_heads)]
     gpt2_direct, gpt2_total, _ = direct_and_total(gpt2, gpt2_heads, n=16)
-    display(
-        plots.scatter(
-            gpt2_direct,
-            gpt2_total,
-            [f"L{layer}H{head}" for layer, [head] in gpt2_heads],
-            title="GPT-2 small: direct part and total effect of each head",
-            x_label="direct",
-            y_label="total",
-        )
-    )
+    names = [f"L{layer}H{head}" for layer, [head] in gpt2_heads]
+    title = "GPT-2 small: direct part and total effect of each head"
+    display(plots.scatter(gpt2_direct, gpt2_total, names, title, "direct", "total"))
 
 # %% [markdown]
-# In GPT-2 small you will find the picture of Wang et al. (2022, section 3): a handful of heads in layers 9 and 10 that write the name
-# (their name movers), a few in layers 10 and 11 that speak against it (negative name movers), and, far off the diagonal, heads in the middle
-# layers that only tell the name movers where to look.
+# In GPT-2 small you will find the picture of [Wang et al. 2022](https://arxiv.org/abs/2211.00593) (section 3): a handful of
+# heads in layers 9 and 10 that write the name (their name movers), a few in layers 10 and 11 that speak against it (negative
+# name movers), and, far off the diagonal, heads in the middle layers that only tell the name movers where to look.
 #
 # ## What you now know
 #
@@ -1056,13 +1193,69 @@ else:
 # * Gains and biases of LayerNorms can be folded into the weights that read them without changing the function; the directions
 #   in the stream are then the columns of the weights themselves.
 #
+# ## Questions
+#
+# **1.** Why must a cache that is to be trusted hold copies, or the model leave its activations alone?
+#
+# <details><summary>Answer</summary>
+#
+# A hook is given the tensor itself. If somebody later changes it in place, what was "kept" changes with it, and no error says
+# so: the cache then holds activations that no run ever had.
+#
+# </details>
+#
+# **2.** A decomposition into heads, MLPs, embeddings and biases sums to the stream exactly. Why is that no proof that it is right?
+#
+# <details><summary>Answer</summary>
+#
+# A sum does not see a swap. If the labels of two terms are exchanged, or a bias is counted with the wrong part, the sum is the
+# same and every figure made of it is wrong. Check the terms one by one, against the hook points that hold them.
+#
+# </details>
+#
+# **3.** Attribution divides every term by the same $\sigma$, the logit lens divides each state by its own. Why?
+#
+# <details><summary>Answer</summary>
+#
+# They answer different questions. Attribution splits the logit that came out, so its terms must add up to it, and they do so
+# only with the scale of that run. The lens asks what a model that ended here would say, and that model would normalize what it
+# finds here.
+#
+# </details>
+#
+# **4.** A head has a direct attribution of 0, and without it the answer is gone. Another has a large attribution, and without
+# it the answer hardly changes. How can both be?
+#
+# <details><summary>Answer</summary>
+#
+# The first works through others: it writes something that later heads read as query, key or value, in directions that no name's
+# logit depends on. The second has colleagues: when it is silent, other heads write the same, or one that opposed it falls
+# silent too, and the stream that is left is scaled up.
+#
+# </details>
+#
+# **5.** Folding changed no logit, and no layer's attribution, but some heads' a little. Which part of what a head writes has
+# moved, and why is it fair to move it?
+#
+# <details><summary>Answer</summary>
+#
+# What comes from $b_V$ (and from `ln1`'s bias through $W_V$). The rows of a pattern sum to 1, so this part arrives whole at
+# every position, whatever the head looks at. It says nothing about the text, so it is better kept with the layer's bias $b_O$.
+#
+# </details>
+#
 # ## References
 #
-# * J. L. Ba, J. R. Kiros, G. E. Hinton (2016). *Layer Normalization.* Section 3.
-# * A. Vaswani et al. (2017). *Attention Is All You Need.* Sections 3.2.1 and 3.2.3.
-# * nostalgebraist (2020). *interpreting GPT: the logit lens.*
-# * N. Elhage et al. (2021). *A Mathematical Framework for Transformer Circuits.* "Virtual Weights and the Residual Stream as a
-#   Communication Channel"; "Attention Heads are Independent and Additive".
-# * K. Wang et al. (2022). *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small.*
-#   Sections 2 and 3.
-# * N. Belrose et al. (2023). *Eliciting Latent Predictions from Transformers with the Tuned Lens.* Sections 1 and 2.
+# * [Ba, Kiros and Hinton 2016](https://arxiv.org/abs/1607.06450), *Layer Normalization*: section 3.
+# * [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), *Attention Is All You Need*: sections 3.2.1 and 3.2.3.
+# * [nostalgebraist 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens), *interpreting GPT: the
+#   logit lens*.
+# * [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), *A Mathematical Framework for Transformer
+#   Circuits*: "Virtual Weights and the Residual Stream as a Communication Channel"; "Attention Heads are Independent and Additive".
+# * [Wang et al. 2022](https://arxiv.org/abs/2211.00593), *Interpretability in the Wild: a Circuit for Indirect Object Identification in
+#   GPT-2 small*: sections 2 and 3.
+# * [Belrose et al. 2023](https://arxiv.org/abs/2303.08112), *Eliciting Latent Predictions from Transformers with the Tuned Lens*:
+#   sections 1 and 2.
+#
+# **Next:** [chapter 03](03_induction.ipynb) finds a circuit of two heads that is in nearly every language model, and builds one
+# by hand.

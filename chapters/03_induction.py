@@ -9,8 +9,10 @@
 # back, found the place where this piece stood before, and copied what came next. The part of the model that does this is a
 # pair of attention heads in two different layers. The second of the two is called an **induction head**.
 #
-# It is the best understood circuit in transformers (Elhage et al. 2021; Olsson et al. 2022), and a good first one: small
-# enough to hold in your head, real enough to matter, and made of nothing but attention. In this chapter you will
+# It is the best understood circuit in transformers ([Elhage et al.
+# 2021](https://transformer-circuits.pub/2021/framework/index.html); [Olsson et al. 2022](https://arxiv.org/abs/2209.11895)),
+# and a good first one: small enough to hold in your head, real enough to matter, and made of nothing but attention. In this
+# chapter you will
 #
 # 1. make prompts on which copying is the *only* way to do well;
 # 2. read five kinds of heads off their attention patterns, each with a score of one line;
@@ -18,13 +20,15 @@
 # 4. see why no single layer can do it, and through which wire two layers do: **K-composition**;
 # 5. build a working induction circuit by hand, from weights that you choose one by one. No training.
 #
-# The figures use your functions as soon as their checks pass, and the course's own until then (`yours` chooses): you can read on
-# at any time and come back. You need chapter 01 (what queries, keys, values and the residual stream are); of chapter 02 only `run_with_cache`.
+# The figures use your functions as soon as their checks pass, and the course's own until then (`yours` chooses): you can read
+# on at any time and come back. You need chapter 01 (what queries, keys, values and the residual stream are); of chapter 02 only
+# `run_with_cache`.
 
 # %%
 import math
 
 import torch
+from einops import einsum
 from IPython.display import Markdown, display
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -33,16 +37,14 @@ from cleanlens import HookedTransformer, HookedTransformerConfig, plots
 from cleanlens.course import check, hint, solution, yours
 from cleanlens.loading import best_real_model
 
-torch.set_grad_enabled(False)
-torch.manual_seed(0)
+_ = torch.set_grad_enabled(False)
+_ = torch.manual_seed(0)
 
 # %%
 model = HookedTransformer.from_pretrained("attn-only-2l-demo")
 BOS = model.tokenizer.bos_token_id
 d_vocab, n_layers, n_heads = model.cfg.d_vocab, model.cfg.n_layers, model.cfg.n_heads
-print(
-    f"{n_layers} layers of {n_heads} heads, {d_vocab} tokens, and no MLPs: only attention. BOS is token {BOS}."
-)
+print(f"{n_layers} layers of {n_heads} heads, {d_vocab} tokens, and no MLPs. BOS is token {BOS}.")
 
 # %% [markdown]
 # ## 1 Looking at heads
@@ -87,11 +89,11 @@ plots.attention(story_tokens, story_patterns, head_names)
 # $$\texttt{BOS}\;\; x_1\, x_2 \cdots x_n\;\; x_1\, x_2 \cdots x_n \qquad\text{positions } 0,\; 1..n,\; n{+}1..2n .$$
 #
 # In the first half, nothing a model has learned about text is of any use: the best possible loss is that of a guess among all
-# tokens but BOS, $\log (d_\text{vocab} - 1)$ nats per token. In the second half everything can be known, by looking back and *only* by looking
-# back. So what a head does there shows what it is for. And since the tokens are random, these very prompts have never
-# been seen before: what works here is a method, not a memory. (The small models of this course have met other random repeats in
-# training; that is how they learned to copy within minutes. GPT-2 read pages of the web, and has such heads all the same:
-# section 9. Olsson et al. 2022 measure their heads in the same way.)
+# tokens but BOS, $\log (d_\text{vocab} - 1)$ nats per token. In the second half everything can be known, by looking back and
+# *only* by looking back. So what a head does there shows what it is for. And since the tokens are random, these very prompts
+# have never been seen before: what works here is a method, not a memory. (The small models of this course have met other random
+# repeats in training; that is how they learned to copy within minutes. GPT-2 read pages of the web, and has such heads all the
+# same: section 9. [Olsson et al. 2022](https://arxiv.org/abs/2209.11895) measure their heads in the same way.)
 #
 # Two details matter more than it seems. BOS must be there, once, in front: these models have never seen a text without it.
 # And BOS must not turn up among the random tokens, where it would say "a new text begins".
@@ -107,6 +109,16 @@ check("03.1")
 #
 # Now the model reads a batch of such prompts. Column $i$ of its per-token loss is the price of token $i + 1$:
 # $\ell_i = -\log p(x_{i+1} \mid x_0 \ldots x_i)$.
+#
+# **Before you run the next cell:** the prompt is BOS, 30 random tokens, and the same 30 again. Draw the curve of the loss over the
+# positions 1 to 60: where is it high, where is it low, and at which position exactly does it fall?
+#
+# <details><summary>What to look for</summary>
+#
+# It is at the height of a guess, 8.3 nats, for 31 tokens, not for 30: the first token of the second half, at position 31, is as
+# unforeseeable as any before it. From position 32 on it is near 0.
+#
+# </details>
 
 # %%
 make_tokens = yours("repeated_tokens")
@@ -144,14 +156,20 @@ check("03.2")
 # %%
 halves = yours("loss_by_half")
 first, second = halves(loss, n)
-assert (first - guess).abs().mean() < 1
-assert second.max() < 1 < first.min()
+
+# %% tags=["tell"]
 display(
     Markdown(
         f"First half **{first.mean():.2f}** nats (a guess costs {guess:.2f}), second half **{second.mean():.3f}**. "
         f"Over the {len(second)} prompts the second number goes from {second.min():.3f} to {second.max():.3f}: it works on every one."
     )
 )
+
+# %% tags=["test"]
+assert (first - guess).abs().mean() < 1
+assert second.max() < 1 < first.min()
+assert loss.mean(0)[n] > 0.8 * guess
+assert loss.mean(0)[n + 1 :].max() < 1
 
 # %% [markdown]
 # Olsson et al. 2022 ("Key Concepts") take the same view of ordinary text: a model that learns *in context* has a lower loss on
@@ -182,6 +200,18 @@ display(
 # %%
 check("03.3")
 
+# %% [markdown]
+# **Before you run the next cell:** the model has two layers of four heads. Is there a head that does nothing but look one to
+# the left? In which layer would you put it, and why there?
+#
+# <details><summary>What to look for</summary>
+#
+# L0H3 gives 0.98 of its attention to the previous token, and no other head does anything like it. That it is in layer 0 is no
+# accident, as section 6 will show. The heads of layer 1 rest on BOS a little on these prompts, with 0.2 to 0.3 of their
+# attention.
+#
+# </details>
+
 # %%
 _, cache = model.run_with_cache(tokens)
 positions_of = yours("positional_scores")
@@ -189,13 +219,11 @@ positional = [positions_of(cache["pattern", layer]) for layer in range(n_layers)
 prev, current, first_token = (
     torch.stack([scores[kind] for scores in positional]) for kind in ("prev", "current", "first")
 )
-plots.head_map(prev, title="Previous-token score")
-
-# %%
-plots.head_map(current, title="Current-token score")
-
-# %%
-plots.head_map(first_token, title="First-token score")
+plots.head_maps(
+    {"previous token": prev, "current token": current, "first token": first_token},
+    title="How much each head looks at three places",
+    limits=(0, 1),
+)
 
 # %% [markdown]
 # Is 0.2 a lot? Compare with a head that knows nothing and looks at everything it sees equally. From query $q$ it gives
@@ -204,8 +232,8 @@ plots.head_map(first_token, title="First-token score")
 # %%
 indifferent = sum(1 / (q + 1) for q in range(1, 2 * n + 1)) / (2 * n)
 prev_head = divmod(int(prev.argmax()), n_heads)
-assert prev_head[0] == 0
-assert prev.max() > 0.8
+
+# %% tags=["tell"]
 display(
     Markdown(
         f"A head without any preference would score **{indifferent:.3f}** in all three. "
@@ -213,6 +241,13 @@ display(
         "it does little else. It is in layer 0. Remember it."
     )
 )
+
+# %% tags=["test"]
+assert prev_head == (0, 3)
+assert prev.max() > 0.95
+assert prev.flatten().topk(2).values[1] < 0.2
+assert first_token[1].min() > 0.15
+assert first_token[1].max() < 0.35
 
 # %% [markdown]
 # ## 4 Heads that know what
@@ -233,14 +268,8 @@ picture = torch.zeros(7, 7)
 for q in range(4, 7):
     picture[q, q - 3], picture[q, q - 2] = -1, 1
 labels = [f"{token} ({i})" for i, token in enumerate(["BOS", *"ABCABC"])]
-plots.heatmap(
-    picture,
-    labels,
-    labels,
-    title="n = 3: duplicate-token cells (red, -n), induction cells (blue, -(n - 1))",
-    x_label="key",
-    y_label="query",
-)
+title = "n = 3: duplicate-token cells (red, -n), induction cells (blue, -(n - 1))"
+plots.heatmap(picture, labels, labels, title, x_label="key", y_label="query", numbers=False)
 
 # %% [markdown]
 # Count with your finger before you write code: which queries are on each line? The second half is $n+1 \ldots 2n$. The diagonal
@@ -254,12 +283,12 @@ plots.heatmap(
 check("03.4")
 
 # %% [markdown]
-# The duplicate-token score asks "have I seen this token before, and where?". Wang et al. 2022 found such heads at work in GPT-2
-# small, where they notice that a name is mentioned twice (chapter 06). One layer is enough for it: the query and the key
-# compare tokens.
+# The duplicate-token score asks "have I seen this token before, and where?". [Wang et al.
+# 2022](https://arxiv.org/abs/2211.00593) found such heads at work in GPT-2 small, where they notice that a name is mentioned
+# twice (chapter 06). One layer is enough for it: the query and the key compare tokens.
 #
-# And now the one this chapter is about. It is the *prefix matching score* of Olsson et al. 2022: attention to what followed the
-# earlier occurrence of the current token.
+# And now the one this chapter is about. It is the *prefix matching score* of [Olsson et al.
+# 2022](https://arxiv.org/abs/2209.11895): attention to what followed the earlier occurrence of the current token.
 
 # %%
 # exercise 03.5
@@ -267,14 +296,29 @@ check("03.4")
 # %%
 check("03.5")
 
+# %% [markdown]
+# **Before you run the next cell:** the model copies well, so somebody looks at the right place. One head or several, and in
+# which layer? And do you expect duplicate-token heads beside them?
+#
+# <details><summary>What to look for</summary>
+#
+# All four heads of layer 1 are induction heads, with scores from 0.76 to 0.99, and no head of layer 0 comes near.
+# Duplicate-token heads there are none: no score above 0.03.
+#
+# </details>
+
 # %%
 duplicate_of, induction_of = yours("duplicate_score"), yours("induction_score")
 duplicate = torch.stack([duplicate_of(cache["pattern", layer], n) for layer in range(n_layers)])
 induction = torch.stack([induction_of(cache["pattern", layer], n) for layer in range(n_layers)])
-plots.head_map(duplicate, title="Duplicate-token score")
+plots.head_maps(
+    {"duplicate token": duplicate, "induction": induction}, "Heads that look at tokens", limits=(0, 1)
+)
 
-# %%
-plots.head_map(induction, title="Induction score")
+# %% tags=["test"]
+assert induction[0].max() < 0.05
+assert induction[1].min() > 0.7
+assert duplicate.max() < 0.05
 
 # %% [markdown]
 # There is a lot of induction, and all of it is in one layer. Duplicate-token heads are another matter: small numbers mean that
@@ -289,7 +333,7 @@ plots.head_map(induction, title="Induction score")
 short = make_tokens(d_vocab, 12, 1, BOS)
 _, short_cache = model.run_with_cache(short)
 best = divmod(int(induction.argmax()), n_heads)
-names = [f"{text} ({i})" for i, text in enumerate(model.to_str_tokens(short[0]))]
+names = plots.numbered(plots.token_labels(model, short[0]))
 plots.heatmap(
     short_cache["pattern", best[0]][0, best[1]],
     names,
@@ -297,7 +341,7 @@ plots.heatmap(
     title=f"The pattern of L{best[0]}H{best[1]} on 12 random tokens, twice",
     x_label="key",
     y_label="query",
-    zero_centred=False,
+    limits=(0, 1),
 )
 
 # %% [markdown]
@@ -316,23 +360,16 @@ check("03.6")
 top = yours("top_heads")
 [prev_head] = top(prev, 1)
 best = top(induction, 1)[0]
+
+# %% tags=["tell"]
 found = [f"| L{layer}H{head} | {induction[layer, head]:.3f} |" for layer, head in top(induction, 3)]
+best_of_0 = f"No head of layer 0 scores more than **{induction[0].max():.3f}**. The best three:"
+display(Markdown("\n".join([best_of_0, "", "| head | induction score |", "|---|---|", *found])))
+
+# %% tags=["test"]
 assert best[0] == 1
 assert induction.max() > 0.8
 assert induction[0].max() < 0.1
-display(
-    Markdown(
-        "\n".join(
-            [
-                f"No head of layer 0 scores more than **{induction[0].max():.3f}**. The best three:",
-                "",
-                "| head | induction score |",
-                "|---|---|",
-                *found,
-            ]
-        )
-    )
-)
 
 # %% [markdown]
 # A score from one kind of prompt with one length could be luck, or a habit of looking a fixed distance back: with $n = 30$,
@@ -351,48 +388,52 @@ def induction_table(model, n, batch=16):
     return torch.stack([induction_of(cache["pattern", layer], n) for layer in range(model.cfg.n_layers)])
 
 
+# %%
 periods = [5, 10, 20, 30, 45, 60]
 by_period = torch.stack([induction_table(model, n)[best] for n in periods])
 at_birth = torch.stack([induction_table(newborn, n).max() for n in periods])
-for period, score, none in zip(periods, by_period.tolist(), at_birth.tolist()):
-    print(f"n = {period:2}: {score:.3f}; the best head before training {none:.3f}")
-assert by_period[1:].min() > 0.7
-assert at_birth[1:].max() < 0.2
-assert by_period[0] > 2 * at_birth[0]
 plots.line(
     {f"L{best[0]}H{best[1]}": by_period, "the best head before training": at_birth},
     x=periods,
     title="One head, prompts of different periods",
     x_label="n, the number of random tokens",
     y_label="induction score",
+    limits=(0, 1.05),
 )
 
+# %% tags=["test"]
+assert by_period[1:].min() > 0.7
+assert at_birth[1:].max() < 0.2
+assert by_period[0] > 2 * at_birth[0]
+
 # %% [markdown]
-# Read the left end with care. In a prompt of 11 tokens there are few places to look at: a head without any preference scores 0.11 at
-# $n = 5$ (and 0.02 at $n = 30$), so a short period is a weak test, and the claim that the head does the same at every length is made
-# from $n = 10$ on.
+# Read the left end with care. In a prompt of 11 tokens there are few places to look at: a head without any preference scores
+# 0.11 at $n = 5$ (and 0.02 at $n = 30$), so a short period is a weak test, and the claim that the head does the same at every
+# length is made from $n = 10$ on.
 #
 # ### Looking is not yet doing
 #
-# A pattern says where a head reads, not what it writes. An induction head is defined by two properties (Olsson et al. 2022,
-# "Key Concepts"): it *matches prefixes* (your score), and it *copies*: it raises the logit of the token that it looks at.
-# Chapter 02's direct attribution shows the second. Take what each head writes at a position of the second half, divide it by
-# the final LayerNorm's scale, and read off the logit of the right next token. (The unembedding is centred, so a head that
-# raises all logits alike gets 0.)
+# A pattern says where a head reads, not what it writes. An induction head is defined by two properties ([Olsson et al.
+# 2022](https://arxiv.org/abs/2209.11895), "Key Concepts"): it *matches prefixes* (your score), and it *copies*: it raises the
+# logit of the token that it looks at. Chapter 02's direct attribution shows the second. Take what each head writes at a
+# position of the second half, divide it by the final LayerNorm's scale, and read off the logit of the right next token. (The
+# unembedding is centred, so a head that raises all logits alike gets 0.)
 
 # %%
 right = tokens[:, n + 2 :]  # what comes next at the positions n + 1 .. 2n - 1
 scale = cache["ln_final.hook_scale"][:, n + 1 : -1]
 toward = model.W_U.T[right] / scale  # [batch, pos, d_model]
-attribution = torch.stack(
-    [
-        torch.einsum("bphe,hed,bpd->h", cache["z", layer][:, n + 1 : -1], model.W_O[layer], toward)
-        / right.numel()
-        for layer in range(n_layers)
-    ]
+per_layer = []
+for layer in range(n_layers):
+    written = einsum(cache["z", layer][:, n + 1 : -1], model.W_O[layer], "b p h e, h e d -> b p h d")
+    per_layer.append(einsum(written, toward, "b p h d, b p d -> h") / right.numel())
+attribution = torch.stack(per_layer)
+plots.head_map(
+    attribution, title="What each head adds to the logit of the right next token", color_label="logit"
 )
+
+# %% tags=["test"]
 assert attribution[1].sum() > 3 * attribution[0].sum().abs()
-plots.head_map(attribution, title="What each head adds to the logit of the right next token")
 
 # %% [markdown]
 # The layer that looks at the right token is also the layer that says it. The previous-token head adds next to nothing to
@@ -410,11 +451,22 @@ plots.head_map(attribution, title="What each head adds to the logit of the right
 # before it is mine" is a question about $t_{k-1}$, and a key made from $x_k$ alone has never heard of it. Embeddings do not
 # talk to their neighbours; only attention moves anything from one position to another. So induction needs one step of
 # attention to tell position $k$ what stood before it, and a second one to use it: **two layers at least**
-# (Elhage et al. 2021, "One-Layer Attention-Only Transformers" and "Induction Heads").
+# ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), "One-Layer Attention-Only Transformers" and
+# "Induction Heads").
 #
 # We can watch this in the trained model. Take a prompt of the second half's query $q$ and its induction key $k = q - n + 1$,
 # and change a single token: the one *before* $k$. The scores $s(q, k)$ of layer 0 must not change at all, to the last digit.
 # Those of the induction heads should collapse.
+#
+# **Before you run the next cell:** a score is an exponent. If it falls by 8, by which factor does the weight of that key fall
+# beside the others?
+#
+# <details><summary>What to look for</summary>
+#
+# By $e^8$, about 3,000; and by $e^{14}$, more than a million, in L1H2, the best of the four. Only one token was changed, and it is
+# neither the query's nor the key's. In layer 0 the change is exactly 0.
+#
+# </details>
 
 # %%
 k = 8
@@ -424,14 +476,18 @@ altered[:, k - 1] = make_tokens(d_vocab, 1, len(tokens), BOS)[:, 1]
 _, altered_cache = model.run_with_cache(altered)
 before = torch.stack([cache["attn_scores", layer][:, :, q, k].mean(0) for layer in range(n_layers)])
 after = torch.stack([altered_cache["attn_scores", layer][:, :, q, k].mean(0) for layer in range(n_layers)])
-assert (before - after)[0].abs().max() < 1e-4
-assert (before - after)[best] > 1
 plots.bar(
     (after - before).flatten(),
     head_names,
     title="Change of the score s(q, k) when only the token at k - 1 is changed",
     y_label="after minus before",
 )
+
+# %% tags=["test"]
+assert (before - after)[0].abs().max() < 1e-4
+assert (before - after)[1].min() > 7
+assert (before - after)[best] > 14
+assert best == (1, 2)
 
 # %% [markdown]
 # Zero for layer 0. Several units for the others, and scores stand in an exponent: each unit is a factor of $e$.
@@ -440,7 +496,7 @@ plots.bar(
 # A often comes B, from training, but not that it did so in *this* text. And it can note which tokens have occurred at all, and
 # raise those: then it picks among $n$ tokens instead of $d_\text{vocab} - 1$, a loss of about $\log n$.
 
-# %%
+# %% tags=["tell"]
 display(
     Markdown(
         f"A guess costs {guess:.2f} nats. Knowing which {n} tokens occur, but not their order, would cost about "
@@ -453,7 +509,8 @@ display(
 #
 # The previous-token head of layer 0 has told every position what stands before it: it has added, to the residual stream at
 # $k$, a vector that depends on $t_{k-1}$. A head of layer 1 reads that stream three times, as query, as key and as value, so
-# there are three ways in which it can use this. Elhage et al. 2021 ("Three Kinds of Composition") call them
+# there are three ways in which it can use this. [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)
+# ("Three Kinds of Composition") call them
 #
 # * **Q-composition**: the *query* reads what an earlier head wrote; it changes what is looked for;
 # * **K-composition**: the *key* reads it; it changes by what a position can be found;
@@ -471,17 +528,27 @@ display(
 # %%
 plots.diagram("induction")
 
+# %% [markdown]
+# **Before you run the next cells:** hidden from Q, from K, from V: which one breaks the pattern of the induction head, and
+# which ones could not change it even in principle?
+#
+# <details><summary>What to look for</summary>
+#
+# K, and K alone: the induction score falls from 0.99 to 0.01, and the loss on the second half becomes that of a guess. V cannot
+# change a pattern, since the pattern is made of Q and K. Q could, and does not.
+#
+# </details>
+
 # %%
 layer, head = prev_head
-written = (
-    cache["z", layer][:, :, head] @ model.W_O[layer, head]
-)  # what it adds to the stream, [batch, pos, d_model]
+written = cache["z", layer][:, :, head] @ model.W_O[layer, head]  # what it adds, [batch, pos, d_model]
 
 
 def without_it(x, hook):
     return x - written[:, :, None]
 
 
+# %%
 model.set_use_split_qkv_input(True)
 by_part = {}
 for part in ("q", "k", "v"):
@@ -491,23 +558,27 @@ for part in ("q", "k", "v"):
     by_part[part] = (part_score[best[1]].item(), halves(part_loss, n)[1].mean().item())
 model.set_use_split_qkv_input(False)
 
+# %%
 whole = (induction[best].item(), second.mean().item())
-assert by_part["k"][0] < 0.5 * whole[0] < by_part["q"][0]
-assert by_part["k"][1] > 5 * whole[1]
+hidden_from = ["intact", "not in Q", "not in K", "not in V"]
 plots.bar(
-    [whole[0], *(by_part[part][0] for part in "qkv")],
-    ["intact", "not in Q", "not in K", "not in V"],
+    [whole[0], *(score for score, _ in by_part.values())],
+    hidden_from,
     title=f"Induction score of L{best[0]}H{best[1]}, with L{layer}H{head} hidden from one of its inputs",
     y_label="induction score",
 )
 
 # %%
 plots.bar(
-    [whole[1], *(by_part[part][1] for part in "qkv")],
-    ["intact", "not in Q", "not in K", "not in V"],
+    [whole[1], *(loss for _, loss in by_part.values())],
+    hidden_from,
     title="Loss on the second half",
     y_label="nats",
 )
+
+# %% tags=["test"]
+assert by_part["k"][0] < 0.05 < 0.95 < by_part["q"][0]
+assert by_part["k"][1] > 0.9 * guess
 
 # %% [markdown]
 # One wire out of three carries it, and it is K. (Hiding the head from V cannot change the pattern, only what is fetched;
@@ -572,36 +643,38 @@ def hand_built(d_vocab, n_ctx):
     """The weights of exercise 03.7 in a HookedTransformer."""
     weights = yours("build_induction_model")(d_vocab, n_ctx)
     _, d_model, d_head = weights["W_Q"].shape
-    cfg = HookedTransformerConfig(
-        n_layers=2,
-        d_model=d_model,
-        n_ctx=n_ctx,
-        d_head=d_head,
-        n_heads=1,
-        d_vocab=d_vocab,
-        attn_only=True,
-        normalization_type=None,
-        device="cpu",
-    )
-    made = HookedTransformer(cfg)
-    made.embed.W_E.data = weights["W_E"].float()
-    made.pos_embed.W_pos.data = weights["W_pos"].float()
-    made.unembed.W_U.data = weights["W_U"].float()
+    sizes = dict(n_layers=2, n_heads=1, d_model=d_model, d_head=d_head, d_vocab=d_vocab, n_ctx=n_ctx)
+    kind = dict(attn_only=True, normalization_type=None, device="cpu")
+    made = HookedTransformer(HookedTransformerConfig(**sizes, **kind))
+    for name, part in {"W_E": made.embed, "W_pos": made.pos_embed, "W_U": made.unembed}.items():
+        getattr(part, name).data = weights[name].float()
     for layer, block in enumerate(made.blocks):
         for name in ("W_Q", "W_K", "W_V", "W_O"):
             getattr(block.attn, name).data = weights[name][layer : layer + 1].float()
     return made
 
 
+# %%
 by_hand = hand_built(d_vocab=100, n_ctx=64)
-prompt = torch.cat([torch.tensor([0]), torch.randperm(99)[:10] + 1]).tolist()
-prompt = torch.tensor([prompt + prompt[1:]])
+ten = torch.randperm(99)[:10] + 1
+prompt = torch.cat([torch.tensor([0]), ten, ten])[None]
 _, hand_cache = by_hand.run_with_cache(prompt)
 plots.attention(
     ["BOS", *(f" {token}" for token in prompt[0, 1:].tolist())],
     torch.cat([hand_cache["pattern", 0][0], hand_cache["pattern", 1][0]]),
     ["layer 0: the previous token", "layer 1: what followed"],
 )
+
+# %% [markdown]
+# **Before you run the next cell:** the loss of your model on repeats of three lengths. The second halves will be perfect. And
+# the first halves: will it pay what a guess costs, $\log 99 = 4.6$ nats, or more, or less?
+#
+# <details><summary>What to look for</summary>
+#
+# The course's model pays more, about 20 nats for the very first token, and comes down to about 5: it is *sure of something*
+# even when it has nothing to go by. Yours may be wiser.
+#
+# </details>
 
 # %%
 hand_losses, hand_scores = {}, []
@@ -611,9 +684,9 @@ for period in (6, 12, 25):
     hand_loss, hand_cache = by_hand.run_with_cache(repeated, return_type="loss", loss_per_token=True)
     hand_losses[f"n = {period}"] = hand_loss.mean(0)
     hand_scores.append(induction_of(hand_cache["pattern", 1], period).item())
-    assert hand_scores[-1] > 0.9
-    assert halves(hand_loss, period)[1].max() < 0.2
 print("induction scores:", [round(score, 3) for score in hand_scores])
+
+# %%
 plots.line(
     hand_losses,
     title="The model built by hand, on repeats of three lengths",
@@ -621,11 +694,16 @@ plots.line(
     y_label="nats",
 )
 
+# %% tags=["test"]
+assert min(hand_scores) > 0.9
+for period, curve in zip((6, 12, 25), hand_losses.values()):
+    assert halves(curve[None], period)[1].max() < 0.2
+
 # %% [markdown]
 # The same cliff, from weights that were never trained, at every length. Compare the first halves. The trained model pays the
-# price of a guess; unless you have taken care, this one pays more, above all at the start, because it is *sure of something* even
-# when it has nothing to go by: a query without a match spreads its attention evenly over all it has seen, and votes for those
-# tokens. A trained head can learn to rest on BOS instead. What would you add to the weights to make it safer?
+# price of a guess; unless you have taken care, this one pays more, above all at the start: a query without a match spreads its
+# attention evenly over all it has seen, and votes for those tokens. A trained head can learn to rest on BOS instead. What would
+# you add to the weights to make it safer?
 #
 # And some things to try, in a cell of your own:
 #
@@ -661,6 +739,14 @@ def survey(model, n=25, batch=16):
     }
 
 
+# %%
+gpt2_demo = HookedTransformer.from_pretrained("gpt2-demo")
+demo_scores = survey(gpt2_demo)
+[demo_prev], [demo_best] = top(demo_scores["previous-token"], 1), top(demo_scores["induction"], 1)
+plots.head_maps(demo_scores, title="gpt2-demo: three scores of every head", limits=(0, 1))
+
+
+# %% tags=["tell"]
 def report(name, scores):
     """The best two heads of each kind, as a table."""
     rows = [
@@ -670,42 +756,42 @@ def report(name, scores):
     display(Markdown("\n".join([f"| `{name}` | best | second |", "|---|---|---|", *rows])))
 
 
-gpt2_demo = HookedTransformer.from_pretrained("gpt2-demo")
-demo_scores = survey(gpt2_demo)
 report("gpt2-demo", demo_scores)
-[demo_prev], [demo_best] = top(demo_scores["previous-token"], 1), top(demo_scores["induction"], 1)
+
+# %% tags=["test"]
 assert demo_scores["induction"].max() > 0.5
 assert demo_scores["previous-token"].max() > 0.5
 assert demo_prev[0] < demo_best[0]  # the previous-token head comes first, as it must
-plots.head_map(demo_scores["induction"], title="gpt2-demo: induction score")
-
-# %%
-plots.head_map(demo_scores["previous-token"], title="gpt2-demo: previous-token score")
-
-# %%
-plots.head_map(demo_scores["duplicate-token"], title="gpt2-demo: duplicate-token score")
 
 # %% [markdown]
 # The order is the same as before. For a model that was grown this was laid down at the start, but it also has to be so: the
 # previous-token head sits in an *earlier* layer than the induction heads that read it.
 #
-# Back to where we began, an invented name in a story. Here is what each token costs this model. The pieces of "Zubiro" are
-# expensive the first time; the second and the third time only its first piece still is (who will be mentioned next?), and
-# the rest comes by copying.
+# Back to where we began, an invented name in a story. The model cuts *Zubiro* into ` Z`, `ub` and `iro`.
+#
+# **Before you run the next cell:** the name comes three times. What will its pieces cost at the first mention, at the second,
+# at the third? What else will be expensive?
+#
+# <details><summary>What to look for</summary>
+#
+# At the first mention each piece is expensive. At the second `ub` and `iro` are free, and even ` Z` is cheap. At the third,
+# after *Mary saw*, one would expect the same, and yet `ub` costs 4 nats: here the copying of `gpt2-demo` is unsure. (The
+# two-layer model pays nothing there. But it can do nothing else: every other word costs it as much as a guess.) Expensive
+# besides: whatever the text does not determine, such as who the robot is, or that Mary turns up.
+#
+# </details>
 
 # %%
 demo_tokens = gpt2_demo.to_str_tokens(story)
 demo_loss, demo_cache = gpt2_demo.run_with_cache(story, return_type="loss", loss_per_token=True)
 plots.tokens(demo_tokens, [0.0, *demo_loss[0].tolist()], title="Loss per token in nats")
 
-# %%
+# %% tags=["tell"]
 pieces = gpt2_demo.to_str_tokens(" Zubiro", prepend_bos=False)
 starts = [i for i in range(len(demo_tokens)) if demo_tokens[i : i + len(pieces)] == pieces]
-per_mention = [
+per_mention = [  # of all pieces but the first
     demo_loss[0, start : start + len(pieces) - 1].mean().item() for start in starts
-]  # all but the first piece
-assert len(starts) == 3
-assert max(per_mention[1:]) < 0.5 * per_mention[0]
+]
 layer, head = demo_best
 looks_back = [
     demo_cache["pattern", layer][0, head, later + i, earlier + i + 1].item()
@@ -722,12 +808,21 @@ display(
     )
 )
 
+# %% tags=["test"]
+assert len(starts) == 3
+assert per_mention[1] < 0.1
+assert max(per_mention[1:]) < 0.5 * per_mention[0]
+assert 3.5 < demo_loss[0, starts[2]] < 5  # "ub costs 4 nats"
+two_layer_loss = model(story, return_type="loss", loss_per_token=True)[0]
+assert max(two_layer_loss[start : start + 2].max() for start in starts[1:]) < 0.2
+
 # %% [markdown]
-# This is what induction is *for* in a text: names, terms, quotations, anything that this text has introduced and that the weights
-# cannot know. Olsson et al. 2022 argue, by several lines of evidence of different strength, that heads of this kind carry much
-# of in-context learning also in large models, where they match more loosely than token by token ("Argument 4"). The random-token
-# score finds heads that *can* do the strict form; it does not prove that this is all they do. Chapter 04 asks what breaks
-# without them, chapter 05 reads the circuit off the weights, chapter 07 watches it appear during training.
+# This is what induction is *for* in a text: names, terms, quotations, anything that this text has introduced and that the
+# weights cannot know. [Olsson et al. 2022](https://arxiv.org/abs/2209.11895) argue, by several lines of evidence of different
+# strength, that heads of this kind carry much of in-context learning also in large models, where they match more loosely than
+# token by token ("Argument 4"). The random-token score finds heads that *can* do the strict form; it does not prove that this
+# is all they do. Chapter 04 asks what breaks without them, chapter 05 reads the circuit off the weights, chapter 07 watches it
+# appear during training.
 #
 # ### A model that learned from real text
 # The same survey on a model that somebody else trained on the web. It runs on the best one that is on this machine: GPT-2 small
@@ -737,25 +832,27 @@ display(
 # %%
 real_name = best_real_model()
 if real_name is None:
-    print(
-        "No such model is on this machine, so this survey is left out; nothing below needs it. "
-        "`cleanlens fetch smollm2-135m` gets one (92.9 MB)."
-    )
+    print("No such model is on this machine, so this survey is left out; nothing below needs it.")
 else:
-    real_model = HookedTransformer.from_pretrained(real_name)
-    with torch.no_grad():
-        real_scores = survey(real_model, n=50, batch=4)
+    real_scores = survey(HookedTransformer.from_pretrained(real_name), n=50, batch=4)
+    display(plots.head_maps(real_scores, title=f"{real_name}: three scores of every head", limits=(0, 1)))
+
+# %% tags=["tell"]
+if real_name is not None:
     report(real_name, real_scores)
+
+# %% tags=["test"]
+if real_name is not None:
     [real_prev], [real_best] = top(real_scores["previous-token"], 1), top(real_scores["induction"], 1)
     assert real_scores["induction"].max() > 0.6
     assert real_scores["previous-token"].max() > 0.6
     assert real_prev[0] < real_best[0]  # here, too, the previous-token head comes first
-    display(plots.head_map(real_scores["induction"], title=f"{real_name}: induction score"))
 
 # %% [markdown]
-# In GPT-2 small, L5H1, L5H5, L6H9, L7H2 and L7H10 have high induction scores, and Wang et al. 2022 (section 3) name L2H2 and
-# L4H11 as previous-token heads: the same order again, first the one kind and in later layers the other. In SmolLM2 (30 layers,
-# 9 heads), L18H6, L17H3 and L17H4 are induction heads, and L16H0 and L11H1 look at the previous token.
+# In GPT-2 small, L5H1, L5H5, L6H9, L7H2 and L7H10 have high induction scores, and [Wang et al.
+# 2022](https://arxiv.org/abs/2211.00593) (section 3) name L2H2 and L4H11 as previous-token heads: the same order again, first
+# the one kind and in later layers the other. In SmolLM2 (30 layers, 9 heads), L18H6, L17H3 and L17H4 are induction heads, and
+# L16H0 and L11H1 look at the previous token.
 #
 # ## What you now know
 #
@@ -769,11 +866,69 @@ else:
 # * You can write such a circuit down. What makes it work: a place of its own for every fact, readers that read the right place,
 #   and a softmax that is sharp. What makes it *induction*: that it compares tokens, not distances.
 #
+# ## Questions
+#
+# **1.** Why are the tokens of the test prompts random? What would be wrong with a sentence that is written down twice?
+#
+# <details><summary>Answer</summary>
+#
+# In a sentence the next token can be guessed for many reasons: grammar, meaning, a fixed phrase. A low loss in the second half
+# would not say that the model copies, and a head that looks at a useful word may do so for its meaning. Random tokens leave
+# copying as the only way.
+#
+# </details>
+#
+# **2.** A head has an induction score of 0.97 on prompts with $n = 30$. Which two other explanations do you have to exclude
+# before you call it an induction head?
+#
+# <details><summary>Answer</summary>
+#
+# That it looks a fixed distance, 29, back: vary $n$. And that it only looks: an induction head also copies, it raises the logit
+# of the token that it looks at, which the pattern does not show.
+#
+# </details>
+#
+# **3.** In the repeated prompt each token of the second half has one earlier copy. Where does a duplicate-token head look,
+# where an induction head, and which of the two needs two layers?
+#
+# <details><summary>Answer</summary>
+#
+# The duplicate-token head looks at the copy, $n$ back; it compares two tokens, and one layer can do that. The induction head
+# looks at what followed the copy, $n - 1$ back. The key there must know which token stands *before* it, and only an earlier
+# layer of attention can have told it.
+#
+# </details>
+#
+# **4.** The previous-token head's direct attribution to the right token is 0. Someone concludes that it can be removed. What
+# would you show them?
+#
+# <details><summary>Answer</summary>
+#
+# What happens when its output is taken out of the keys of layer 1: the induction score falls to nearly 0 and the loss on the
+# second half to that of a guess. It does not speak; it puts up the signs by which others find their way.
+#
+# </details>
+#
+# **5.** A text contains `A B ... A C ... A`. What does a strict induction head look at from the last `A`, and what would it
+# need to know to choose?
+#
+# <details><summary>Answer</summary>
+#
+# At `B` and at `C`, with about equal weight: both stand after an `A`. To choose, it would have to match more than one token,
+# say what stood before each `A` as well. Then the keys must know the two tokens before them, and one previous-token head is not
+# enough.
+#
+# </details>
+#
 # ## References
 #
-# * N. Elhage, N. Nanda, C. Olsson et al., *A Mathematical Framework for Transformer Circuits*, 2021: "One-Layer Attention-Only
-#   Transformers", "Two-Layer Attention-Only Transformers" with "Three Kinds of Composition" and "Induction Heads".
-# * C. Olsson, N. Elhage, N. Nanda et al., *In-context Learning and Induction Heads*, 2022: "Key Concepts" (definitions, in-context
-#   learning score), "Argument 3" (ablations), "Argument 4" (looser matching), and the appendix on head activation evaluators.
-# * K. Wang et al., *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small*, 2022, section 3:
-#   duplicate-token, induction and previous-token heads at work in one circuit.
+# * [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), *A Mathematical Framework for Transformer Circuits*:
+#   "One-Layer Attention-Only Transformers", "Two-Layer Attention-Only Transformers" with "Three Kinds of Composition" and "Induction
+#   Heads".
+# * [Olsson et al. 2022](https://arxiv.org/abs/2209.11895), *In-context Learning and Induction Heads*: "Key Concepts" (definitions,
+#   in-context learning score), "Argument 3" (ablations), "Argument 4" (looser matching), and the appendix on head activation
+#   evaluators.
+# * [Wang et al. 2022](https://arxiv.org/abs/2211.00593), *Interpretability in the Wild: a Circuit for Indirect Object Identification in
+#   GPT-2 small*: section 3, with duplicate-token, induction and previous-token heads at work in one circuit.
+#
+# **Next:** [chapter 04](04_hooks.ipynb) intervenes: it takes such heads out, and looks at what breaks.

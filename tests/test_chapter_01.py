@@ -1,5 +1,6 @@
 """Chapter 01: what its prose claims, the course's pieces against Hugging Face, and its ending."""
 
+import ast
 import math
 import re
 from collections.abc import Callable
@@ -39,11 +40,12 @@ def run(text: str) -> dict:
 
 
 def notebook_function(name: str) -> Callable:
-    """A function that the chapter's own text defines."""
-    text = (ROOT / CHAPTER.text).read_text()
-    match = re.search(rf"^def {name}\(.*?(?=^\S)", text[text.index(f"def {name}(") :], re.M | re.S)
-    assert match is not None
-    return run("import torch\nfrom torch import Tensor, nn\n" + match[0])[name]
+    """A function that the chapter's own text defines; those that it calls are there too."""
+    tree = ast.parse((ROOT / CHAPTER.text).read_text())
+    tree.body = [
+        part for part in tree.body if isinstance(part, ast.Import | ast.ImportFrom | ast.FunctionDef)
+    ]
+    return run(ast.unparse(tree))[name]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,7 @@ def test_the_course_s_pieces_are_gpt2() -> None:
     theirs = theirs.double()
     mine = build(HookedTransformer.from_pretrained_no_processing(hf_model=theirs).cfg).double()
     convert = notebook_function("from_hugging_face")
-    mine.load_state_dict(convert(theirs.state_dict(), n_layers=2, n_heads=3))
+    mine.load_state_dict(convert(theirs))
     tokens = torch.randint(17, (3, 7))
     ones = torch.ones_like(tokens)
     torch.testing.assert_close(mine(tokens), theirs(tokens, attention_mask=ones).logits, atol=1e-9, rtol=0)
@@ -104,7 +106,7 @@ def assert_matches_and_writes(
 ) -> str:
     """Load the trained weights, compare every logit, write; returns the story."""
     convert = notebook_function("from_hugging_face")
-    yours.load_state_dict(convert(theirs.state_dict(), model.cfg.n_layers, model.cfg.n_heads))
+    yours.load_state_dict(convert(theirs))
     yours.requires_grad_(False)
     batch = torch.stack(
         [model.to_tokens(text)[0][:12] for text in documents(40, seed=7) if len(text) > 80][:6]
