@@ -368,8 +368,12 @@ def get_act_patch_attn_head_all_pos_every(
     clean_cache: ActivationCache,
     metric: Metric,
     metric_pos: int | None = None,
-) -> Float[Tensor, "part layer head"]:
-    """Each head's output, q, k, v and pattern (the first axis, in this order) at all positions."""
+    reduce: Reduce = None,
+) -> Float[Tensor, "part layer head ..."]:
+    """Each head's output, q, k, v and pattern (the first axis, in this order) at all positions.
+
+    Heads that share keys and values share the numbers of k and v, too.
+    """
     parts = (
         get_act_patch_attn_head_out_all_pos,
         get_act_patch_attn_head_q_all_pos,
@@ -377,7 +381,9 @@ def get_act_patch_attn_head_all_pos_every(
         get_act_patch_attn_head_v_all_pos,
         get_act_patch_attn_head_pattern_all_pos,
     )
-    return _each(parts, model, corrupted_tokens, clean_cache, metric, metric_pos)
+    options = {"metric_pos": metric_pos, "reduce": reduce}
+    found = [part(model, corrupted_tokens, clean_cache, metric, **options) for part in parts]
+    return torch.stack([_one_per_head(values, model, dim=1) for values in found])
 
 
 def get_act_patch_attn_head_by_pos_every(
@@ -386,10 +392,14 @@ def get_act_patch_attn_head_by_pos_every(
     clean_cache: ActivationCache,
     metric: Metric,
     metric_pos: int | None = None,
-) -> Float[Tensor, "part layer pos head"]:
-    """Each head's output, q, k, v and pattern (the first axis, in this order) at each position."""
+    reduce: Reduce = None,
+) -> Float[Tensor, "part layer pos head ..."]:
+    """Each head's output, q, k, v and pattern (the first axis, in this order) at each position.
 
-    def pattern_by_pos(*run: Any, **options: Any) -> Float[Tensor, "layer pos head"]:
+    Heads that share keys and values share the numbers of k and v, too.
+    """
+
+    def pattern_by_pos(*run: Any, **options: Any) -> Float[Tensor, "layer pos head ..."]:
         return get_act_patch_attn_head_pattern_by_pos(*run, **options).transpose(1, 2)
 
     parts = (
@@ -399,7 +409,9 @@ def get_act_patch_attn_head_by_pos_every(
         get_act_patch_attn_head_v_by_pos,
         pattern_by_pos,
     )
-    return _each(parts, model, corrupted_tokens, clean_cache, metric, metric_pos)
+    options = {"metric_pos": metric_pos, "reduce": reduce}
+    found = [part(model, corrupted_tokens, clean_cache, metric, **options) for part in parts]
+    return torch.stack([_one_per_head(values, model, dim=2) for values in found])
 
 
 def get_act_patch_block_every(
@@ -408,15 +420,17 @@ def get_act_patch_block_every(
     clean_cache: ActivationCache,
     metric: Metric,
     metric_pos: int | None = None,
-) -> Float[Tensor, "part layer pos"]:
+    reduce: Reduce = None,
+) -> Float[Tensor, "part layer pos ..."]:
     """resid_pre, attention output and MLP output (the first axis, in this order) at each position."""
     parts = (get_act_patch_resid_pre, get_act_patch_attn_out, get_act_patch_mlp_out)
-    return _each(parts, model, corrupted_tokens, clean_cache, metric, metric_pos)
+    options = {"metric_pos": metric_pos, "reduce": reduce}
+    return torch.stack([part(model, corrupted_tokens, clean_cache, metric, **options) for part in parts])
 
 
-def _each(parts: Sequence[Callable[..., Tensor]], *run: Any) -> Tensor:
-    *run_and_metric, metric_pos = run
-    return torch.stack([part(*run_and_metric, metric_pos=metric_pos) for part in parts])
+def _one_per_head(values: Tensor, model: "HookedTransformer", dim: int) -> Tensor:
+    """Of keys and values that a group of heads shares, a number for each of its heads."""
+    return values.repeat_interleave(model.cfg.n_heads // values.shape[dim], dim)
 
 
 # ---------------------------------------------------------------- paths

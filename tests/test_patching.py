@@ -165,6 +165,29 @@ def test_every_stacks_the_single_sweeps(model, runs):
     torch.testing.assert_close(blocks[1], patching.get_act_patch_attn_out(model, *runs, metric))
 
 
+def test_every_by_prompt_and_with_shared_keys_and_values():
+    """Heads of a group share what is patched, so they share its number; each prompt has a number of its own."""
+    grouped = make(
+        n_key_value_heads=2,
+        normalization_type="RMS",
+        positional_embedding_type="rotary",
+        d_head=4,
+        rotary_dim=4,
+    )
+    clean, corrupted = torch.randint(0, 23, (2, 3, 7))
+    run = (grouped, corrupted, grouped.run_with_cache(clean)[1], lambda logits: logits[:, -1, 3])
+    every = patching.get_act_patch_attn_head_all_pos_every(*run, reduce="none")
+    assert every.shape == (5, 3, 4, 3)
+    keys = patching.get_act_patch_attn_head_k_all_pos(*run, reduce="none")
+    for head in range(4):
+        torch.testing.assert_close(every[2, :, head], keys[:, head // 2], atol=1e-9, rtol=0)
+    by_pos = patching.get_act_patch_attn_head_by_pos_every(*run, reduce="none")
+    assert by_pos.shape == (5, 3, 7, 4, 3)
+    values = patching.get_act_patch_attn_head_v_by_pos(*run, reduce="none")
+    for head in range(4):
+        torch.testing.assert_close(by_pos[3, :, :, head], values[:, :, head // 2], atol=1e-9, rtol=0)
+
+
 def test_index_df(model, runs):
     pandas = pytest.importorskip("pandas")
     places = pandas.DataFrame([(0, 2), (2, 6)], columns=["layer", "pos"])

@@ -204,13 +204,13 @@ def edge_attribution(
         gradients = [total + more for total, more in zip(gradients, found)] if gradients else found
     # The line ends at the clean run, so its last point also says what the senders write there.
     difference = torch.stack(outputs).sub_(corrupted).flatten(1)
-    scores, column = torch.zeros(graph.exists.shape, dtype=difference.dtype), 0
+    scores, column = difference.new_zeros(graph.exists.shape), 0
     for _, some in groupby(zip(graph.receivers, gradients), key=lambda pair: pair[0].time):
         gradient = torch.cat([gradient for _, gradient in some]).flatten(1)
         before = int(graph.exists[:, column].sum())  # the senders that these receivers hear come first
         columns = slice(column, column := column + len(gradient))
-        scores[:before, columns] = (difference[:before] @ gradient.T).cpu() / steps
-    return EdgeScores(graph, scores)
+        scores[:before, columns] = difference[:before] @ gradient.T / steps
+    return EdgeScores(graph, scores.cpu())
 
 
 def sender_outputs(
@@ -373,13 +373,13 @@ def edge_patching(
     circuits = graph.exists.repeat(len(edges), 1, 1)
     for circuit, (sender, receiver) in zip(circuits, edges):
         circuit[sender, receiver] = False
-    scores = torch.zeros(graph.exists.shape, dtype=whole.dtype)
+    scores = whole.new_zeros(graph.exists.shape)
     runs = run_circuits(model, clean_tokens, ablated, circuits, graph)
     for (sender, receiver), logits in zip(
         edges, tqdm(runs, total=len(edges), desc="patching edges", delay=2, leave=False)
     ):
         scores[sender, receiver] = whole - measured(metric, logits).mean()
-    return EdgeScores(graph, scores)
+    return EdgeScores(graph, scores.cpu())
 
 
 def measured(metric: Metric, logits: Float[Tensor, "batch pos d_vocab"]) -> Tensor:
