@@ -220,8 +220,8 @@ def test_a_chapter_draws_and_fits(browser: Any, pages: Path) -> None:
     assert count(browser, "math") > 10
     hover(browser, ".cleanlens-plot .nsewdrag")
     until(browser, "document.querySelector('.cleanlens-plot .hoverlayer text')")
-    hover_head(browser, "L3H2")
-    until(browser, "document.querySelector('.cleanlens-view').innerText.includes('L3H2 Zoomed')")
+    hover_head(browser, "L5H2")
+    until(browser, "document.querySelector('.cleanlens-view').innerText.includes('L5H2 Zoomed')")
     assert fits(browser, 390)
     assert_quiet(browser)
 
