@@ -183,13 +183,13 @@ except Exception as error:
 # `model.run_with_hooks(...)` are written as yours is, so the same accident leaves nothing behind.
 
 # %% [markdown]
-# **Before you run the next cell:** three runs follow: before the accident, after it with `run_with_hooks`, and after it with `add_hook` by hand, when only the
-# hook that failed has been taken away. Which of the three losses are equal?
+# **Before you run the next cell:** three runs follow: before the accident, after it with `run_with_hooks`, and after it
+# with `add_hook` by hand, when only the hook that failed has been taken away. Which of the three losses are equal?
 #
 # <details><summary>What to look for</summary>
 #
-# The first two, to the last digit: the run that failed took both of its hooks away. The third is another number, and nothing says so: no
-# error, no warning. Half of the position embeddings is still missing.
+# The first two, to the last digit: the run that failed took both of its hooks away. The third is another number, and
+# nothing says so: no error, no warning. Half of the position embeddings is still missing.
 #
 # </details>
 
@@ -361,11 +361,13 @@ for name, (prev_head, induction_heads, _) in heads.items():
 check("04.3")
 
 # %% [markdown]
-# **Before you run the next cell:** in both models the previous-token head is set to zero. What happens to the loss on the second repeat, and on the first?
+# **Before you run the next cell:** in both models the previous-token head is set to zero. What happens to the loss on
+# the second repeat, and on the first?
 #
 # <details><summary>What to look for</summary>
 #
-# On the second repeat it rises by several nats: copying is gone. On the first it hardly moves, since there was nothing to copy.
+# On the second repeat it rises by several nats: copying is gone. On the first it hardly moves, since there was nothing
+# to copy.
 #
 # </details>
 
@@ -416,13 +418,14 @@ for name, model in models.items():
 
 
 # %% [markdown]
-# **Before you run the next cell:** four curves: the whole model; without the previous-token head; without one induction head; without all of them. Which lie
-# together on the first repeat (positions 1 to 30), and which on the second?
+# **Before you run the next cell:** four curves: the whole model; without the previous-token head; without one induction
+# head; without all of them. Which lie together on the first repeat (positions 1 to 30), and which on the second?
 #
 # <details><summary>What to look for</summary>
 #
-# On the second repeat two pairs: the whole model and "without one induction head" are low (or lowish), the other two are high. On the first
-# repeat all four should lie together. In one of the models one of them does not: that is the riddle after the figures.
+# On the second repeat two pairs: the whole model and "without one induction head" are low (or lowish), the other two
+# are high. On the first repeat all four should lie together. In one of the models one of them does not: that is the
+# riddle after the figures.
 #
 # </details>
 
@@ -538,12 +541,13 @@ for name, model in models.items():
     mean_effect[name] = torch.tensor(at_mean).reshape(shape)
 
 # %% [markdown]
-# **Before you run the next cell:** the rise of the loss for each head, once set to zero and once to its mean. Mean ablation leaves the constant part of what a
-# head writes where it was. Does it therefore always do less harm?
+# **Before you run the next cell:** the rise of the loss for each head, once set to zero and once to its mean. Mean
+# ablation leaves the constant part of what a head writes where it was. Does it therefore always do less harm?
 #
 # <details><summary>What to look for</summary>
 #
-# No. The two maps agree on which heads matter at all. But look for the head where they differ most, and at which of the two is larger there.
+# No. The two maps agree on which heads matter at all. But look for the head where they differ most, and at which of the
+# two is larger there.
 #
 # </details>
 
@@ -677,13 +681,14 @@ plots.head_map(ablation["gpt2-demo"], "gpt2-demo: rise of the loss without each 
 
 
 # %% [markdown]
-# **Before you run the next cell:** one point per head: to the right, how well it looks like an induction head; upwards, what the model loses without it. Where do
-# you expect the previous-token head? And the induction heads?
+# **Before you run the next cell:** one point per head: to the right, how well it looks like an induction head; upwards,
+# what the model loses without it. Where do you expect the previous-token head? And the induction heads?
 #
 # <details><summary>What to look for</summary>
 #
-# The previous-token head is the point at the top left: no induction stripe, and the largest loss (or nearly). The induction heads lie far to the
-# right, but low: each of them alone can be spared, more or less. If looks were worth, all points would lie along a rising line.
+# The previous-token head is the point at the top left: no induction stripe, and the largest loss (or nearly). The
+# induction heads lie far to the right, but low: each of them alone can be spared, more or less. If looks were worth,
+# all points would lie along a rising line.
 #
 # </details>
 
@@ -729,12 +734,13 @@ for name, (prev_head, _, induction) in heads.items():
 
 
 # %% [markdown]
-# **Before you run the next cell:** the previous-token head of layer 0 is set to zero. What does the attention pattern of an induction head, in a later layer, look like then?
+# **Before you run the next cell:** the previous-token head of layer 0 is set to zero. What does the attention pattern
+# of an induction head, in a later layer, look like then?
 #
 # <details><summary>What to look for</summary>
 #
-# The stripe on the second repeat is gone: its scores fall to well under two thirds of what they were. The head still attends, since a
-# softmax must, but it no longer finds the place.
+# The stripe on the second repeat is gone: its scores fall to well under two thirds of what they were. The head still
+# attends, since a softmax must, but it no longer finds the place.
 #
 # </details>
 
@@ -786,12 +792,13 @@ plots.attention(
 # Now the other surprise of the line plots. Single effects need not add up:
 
 # %% [markdown]
-# **Before you run the next cell:** add up what each induction head costs by itself, and compare it with what they cost when all are removed at once. Which is more?
+# **Before you run the next cell:** add up what each induction head costs by itself, and compare it with what they cost
+# when all are removed at once. Which is more?
 #
 # <details><summary>What to look for</summary>
 #
-# It need not be the same in both models, so look at each. More together than one by one: the heads can stand in for each other. Less: each of them
-# alone already breaks the mechanism, and cannot break it twice.
+# It need not be the same in both models, so look at each. More together than one by one: the heads can stand in for
+# each other. Less: each of them alone already breaks the mechanism, and cannot break it twice.
 #
 # </details>
 
@@ -850,11 +857,13 @@ def story_loss(hooks=()) -> float:
 
 
 # %% [markdown]
-# **Before you run the next cell:** the same heads of `gpt2-demo`, once on repeated random tokens and once on stories, in the same colours. What changes?
+# **Before you run the next cell:** the same heads of `gpt2-demo`, once on repeated random tokens and once on stories,
+# in the same colours. What changes?
 #
 # <details><summary>What to look for</summary>
 #
-# Almost everything fades: on stories no head costs nearly as much as the copying heads do on repeated tokens. The scale is part of the finding.
+# Almost everything fades: on stories no head costs nearly as much as the copying heads do on repeated tokens. The scale
+# is part of the finding.
 #
 # </details>
 
@@ -1043,13 +1052,13 @@ def truth_of(name: str, epsilon: float) -> Tensor:
 
 
 # %% [markdown]
-# **Before you run the next cell:** a point per head, the gradient's forecast of zero ablation against what happens. For scaling by one percent the points lie on
-# the diagonal. And for the whole step?
+# **Before you run the next cell:** a point per head, the gradient's forecast of zero ablation against what happens. For
+# scaling by one percent the points lie on the diagonal. And for the whole step?
 #
 # <details><summary>What to look for</summary>
 #
-# The forecasts all lie near zero, the measured effects do not: heads whose removal costs nats are forecast to cost next to nothing, some with the
-# wrong sign. Read the two axes' scales.
+# The forecasts all lie near zero, the measured effects do not: heads whose removal costs nats are forecast to cost next
+# to nothing, some with the wrong sign. Read the two axes' scales.
 #
 # </details>
 
@@ -1130,37 +1139,40 @@ if big is not None:
 #
 # <details><summary>Answer</summary>
 #
-# The head's message is wrong on these prompts: it was learned for other texts and misleads here. Or the head holds other heads back, as one
-# that makes the model less sure does, and on these prompts being surer is rewarded. And before explaining anything: is the fall larger
-# than the scatter between prompts?
+# The head's message is wrong on these prompts: it was learned for other texts and misleads here. Or the head holds
+# other heads back, as one that makes the model less sure does, and on these prompts being surer is rewarded. And before
+# explaining anything: is the fall larger than the scatter between prompts?
 #
 # </details>
 #
-# **2.** Design a reference set that would make mean ablation of the induction heads *harmless*, and say why that would be cheating.
+# **2.** Design a reference set that would make mean ablation of the induction heads *harmless*, and say why that would
+# be cheating.
 #
 # <details><summary>Answer</summary>
 #
-# The tested prompt itself, or any prompts with the same tokens in the same places. The mean then *is* the head's message on this prompt, so the
-# ablation puts back what it claims to remove. Every head would look harmless, whatever it does.
+# The tested prompt itself, or any prompts with the same tokens in the same places. The mean then *is* the head's
+# message on this prompt, so the ablation puts back what it claims to remove. Every head would look harmless, whatever
+# it does.
 #
 # </details>
 #
-# **3.** Cutting the edge $p+1 \to p$ in the previous-token head and cutting $p+n \to p+1$ in all induction heads give nearly the same curve. What
-# measurement would tell the two cuts apart?
+# **3.** Cutting the edge $p+1 \to p$ in the previous-token head and cutting $p+n \to p+1$ in all induction heads give
+# nearly the same curve. What measurement would tell the two cuts apart?
 #
 # <details><summary>Answer</summary>
 #
-# Anything at position $p+1$: for instance the induction heads' keys there, or the previous-token head's $z$. The first cut changes them. The second
-# leaves every activation before position $p+n$ exactly as it was.
+# Anything at position $p+1$: for instance the induction heads' keys there, or the previous-token head's $z$. The first
+# cut changes them. The second leaves every activation before position $p+n$ exactly as it was.
 #
 # </details>
 #
-# **4.** A head costs 0.02 nats when it is ablated. "So the model does not use it." Which two measurements do you ask for first?
+# **4.** A head costs 0.02 nats when it is ablated. "So the model does not use it." Which two measurements do you ask
+# for first?
 #
 # <details><summary>Answer</summary>
 #
-# Ablate it *together* with other heads that could do the same (a small single effect may mean an understudy), and measure on other prompts or another
-# behaviour (an effect belongs to a behaviour, not to a head).
+# Ablate it *together* with other heads that could do the same (a small single effect may mean an understudy), and
+# measure on other prompts or another behaviour (an effect belongs to a behaviour, not to a head).
 #
 # </details>
 #
@@ -1168,8 +1180,9 @@ if big is not None:
 #
 # <details><summary>Answer</summary>
 #
-# A slope tells of the neighbourhood only. Where the right token already has a probability near 1, the loss is flat in every direction: its gradient
-# by a logit is $p - 1 \approx 0$. The full step leaves that plateau, which no slope on it can foresee.
+# A slope tells of the neighbourhood only. Where the right token already has a probability near 1, the loss is flat in
+# every direction: its gradient by a logit is $p - 1 \approx 0$. The full step leaves that plateau, which no slope on it
+# can foresee.
 #
 # </details>
 

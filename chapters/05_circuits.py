@@ -288,13 +288,13 @@ check("05.4")
 # A sample of the matrix: rows are the token attended to, columns the logit that changes.
 
 # %% [markdown]
-# **Before you run the next cell:** a heatmap of 20 by 20 tokens: what attending to the row's token adds to the logit of the column's. What would an induction head,
-# which copies, look like here?
+# **Before you run the next cell:** a heatmap of 20 by 20 tokens: what attending to the row's token adds to the logit of
+# the column's. What would an induction head, which copies, look like here?
 #
 # <details><summary>What to look for</summary>
 #
-# A bright diagonal: the token that is attended to has its own logit raised, and more than the others'. Off the diagonal, look for blocks: names among
-# names, things among things.
+# A bright diagonal: the token that is attended to has its own logit raised, and more than the others'. Off the
+# diagonal, look for blocks: names among names, things among things.
 #
 # </details>
 
@@ -333,12 +333,13 @@ assert part.diagonal().mean() > off.mean() + 2 * off.std()
 check("05.5")
 
 # %% [markdown]
-# **Before you run the next cell:** the share of the vocabulary that each head copies, from the weights. Which heads will have a large one? And the previous-token head?
+# **Before you run the next cell:** the share of the vocabulary that each head copies, from the weights. Which heads
+# will have a large one? And the previous-token head?
 #
 # <details><summary>What to look for</summary>
 #
-# The induction heads, all in layer 1: they write for the output. The previous-token head copies almost nothing *to the logits*. What it writes is meant for
-# the heads of layer 1, in directions that they read.
+# The induction heads, all in layer 1: they write for the output. The previous-token head copies almost nothing *to the
+# logits*. What it writes is meant for the heads of layer 1, in directions that they read.
 #
 # </details>
 
@@ -429,12 +430,13 @@ check("05.7")
 # For $\sigma$ we take its mean over random tokens, in the layer's own `ln1`.
 
 # %% [markdown]
-# **Before you run the next cell:** the previous-token head's pattern from positions alone, once with LayerNorm's scale and once without ($\sigma = 1$). What changes?
+# **Before you run the next cell:** the previous-token head's pattern from positions alone, once with LayerNorm's scale
+# and once without ($\sigma = 1$). What changes?
 #
 # <details><summary>What to look for</summary>
 #
-# Both lean to the position before. With the scale it is a sharp stripe just below the diagonal; without it a blur, because the same scores are
-# divided by $\sigma^2$, and a softmax of small differences is nearly flat.
+# Both lean to the position before. With the scale it is a sharp stripe just below the diagonal; without it a blur,
+# because the same scores are divided by $\sigma^2$, and a softmax of small differences is nearly flat.
 #
 # </details>
 
@@ -519,13 +521,14 @@ torch.testing.assert_close(
 )  # nothing is left over
 
 # %% [markdown]
-# **Before you run the next cell:** seven components ask and seven are asked: two embeddings, four heads of layer 0, and the constants. Of the 49 pairs, which
-# raises the score of the token to copy? You know how induction works: what must the query say, and what must the key?
+# **Before you run the next cell:** seven components ask and seven are asked: two embeddings, four heads of layer 0, and
+# the constants. Of the 49 pairs, which raises the score of the token to copy? You know how induction works: what must
+# the query say, and what must the key?
 #
 # <details><summary>What to look for</summary>
 #
-# One cell: *embedding* on the query's side ("I am this token"), the *previous-token head* on the key's ("before me stood this token"). All others
-# are pale beside it.
+# One cell: *embedding* on the query's side ("I am this token"), the *previous-token head* on the key's ("before me
+# stood this token"). All others are pale beside it.
 #
 # </details>
 
@@ -596,13 +599,13 @@ plots.heatmap(
 # The same for every head of layer 0 as the first half, over the whole vocabulary:
 
 # %% [markdown]
-# **Before you run the next cell:** one number for each pair of an earlier and a later head: for how many tokens is the token itself the best match? How many rows of this
-# map will be bright?
+# **Before you run the next cell:** one number for each pair of an earlier and a later head: for how many tokens is the
+# token itself the best match? How many rows of this map will be bright?
 #
 # <details><summary>What to look for</summary>
 #
-# One: that of the previous-token head, and in all its columns, since all induction heads read the same one. Through the other heads of layer 0 next to
-# no token finds itself.
+# One: that of the previous-token head, and in all its columns, since all induction heads read the same one. Through the
+# other heads of layer 0 next to no token finds itself.
 #
 # </details>
 
@@ -729,13 +732,13 @@ assert kinds["K"].mean() > kinds["Q"].mean()
 check("05.11")
 
 # %% [markdown]
-# **Before you run the next cell:** the eigenvalues of the full OV circuit, as points in the complex plane: of the best induction head and of the previous-token head. What
-# should copying look like?
+# **Before you run the next cell:** the eigenvalues of the full OV circuit, as points in the complex plane: of the best
+# induction head and of the previous-token head. What should copying look like?
 #
 # <details><summary>What to look for</summary>
 #
-# The induction head's points lie on the right, along the positive real axis: what goes in comes out as a positive multiple of itself. The previous-token
-# head's have no such direction, or much less of one.
+# The induction head's points lie on the right, along the positive real axis: what goes in comes out as a positive
+# multiple of itself. The previous-token head's have no such direction, or much less of one.
 #
 # </details>
 
@@ -917,40 +920,47 @@ if small is not None:
 # %% [markdown]
 # ## Questions
 #
-# **1.** Somebody looks at single columns of a head's $W_V$ and names them: "dimension 7 of the value is *plural*". Why be careful?
+# **1.** Somebody looks at single columns of a head's $W_V$ and names them: "dimension 7 of the value is *plural*". Why
+# be careful?
 #
 # <details><summary>Answer</summary>
 #
-# The basis of the values is a convention. With any invertible $R$, $W_V R$ and $R^{-1} W_O$ are the same head with other columns. Only the product $W_V W_O$
-# is real, and what can be read off it: its singular vectors, its eigenvectors, what it does between tokens.
+# The basis of the values is a convention. With any invertible $R$, $W_V R$ and $R^{-1} W_O$ are the same head with
+# other columns. Only the product $W_V W_O$ is real, and what can be read off it: its singular vectors, its
+# eigenvectors, what it does between tokens.
 #
 # </details>
 #
-# **2.** Three heads attend to the same place. Why is their joint effect not $(\sum_h W_V^h)(\sum_h W_O^h)$, and how large is the rank of the true one?
+# **2.** Three heads attend to the same place. Why is their joint effect not $(\sum_h W_V^h)(\sum_h W_O^h)$, and how
+# large is the rank of the true one?
 #
 # <details><summary>Answer</summary>
 #
-# The product of sums contains cross terms, values of one head leaving through the output of another, which the model does not compute. The sum of the
-# products has the three heads' ranks together, at most $3\, d_{head}$; the wrong expression would have at most $d_{head}$.
+# The product of sums contains cross terms, values of one head leaving through the output of another, which the model
+# does not compute. The sum of the products has the three heads' ranks together, at most $3\, d_{head}$; the wrong
+# expression would have at most $d_{head}$.
 #
 # </details>
 #
-# **3.** Why does the pattern from positions need LayerNorm's $\sigma$, and why squared, when the OV circuit's diagonal could be read without it?
+# **3.** Why does the pattern from positions need LayerNorm's $\sigma$, and why squared, when the OV circuit's diagonal
+# could be read without it?
 #
 # <details><summary>Answer</summary>
 #
-# What enters the query and what enters the key are each divided by $\sigma$, so scores grow by $1/\sigma^2$, and a softmax depends on the size of differences. In
-# the OV circuit the factor is positive and the same for a whole row: signs, order and the largest entry stay as they are.
+# What enters the query and what enters the key are each divided by $\sigma$, so scores grow by $1/\sigma^2$, and a
+# softmax depends on the size of differences. In the OV circuit the factor is positive and the same for a whole row:
+# signs, order and the largest entry stay as they are.
 #
 # </details>
 #
-# **4.** A pair of heads has a K-composition score of twice the random baseline. What do you know, what not, and what do you do next?
+# **4.** A pair of heads has a K-composition score of twice the random baseline. What do you know, what not, and what do
+# you do next?
 #
 # <details><summary>Answer</summary>
 #
-# That what the one writes lies in directions that the other reads, more than independent random directions would. Not that it matters: all heads of a trained
-# model share the few dimensions in which the embeddings live. Next: look at the circuit itself (is the diagonal of $C$ the largest entry of its
-# rows?), and intervene.
+# That what the one writes lies in directions that the other reads, more than independent random directions would. Not
+# that it matters: all heads of a trained model share the few dimensions in which the embeddings live. Next: look at the
+# circuit itself (is the diagonal of $C$ the largest entry of its rows?), and intervene.
 #
 # </details>
 #
@@ -958,8 +968,9 @@ if small is not None:
 #
 # <details><summary>Answer</summary>
 #
-# No. Eigenvectors are mixtures of tokens, and in a matrix far from symmetric a token can be sent mostly elsewhere: $\begin{pmatrix}1 & 5\\ 0 & 1\end{pmatrix}$ has the
-# eigenvalue 1 twice, and its first row raises the second token most. Count the rows in which the diagonal is the largest entry.
+# No. Eigenvectors are mixtures of tokens, and in a matrix far from symmetric a token can be sent mostly elsewhere:
+# $\begin{pmatrix}1 & 5\\ 0 & 1\end{pmatrix}$ has the eigenvalue 1 twice, and its first row raises the second token
+# most. Count the rows in which the diagonal is the largest entry.
 #
 # </details>
 

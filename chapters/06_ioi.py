@@ -278,13 +278,13 @@ assert abs(recovered(flipped_logits)) < 1e-4
 check("06.4")
 
 # %% [markdown]
-# **Before you run the next cell:** the stream at END, projected on the direction that separates the two names, after each half layer. Does the logit difference grow
-# little by little, or at once?
+# **Before you run the next cell:** the stream at END, projected on the direction that separates the two names, after
+# each half layer. Does the logit difference grow little by little, or at once?
 #
 # <details><summary>What to look for</summary>
 #
-# Nearly at once: next to nothing in the first layers, then one large step. Note whether it is the attention or the MLP of its layer that makes it
-# (`4_pre` is the stream before layer 4, `4_mid` between its attention and its MLP).
+# Nearly at once: next to nothing in the first layers, then one large step. Note whether it is the attention or the MLP
+# of its layer that makes it (`4_pre` is the stream before layer 4, `4_mid` between its attention and its MLP).
 #
 # </details>
 
@@ -353,13 +353,13 @@ to_io, to_s = shares_of(model, clean_cache, of_io), shares_of(model, clean_cache
 plots.head_map(shares, "Each head's direct share in the logit difference", color_label="logits")
 
 # %% [markdown]
-# **Before you run the next cell:** a share in the *difference* can come about in two ways. Which of the heads above write for the indirect object, which against the
-# giver? And could a head write a lot and have a share near zero?
+# **Before you run the next cell:** a share in the *difference* can come about in two ways. Which of the heads above
+# write for the indirect object, which against the giver? And could a head write a lot and have a share near zero?
 #
 # <details><summary>What to look for</summary>
 #
-# All three exist. Some heads are large for IO and small for S; some are negative for S; and some raise both names by about the same amount, so that the
-# difference does not see them.
+# All three exist. Some heads are large for IO and small for S; some are negative for S; and some raise both names by
+# about the same amount, so that the difference does not see them.
 #
 # </details>
 
@@ -497,13 +497,13 @@ plots.diagram("denoising_and_noising")
 check("06.5")
 
 # %% [markdown]
-# **Before you run the next cell:** the flipped run gets the clean stream at one position of one layer. At which positions can that bring the answer back in the first
-# layers, and at which in the last? And in between?
+# **Before you run the next cell:** the flipped run gets the clean stream at one position of one layer. At which
+# positions can that bring the answer back in the first layers, and at which in the last? And in between?
 #
 # <details><summary>What to look for</summary>
 #
-# In the first layers at S2 only, for nothing else differs in the input; in the last at END only, where the answer is written. Look for the layer in which
-# it goes over, and whether it stops anywhere in between (it does not).
+# In the first layers at S2 only, for nothing else differs in the input; in the last at END only, where the answer is
+# written. Look for the layer in which it goes over, and whether it stops anywhere in between (it does not).
 #
 # </details>
 
@@ -645,13 +645,14 @@ assert max(float(noised[head]) for head in movers) < noised[leader]
 check("06.7")
 
 # %% [markdown]
-# **Before you run the next cell:** the movers and the inhibitor at END both matter. In the flipped run the same names stand at the same places, only another one gives. Which
-# of its parts does each of the two get from the clean run with effect: query, key, value?
+# **Before you run the next cell:** the movers and the inhibitor at END both matter. In the flipped run the same names
+# stand at the same places, only another one gives. Which of its parts does each of the two get from the clean run with
+# effect: query, key, value?
 #
 # <details><summary>What to look for</summary>
 #
-# The movers: the query. The names that they could copy are the same in both runs; where they look is not. The inhibitor: the value. It looks at S2 in both
-# runs, and another name stands there.
+# The movers: the query. The names that they could copy are the same in both runs; where they look is not. The
+# inhibitor: the value. It looks at S2 in both runs, and another name stands there.
 #
 # </details>
 
@@ -961,13 +962,15 @@ circuits = {
 }
 
 # %% [markdown]
-# **Before you run the next cell:** the circuit alone, built up role by role, against everything else at its ABC mean. How much of the logit difference do the movers have
-# by themselves? From which row on would you believe it? And do the three numbers agree?
+# **Before you run the next cell:** the circuit alone, built up role by role, against everything else at its ABC mean.
+# How much of the logit difference do the movers have by themselves? From which row on would you believe it? And do the
+# three numbers agree?
 #
 # <details><summary>What to look for</summary>
 #
-# The movers alone have next to nothing: nobody tells them where to look, and nothing at the names is there to be found. The numbers do *not* agree
-# half way: with the readers at S2 only, the logit difference is far ahead of the height of IO.
+# The movers alone have next to nothing: nobody tells them where to look, and nothing at the names is there to be found.
+# The numbers do *not* agree half way: with the readers at S2 only, the logit difference is far ahead of the height of
+# IO.
 #
 # </details>
 
@@ -1496,40 +1499,44 @@ if real_name is not None:
 # %% [markdown]
 # ## Questions
 #
-# **1.** Why are half of the prompts ABBA and half BABA? What would a circuit found on ABBA prompts alone be a circuit of?
+# **1.** Why are half of the prompts ABBA and half BABA? What would a circuit found on ABBA prompts alone be a circuit
+# of?
 #
 # <details><summary>Answer</summary>
 #
-# With ABBA prompts alone, "answer the first name" is always right. The analysis would find whatever carries that, and nothing could tell it from the
-# real task: the metric is the same and so is the counterpart's difference.
+# With ABBA prompts alone, "answer the first name" is always right. The analysis would find whatever carries that, and
+# nothing could tell it from the real task: the metric is the same and so is the counterpart's difference.
 #
 # </details>
 #
-# **2.** Denoising head X alone brings back nothing, denoising head Y alone brings back nothing, both together bring back all. What will noising show?
+# **2.** Denoising head X alone brings back nothing, denoising head Y alone brings back nothing, both together bring
+# back all. What will noising show?
 #
 # <details><summary>Answer</summary>
 #
-# That is an AND: the answer needs both. So noising either one alone loses everything. (Were one enough, an OR, denoising either would bring back all and noising
-# either would lose nothing.)
+# That is an AND: the answer needs both. So noising either one alone loses everything. (Were one enough, an OR,
+# denoising either would bring back all and noising either would lose nothing.)
 #
 # </details>
 #
-# **3.** A head has almost no direct share in the logit difference, but patching it brings back most of the answer. And another: a large direct share,
-# but patching it does nothing. How can either be?
+# **3.** A head has almost no direct share in the logit difference, but patching it brings back most of the answer. And
+# another: a large direct share, but patching it does nothing. How can either be?
 #
 # <details><summary>Answer</summary>
 #
-# The first speaks to other heads, as the inhibitor does to the movers' queries; path patching to the logits would show that it says little itself. The second
-# writes the same in both runs, for instance a preference that does not depend on who gives; a counterpart is blind to what is equal in both.
+# The first speaks to other heads, as the inhibitor does to the movers' queries; path patching to the logits would show
+# that it says little itself. The second writes the same in both runs, for instance a preference that does not depend on
+# who gives; a counterpart is blind to what is equal in both.
 #
 # </details>
 #
-# **4.** A circuit has 100% of the logit difference, but lifts the indirect object to only half of its height above the average name. What is missing?
+# **4.** A circuit has 100% of the logit difference, but lifts the indirect object to only half of its height above the
+# average name. What is missing?
 #
 # <details><summary>Answer</summary>
 #
-# Whatever raises both names alike, or finds the indirect object at all. Writing against the giver is enough for the difference. One number is blind to what moves
-# both of its terms, so take a second one.
+# Whatever raises both names alike, or finds the indirect object at all. Writing against the giver is enough for the
+# difference. One number is blind to what moves both of its terms, so take a second one.
 #
 # </details>
 #
@@ -1537,8 +1544,9 @@ if real_name is not None:
 #
 # <details><summary>Answer</summary>
 #
-# The gradient was taken in the corrupted run, at a place where something is saturated (a softmax, a tanh-like function, LayerNorm), so the tangent is flat. Average the
-# gradient over points on the way from corrupted to clean (EAP-IG), and patch exactly what you want to rely on. Small estimates are no evidence of absence.
+# The gradient was taken in the corrupted run, at a place where something is saturated (a softmax, a tanh-like function,
+# LayerNorm), so the tangent is flat. Average the gradient over points on the way from corrupted to clean (EAP-IG), and
+# patch exactly what you want to rely on. Small estimates are no evidence of absence.
 #
 # </details>
 

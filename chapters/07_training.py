@@ -161,13 +161,14 @@ prev_curve, ind_curve = prev_curves[:, *prev_head], ind_curves[:, *ind_head]
 time_axis = steps + 1  # a logarithmic axis has no place for step 0
 
 # %% [markdown]
-# **Before you run the next cell:** the loss on random tokens and on their repetition, over the whole training. Sketch both curves: where do they begin, where do they end,
-# and is the way down even?
+# **Before you run the next cell:** the loss on random tokens and on their repetition, over the whole training. Sketch
+# both curves: where do they begin, where do they end, and is the way down even?
 #
 # <details><summary>What to look for</summary>
 #
-# Both begin at chance, $\ln 4095 \approx 8.3$ nats. The first stays there for ever, since random tokens cannot be foreseen. The second comes down a little, waits,
-# and then falls off a cliff: most of the way within a small part of the training.
+# Both begin at chance, $\ln 4095 \approx 8.3$ nats. The first stays there for ever, since random tokens cannot be
+# foreseen. The second comes down a little, waits, and then falls off a cliff: most of the way within a small part of
+# the training.
 #
 # </details>
 
@@ -217,8 +218,8 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# **Before you run the next cell:** the two kinds of head over time. Induction is built on the previous-token head. Will that one be finished before the induction head
-# begins?
+# **Before you run the next cell:** the two kinds of head over time. Induction is built on the previous-token head. Will
+# that one be finished before the induction head begins?
 #
 # <details><summary>What to look for</summary>
 #
@@ -411,12 +412,13 @@ steps, known = over_time(texts, load, make_tokens, bag_and_right)
 bag, right = known.unbind(1)
 
 # %% [markdown]
-# **Before you run the next cell:** three curves on logarithmic axes: the probability of the bag, of the right token, and bag$/n$. How do they lie before the phase change if
-# the guess is right, and after it?
+# **Before you run the next cell:** three curves on logarithmic axes: the probability of the bag, of the right token,
+# and bag$/n$. How do they lie before the phase change if the guess is right, and after it?
 #
 # <details><summary>What to look for</summary>
 #
-# Before: the bag rises above chance, and the right token follows bag$/n$ closely. After: the right token leaves bag$/n$ and runs up to the bag, which is near 1.
+# Before: the bag rises above chance, and the right token follows bag$/n$ closely. After: the right token leaves bag$/n$
+# and runs up to the bag, which is near 1.
 #
 # </details>
 
@@ -492,12 +494,13 @@ check("07.3")
 # length, and as you draw them.
 
 # %% [markdown]
-# **Before you run the next cell:** the distances from a copied token back to its original, once with all segments of length 16, once with lengths drawn anew. What do the two
-# curves look like?
+# **Before you run the next cell:** the distances from a copied token back to its original, once with all segments of
+# length 16, once with lengths drawn anew. What do the two curves look like?
 #
 # <details><summary>What to look for</summary>
 #
-# One spike, at 16, against a low hill over all lengths. A head that learns one offset gets nearly all of the first data right, and little of the second.
+# One spike, at 16, against a low hill over all lengths. A head that learns one offset gets nearly all of the first data
+# right, and little of the second.
 #
 # </details>
 
@@ -666,13 +669,14 @@ else:
 # The same loop, a shorter run, and all segments of length 16. Judge it by its own length and by others.
 
 # %% [markdown]
-# **Before you run the next cell:** a model trained on segments of length 16 alone, tested on lengths from 8 to 24, beside the one that you have just trained. Which has the
-# lower loss at 16? And at 15 and 17?
+# **Before you run the next cell:** a model trained on segments of length 16 alone, tested on lengths from 8 to 24,
+# beside the one that you have just trained. Which has the lower loss at 16? And at 15 and 17?
 #
 # <details><summary>What to look for</summary>
 #
-# At full length of training: the one-length model is good at 16 and only there; at its neighbours it may be worse than a guess, because it is confidently wrong.
-# The other one has about the same loss for all lengths. (In a shortened run neither has learned anything yet.)
+# At full length of training: the one-length model is good at 16 and only there; at its neighbours it may be worse than
+# a guess, because it is confidently wrong. The other one has about the same loss for all lengths. (In a shortened run
+# neither has learned anything yet.)
 #
 # </details>
 
@@ -769,13 +773,13 @@ assert largest_difference == 0
 # it. The accuracy is that of plain sentences which nobody made for it: is the indirect object likelier than the subject?
 
 # %% [markdown]
-# **Before you run the next cell:** after growing, training goes on with text in which names must be found. What happens to the induction score, and how does the accuracy on
-# indirect objects rise: from the start, or late?
+# **Before you run the next cell:** after growing, training goes on with text in which names must be found. What happens
+# to the induction score, and how does the accuracy on indirect objects rise: from the start, or late?
 #
 # <details><summary>What to look for</summary>
 #
-# Induction is there from step 0 and stays. The accuracy stays near (or below) one half for thousands of steps and then climbs: another phase change, made of
-# heads that were there before.
+# Induction is there from step 0 and stays. The accuracy stays near (or below) one half for thousands of steps and then
+# climbs: another phase change, made of heads that were there before.
 #
 # </details>
 
@@ -856,13 +860,14 @@ assert copying_from < apart_from
 # %% [markdown]
 # ## Questions
 #
-# **1.** A score is 0 at step 9, 0.2 at step 99 and 0.6 at step 1999. In which interval is the slope largest per step, in which in log time, and where does the
-# rule of section 2 put the change?
+# **1.** A score is 0 at step 9, 0.2 at step 99 and 0.6 at step 1999. In which interval is the slope largest per step,
+# in which in log time, and where does the rule of section 2 put the change?
 #
 # <details><summary>Answer</summary>
 #
-# Per step: $0.2/90$ against $0.4/1900$, the first. In log time: $0.2/\ln\frac{100}{10} = 0.09$ against $0.4/\ln\frac{2000}{100} = 0.13$, the second. Its place is the geometric middle,
-# $\sqrt{100 \cdot 2000} - 1 \approx 446$.
+# Per step: $0.2/90$ against $0.4/1900$, the first. In log time: $0.2/\ln\frac{100}{10} = 0.09$ against
+# $0.4/\ln\frac{2000}{100} = 0.13$, the second. Its place is the geometric middle, $\sqrt{100 \cdot 2000} - 1 \approx
+# 446$.
 #
 # </details>
 #
@@ -870,34 +875,40 @@ assert copying_from < apart_from
 #
 # <details><summary>Answer</summary>
 #
-# A curve is about differences between checkpoints. With a new draw each time a part of every difference is luck; with one draw that part is the same for all and cancels. Use more tokens
-# in that one draw, not more draws.
+# A curve is about differences between checkpoints. With a new draw each time a part of every difference is luck; with
+# one draw that part is the same for all and cancels. Use more tokens in that one draw, not more draws.
 #
 # </details>
 #
-# **3.** Your model's training loss on repeated segments of length 16 is near its minimum. What do you know about induction heads in it?
+# **3.** Your model's training loss on repeated segments of length 16 is near its minimum. What do you know about
+# induction heads in it?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing yet. A head that looks a fixed number of positions back does as well on these data. Test lengths that training never had, and look at the patterns.
+# Nothing yet. A head that looks a fixed number of positions back does as well on these data. Test lengths that training
+# never had, and look at the patterns.
 #
 # </details>
 #
-# **4.** In growing a model, what goes wrong if new layers start with *all* weights at zero? And with all of them random?
+# **4.** In growing a model, what goes wrong if new layers start with *all* weights at zero? And with all of them
+# random?
 #
 # <details><summary>Answer</summary>
 #
-# All zero: the function is kept, but the gradients of $W_{in}$, $b_{in}$ and $W_{out}$ are products with zero and stay so for ever; only $b_{out}$ learns. All random: everything learns, but the function
-# is not kept, and what the small model knew is drowned in noise at the first step.
+# All zero: the function is kept, but the gradients of $W_{in}$, $b_{in}$ and $W_{out}$ are products with zero and stay
+# so for ever; only $b_{out}$ learns. All random: everything learns, but the function is not kept, and what the small
+# model knew is drowned in noise at the first step.
 #
 # </details>
 #
-# **5.** The induction score and the loss change together. Give two measurements of this chapter that say more than "together".
+# **5.** The induction score and the loss change together. Give two measurements of this chapter that say more than
+# "together".
 #
 # <details><summary>Answer</summary>
 #
-# The damage by removing the previous-token head, at every checkpoint: an intervention, which is zero before and large after. And the bag of tokens seen: it moves on another clock, before the score does,
-# so the loss falls for two different reasons. (Olsson et al. add a third: change the architecture, and the change moves.)
+# The damage by removing the previous-token head, at every checkpoint: an intervention, which is zero before and large
+# after. And the bag of tokens seen: it moves on another clock, before the score does, so the loss falls for two
+# different reasons. (Olsson et al. add a third: change the architecture, and the change moves.)
 #
 # </details>
 
