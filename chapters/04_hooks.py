@@ -137,6 +137,7 @@ for name, activation in cache.items():
 # - **It is in the wrong place.** `blocks.1` is also the beginning of `blocks.10`. Or the name is misspelt, no hook is
 #   attached at all, and the result is "this head has no effect".
 # - **Too much is cleaned.** "Remove all hooks" also removes those of your colleague, or of your own cell further up.
+#
 # Write the hook point's two methods, and a run with hooks that leaves no trace.
 
 # %%

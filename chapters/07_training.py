@@ -939,9 +939,10 @@ assert copying_from < apart_from
 # 6. **Thirty seeds.** Is the step of the phase change written in the initial weights? Begin with `train_live(...,
 #    seed=...)`, `phase_change_step` and `all_composition_scores("K")` at step 0. An answer: a prediction made on
 #    twenty seeds and tried on ten others, against a guess by the mean.
-# 7. **Make it easier, and see it earlier.** Olsson et al. mix each key with the one before it ("smeared keys"), so
-#    that one layer can do induction. Begin with a permanent hook on `attn.hook_k` during training. An answer: with it
-#    a one-layer model learns, and a two-layer one earlier, over several seeds; without it, not.
+# 7. **Make it easier, and see it earlier.** [Olsson et al. 2022](https://arxiv.org/abs/2209.11895) mix each key with
+#    the one before it ("smeared keys"), so that one layer can do induction. Begin with a permanent hook on
+#    `attn.hook_k` during training. An answer: with it a one-layer model learns, and a two-layer one earlier, over
+#    several seeds; without it, not.
 # 8. **Estimates against the truth.** In `attn-only-2l-demo` every edge can be patched exactly
 #    (`analysis.edge_patching`). Where are EAP and EAP-IG wrong, and is it saturation? Begin with the edges whose
 #    ranks differ most. An answer names the bent function on the way, and shows that holding it still makes the
