@@ -502,8 +502,9 @@ check("06.5")
 #
 # <details><summary>What to look for</summary>
 #
-# In the first layers at S2 only, for nothing else differs in the input; in the last at END only, where the answer is
-# written. Look for the layer in which it goes over, and whether it stops anywhere in between (it does not).
+# In the first layers at S2 only, for nothing else differs in the input; in the last at END, where the answer is
+# written, and a little still at S2, from where the last layers read it too. It goes over in layer 3, and stops nowhere
+# in between.
 #
 # </details>
 
