@@ -166,9 +166,9 @@ time_axis = steps + 1  # a logarithmic axis has no place for step 0
 #
 # <details><summary>What to look for</summary>
 #
-# Both begin at chance, $\ln 4095 \approx 8.3$ nats. The first stays there for ever, since random tokens cannot be
-# foreseen. The second comes down a little, waits, and then falls off a cliff: most of the way within a small part of
-# the training.
+# Both begin a little above chance, $\ln 4095 \approx 8.3$ nats. The first stays near it for ever, since random tokens
+# cannot be foreseen. The second comes down a little, waits, and then falls off a cliff: most of the way within a small
+# part of the training.
 #
 # </details>
 
@@ -418,7 +418,7 @@ bag, right = known.unbind(1)
 # <details><summary>What to look for</summary>
 #
 # Before: the bag rises above chance, and the right token follows bag$/n$ closely. After: the right token leaves bag$/n$
-# and runs up to the bag, which is near 1.
+# and runs up to the bag, which by then has most of the probability.
 #
 # </details>
 
@@ -675,8 +675,8 @@ else:
 # <details><summary>What to look for</summary>
 #
 # At full length of training: the one-length model is good at 16 and only there; at its neighbours it may be worse than
-# a guess, because it is confidently wrong. The other one has about the same loss for all lengths. (In a shortened run
-# neither has learned anything yet.)
+# a guess, because it is confidently wrong. The other one has no dip at 16. (In a shortened run neither has learned
+# anything yet.)
 #
 # </details>
 
@@ -778,8 +778,8 @@ assert largest_difference == 0
 #
 # <details><summary>What to look for</summary>
 #
-# Induction is there from step 0 and stays. The accuracy stays near (or below) one half for thousands of steps and then
-# climbs: another phase change, made of heads that were there before.
+# Induction is there from step 0 and stays. The accuracy stays near (or below) one half for more than two thousand steps
+# and then climbs: another phase change, made of heads that were there before.
 #
 # </details>
 
