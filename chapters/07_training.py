@@ -230,14 +230,11 @@ plots.heatmap(
 # %%
 plots.line_panels(
     {
-        "score": {
-            f"L{prev_head[0]}H{prev_head[1]}: previous token": prev_curve,
-            f"L{ind_head[0]}H{ind_head[1]}: induction": ind_curve,
-        },
+        "score": {"previous token": prev_curve, "induction": ind_curve},
         "loss (nats)": {"second repeat": second_loss},
     },
     time_axis,
-    "Two heads and what they are for",
+    f"L{prev_head[0]}H{prev_head[1]}, L{ind_head[0]}H{ind_head[1]} and what they are for",
     "step + 1",
     log_x=True,
 )
@@ -798,7 +795,7 @@ plots.line(
     grown_steps,
     "gpt2-demo after it was grown",
     "step",
-    limits=(0, 1),
+    limits=(0, 1.1),
 )
 
 # %% tags=["tell"]
@@ -826,7 +823,7 @@ plots.line(
     grown_steps,
     "A name mover is born",
     "step",
-    limits=(0, 1.02),
+    limits=(0, 1.1),
 )
 
 # %% tags=["tell"]
