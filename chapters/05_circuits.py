@@ -14,11 +14,12 @@
 # 3. the same heads raising the logit of whatever they attend to, seen in the **OV** circuit and its eigenvalues.
 #
 # On the way you write `FactoredMatrix`, the small class that makes matrices of a billion entries as cheap as two thin
-# ones. The framework is that of Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (below: "the
-# framework paper"); section names refer to it.
+# ones. The framework is that of [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html),
+# *A Mathematical Framework for Transformer Circuits* (below: "the framework paper"); section names refer to it.
 
 # %%
 import math
+from itertools import product
 
 import plotly.graph_objects as go
 import torch
@@ -34,6 +35,7 @@ from cleanlens.training import corpus, measure
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 
+# %% tags=["tell"]
 def say(text: str) -> None:
     """Show a sentence with numbers that were just computed."""
     display(Markdown(text))
@@ -59,10 +61,8 @@ print(
 n_repeat = 20
 repeated = measure.repeated_prompt(n_repeat, batch=8, d_vocab=cfg.d_vocab)  # BOS, n tokens, the same n tokens
 patterns = measure.patterns(model, repeated)
-previous, induction = (
-    measure.previous_token_scores(patterns),
-    measure.induction_scores(patterns, n_repeat),
-)
+previous = measure.previous_token_scores(patterns)
+induction = measure.induction_scores(patterns, n_repeat)
 prev_head = tuple(divmod(previous.argmax().item(), cfg.n_heads))  # (layer, head)
 ind_head = tuple(divmod(induction.argmax().item(), cfg.n_heads))
 ind_heads = [tuple(index) for index in (induction > 0.5).nonzero().tolist()]
@@ -73,11 +73,14 @@ def head_name(head: tuple[int, int]) -> str:
     return f"L{head[0]}H{head[1]}"
 
 
-assert prev_head[0] < ind_head[0]
+# %% tags=["tell"]
 say(
     f"Previous-token head: **{head_name(prev_head)}** ({previous[prev_head]:.2f}). Induction heads: "
     f"**{', '.join(map(head_name, ind_heads))}**, the best is **{head_name(ind_head)}** ({induction[ind_head]:.2f})."
 )
+
+# %% tags=["test"]
+assert prev_head[0] < ind_head[0]
 
 # %% [markdown]
 # ## 1 A head is two matrices
@@ -96,7 +99,7 @@ say(
 #
 # The names "query", "key" and "value" are a convenience of the code. Put any invertible $R$ in between,
 # $W_V \to W_V R$ and $W_O \to R^{-1} W_O$, and every value vector changes while the model stays what it was. What is real is
-# the product (framework paper, "Attention Heads are Independent and Additive").
+# the product ([framework paper](https://transformer-circuits.pub/2021/framework/index.html), "Attention Heads are Independent and Additive").
 #
 # For instance, with a random $R$:
 
@@ -109,15 +112,17 @@ turn = torch.linalg.qr(torch.randn(cfg.d_head, cfg.d_head, generator=torch.Gener
 R = turn * torch.linspace(0.5, 2, cfg.d_head)  # a rotation, and a stretch of each axis
 new_V, new_O = W_V @ R, torch.linalg.inv(R) @ W_O
 changed, same = (new_V - W_V).abs().max().item(), (new_V @ new_O - W_V @ W_O).abs().max().item()
-assert same < 1e-4 < changed
 print(f"The value weights change by up to {changed:.2f}, what the head writes by {same:.0e}.")
+
+# %% tags=["test"]
+assert same < 1e-4 < changed
 
 # %% [markdown]
 # Both products are $d_{model} \times d_{model}$ but pass through only $d_{head}$ dimensions: their **rank** is at most
 # $d_{head}$. Framed by embedding and unembedding they become token by token, $W_E W_V W_O W_U$, a matrix of vocabulary size
 # squared. Nobody can afford that, and nobody needs to:
 
-# %%
+# %% tags=["tell"]
 rows = []
 for name, n, e in [("attn-only-2l-demo", cfg.d_vocab, cfg.d_head), ("gpt2-small", 50257, 64)]:
     rows.append(f"| `{name}` | {n:,} | {4 * n * n / 1e6:,.0f} MB | {4 * 2 * n * e / 1e6:,.1f} MB |")
@@ -155,6 +160,8 @@ all_full = model.W_E @ model.OV @ model.W_U
 stored = all_full.A.numel() + all_full.B.numel()
 print(all_full)
 print(f"{all_full.shape.numel():,} entries stand in {stored:,} numbers")
+
+# %% tags=["test"]
 assert stored < all_full.shape.numel() / 10
 
 # %% [markdown]
@@ -191,19 +198,16 @@ check("05.2")
 
 # %%
 S = model.OV.S
-curves = {
-    head_name((layer, head)): S[layer, head] / S[layer, head, 0]
-    for layer in range(cfg.n_layers)
-    for head in range(cfg.n_heads)
-}
+curves = {head_name(head): S[head] / S[head][0] for head in product(range(cfg.n_layers), range(cfg.n_heads))}
 plots.line(
     curves,
     title="Singular values of each head's OV circuit",
     x_label="number",
     y_label="share of the largest",
+    limits=(0, 1),
 )
 
-# %%
+# %% tags=["tell"]
 used = (S / S[..., :1] > 0.1).sum(-1).flatten().tolist()
 drop = S[..., 0] / S[..., 1]
 steepest = tuple(divmod(drop.argmax().item(), cfg.n_heads))
@@ -243,19 +247,24 @@ check("05.3")
 # **Your class at work.** When all three exercises are right, the next cell puts your class beside the library's on the model's
 # own OV circuits. From here on we use the library's, `cleanlens.FactoredMatrix`; it has the same methods and a few more.
 
-# %%
+# %% tags=["tell"]
 missing = [id for id in ("05.1", "05.2", "05.3") if not grade(id).passed]
 if missing:
     print(f"Not right yet: {', '.join(missing)}. The library's class is used in what follows.")
 else:
     mine = yours("FactoredMatrix.svd", instead=cleanlens.FactoredMatrix)(model.W_V, model.W_O)
     mine_full, theirs_full = model.W_E @ mine @ model.W_U, model.W_E @ model.OV @ model.W_U
-    torch.testing.assert_close(mine_full[ind_head].AB, theirs_full[ind_head].AB, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(mine_full.norm(), theirs_full.norm(), atol=1e-2, rtol=1e-3)
-    torch.testing.assert_close(mine.svd()[1], model.OV.S, atol=1e-3, rtol=1e-3)
-    print(
-        "Your FactoredMatrix gives the same products, norms and singular values as the library's:", mine_full
-    )
+    differences = {
+        "the products": mine_full[ind_head].AB - theirs_full[ind_head].AB,
+        "the norms": mine_full.norm() / theirs_full.norm() - 1,
+        "the singular values": mine.svd()[1] - model.OV.S,
+    }
+    print("Your FactoredMatrix:", mine_full)
+    for name, difference in differences.items():
+        print(f"  {name} differ from the library's by at most {difference.abs().max():.0e}")
+
+# %% tags=["test"]
+assert missing or all(difference.abs().max() < 2e-3 for difference in differences.values())
 
 # %% [markdown]
 # ## 4 The OV circuit: what does a head write?
@@ -278,6 +287,17 @@ check("05.4")
 # %% [markdown]
 # A sample of the matrix: rows are the token attended to, columns the logit that changes.
 
+# %% [markdown]
+# **Before you run the next cell:** a heatmap of 20 by 20 tokens: what attending to the row's token adds to the logit of
+# the column's. What would an induction head, which copies, look like here?
+#
+# <details><summary>What to look for</summary>
+#
+# A bright diagonal: the token that is attended to has its own logit raised, and more than the others'. Off the diagonal
+# there is little, of either sign.
+#
+# </details>
+
 # %%
 words = [*corpus.NAMES[:8], *corpus.OBJECTS[:6], *corpus.PLACES[:6]]
 sample = [model.to_single_token(" " + word) for word in words]
@@ -292,13 +312,15 @@ plots.heatmap(
     "attended to",
 )
 
-# %%
+# %% tags=["tell"]
 off = part[~torch.eye(len(sample)).bool()]
-assert part.diagonal().mean() > off.mean() + 2 * off.std()
 say(
     f"The diagonal stands out: {part.diagonal().mean():.1f} on average against {off.mean():.1f} off it. **The head raises the logit of "
     "what it attends to.** That is the second half of an induction head, and no prompt was needed to see it."
 )
+
+# %% tags=["test"]
+assert part.diagonal().mean() > off.mean() + 2 * off.std()
 
 # %% [markdown]
 # Is it so for every token? One number for the whole vocabulary: in how many rows is the diagonal the largest entry? For GPT-2 the
@@ -310,12 +332,23 @@ say(
 # %%
 check("05.5")
 
+# %% [markdown]
+# **Before you run the next cell:** the share of the vocabulary that each head copies, from the weights. Which heads
+# will have a large one? And the previous-token head?
+#
+# <details><summary>What to look for</summary>
+#
+# The induction heads, all in layer 1: they write for the output. The previous-token head copies about one token in nine
+# *to the logits*. What it writes is meant for the heads of layer 1, in directions that they read.
+#
+# </details>
+
 # %%
-accuracy = torch.zeros(cfg.n_layers, cfg.n_heads)
 count_top1 = yours("top1_acc")
-for layer in range(cfg.n_layers):
-    for head in range(cfg.n_heads):
-        accuracy[layer, head] = count_top1(circuit(model, layer, head))
+accuracy = torch.zeros(cfg.n_layers, cfg.n_heads)
+for layer, head in product(range(cfg.n_layers), range(cfg.n_heads)):
+    accuracy[layer, head] = count_top1(circuit(model, layer, head))
+copying = torch.tensor([accuracy[head] for head in ind_heads])
 plots.head_map(
     accuracy,
     "Share of tokens whose own logit a head raises the most",
@@ -323,14 +356,15 @@ plots.head_map(
     color_label="share",
 )
 
-# %%
-copying = torch.tensor([accuracy[head] for head in ind_heads])
-assert copying.min() > 0.3
-assert accuracy[prev_head] < copying.min() / 3
+# %% tags=["tell"]
 say(
     f"The induction heads copy {copying.min():.0%} to {copying.max():.0%} of the {cfg.d_vocab} tokens (chance: {1 / cfg.d_vocab:.1%}). The "
     f"previous-token head {head_name(prev_head)} copies {accuracy[prev_head]:.1%}: it writes for layer 1 to read, hardly for the output."
 )
+
+# %% tags=["test"]
+assert copying.min() > 0.3
+assert accuracy[prev_head] < copying.min() / 3
 
 # %% [markdown]
 # ## 5 Heads that work together
@@ -362,12 +396,14 @@ plots.bar(
     "share",
 )
 
-# %%
-assert together >= copying.mean()
+# %% tags=["tell"]
 say(
     f"Together they copy **{together:.1%}** of the vocabulary, the best one alone {copying.max():.1%}. The rows that one head gets wrong another "
     "one gets right, by a wider margin: the heads divide the work, and a mean of their accuracies would have hidden it."
 )
+
+# %% tags=["test"]
+assert together >= copying.mean()
 
 # %% [markdown]
 # ## 6 The QK circuit on positions: a stripe
@@ -393,30 +429,44 @@ check("05.7")
 # %% [markdown]
 # For $\sigma$ we take its mean over random tokens, in the layer's own `ln1`.
 
+# %% [markdown]
+# **Before you run the next cell:** the previous-token head's pattern from positions alone, once with LayerNorm's scale
+# and once without ($\sigma = 1$). What changes?
+#
+# <details><summary>What to look for</summary>
+#
+# Both lean to the position before. With the scale it is a sharp stripe just below the diagonal; without it a blur,
+# because the same scores are divided by $\sigma^2$, and a softmax of small differences is nearly flat.
+#
+# </details>
+
 # %%
 _, cache = model.run_with_cache(repeated)
 ln_scale = cache["scale", prev_head[0], "ln1"].mean().item()
 pattern_of = yours("position_pattern")
 stripe = pattern_of(model, *prev_head, ln_scale)
 blurred = pattern_of(model, *prev_head, 1.0)
-plots.heatmap(
-    stripe[:40, :40],
+plots.heatmaps(
+    {f"σ = {ln_scale:.2f}, as in the model": stripe[:40, :40], "σ = 1": blurred[:40, :40]},
     title=f"{head_name(prev_head)}: pattern from positions alone (first 40)",
     x_label="key position",
     y_label="query position",
     zero_centred=False,
+    columns=2,
 )
 
-# %%
+# %% tags=["tell"]
 on_stripe = stripe.diagonal(-1).mean().item()
 n = repeated.shape[1]
 largest_gap = (stripe[:n, :n] - patterns[prev_head[0], :, prev_head[1]].mean(0)).abs().max().item()
-assert on_stripe > 0.7
 say(
     f"One stripe below the diagonal: **{on_stripe:.2f}** of the attention goes to the previous position, read from the weights with "
     f"$\\sigma = {ln_scale:.2f}$; without LayerNorm's scale it would have been {blurred.diagonal(-1).mean():.2f}, a blur. On real "
     f"prompts the head's mean pattern differs from this prediction by at most {largest_gap:.2f} in any cell."
 )
+
+# %% tags=["test"]
+assert on_stripe > 0.7
 
 # %% [markdown]
 # The other heads of layer 0, by the same measure:
@@ -461,17 +511,33 @@ check("05.8")
 # %%
 _, one = model.run_with_cache(repeated[:1], remove_batch_dim=True)
 q, k = yours("split_qk")(model, one, *ind_head)
-scores = yours("decompose_scores")(q, k)
-query = torch.arange(n_repeat + 2, 2 * n_repeat + 1)  # the second half, from its second token on
-target = query - n_repeat + 1
-average = torch.stack([scores[..., t, : t + 1].mean(-1) for t in query.tolist()], dim=-1)
-advantage = (scores[..., query, target] - average).mean(-1)
-components = ["embed", "pos_embed", *[f"L0H{head}" for head in range(cfg.n_heads)], "bias"]
+scores = yours("decompose_scores")(q, k)  # [query component, key component, query, key]
+
+# %% tags=["test"]
 whole = one["attn_scores", ind_head[0]][ind_head[1]]
 seen = torch.ones_like(whole).tril().bool()
 torch.testing.assert_close(
     scores.sum((0, 1))[seen], whole[seen], atol=1e-2, rtol=1e-3
 )  # nothing is left over
+
+# %% [markdown]
+# **Before you run the next cell:** seven components ask and seven are asked: two embeddings, four heads of layer 0, and
+# the constants. Of the 49 pairs, which raises the score of the token to copy? You know how induction works: what must
+# the query say, and what must the key?
+#
+# <details><summary>What to look for</summary>
+#
+# One cell: *embedding* on the query's side ("I am this token"), the *previous-token head* on the key's ("before me
+# stood this token"). All others are pale beside it.
+#
+# </details>
+
+# %%
+query = torch.arange(n_repeat + 2, 2 * n_repeat + 1)  # the second half, from its second token on
+target = query - n_repeat + 1
+average = torch.stack([scores[..., t, : t + 1].mean(-1) for t in query.tolist()], dim=-1)
+advantage = (scores[..., query, target] - average).mean(-1)
+components = ["embed", "pos_embed", *[f"L0H{head}" for head in range(cfg.n_heads)], "bias"]
 plots.heatmap(
     advantage,
     components,
@@ -481,9 +547,8 @@ plots.heatmap(
     "query component",
 )
 
-# %%
+# %% tags=["tell"]
 i, j = divmod(advantage.argmax().item(), len(components))
-assert (components[i], components[j]) == ("embed", head_name(prev_head))
 share = (advantage[i, j] / advantage.sum()).item()
 say(
     f"Of a total advantage of {advantage.sum():.1f}, **{advantage[i, j]:.1f} ({share:.0%}) comes from one cell**: query component "
@@ -491,6 +556,9 @@ say(
     "previous-token head put there. That is **K-composition**: the later head's key is made of the earlier head's output. "
     "It holds here for one prompt; the next section shows it in the weights, for all tokens."
 )
+
+# %% tags=["test"]
+assert (components[i], components[j]) == ("embed", head_name(prev_head))
 
 # %% [markdown]
 # ## 8 The induction circuit in one matrix
@@ -502,7 +570,8 @@ say(
 # $$ C = W_E\, W_Q^{ind} \left( W_E\, W_V^{prev} W_O^{prev}\, W_K^{ind} \right)^T \qquad [\text{query token},\ \text{token before the key}] . $$
 #
 # If the diagonal of $C$ is the largest entry of each row, then the head looks, from *any* token, for the place that follows an earlier
-# copy of that token ("How Induction Heads Work"; Olsson et al. 2022). Mind the order: the earlier head is on the key's side, hence inside
+# copy of that token ("How Induction Heads Work";
+# [Olsson et al. 2022](https://arxiv.org/abs/2209.11895)). Mind the order: the earlier head is on the key's side, hence inside
 # the transpose.
 
 # %%
@@ -529,13 +598,22 @@ plots.heatmap(
 # %% [markdown]
 # The same for every head of layer 0 as the first half, over the whole vocabulary:
 
+# %% [markdown]
+# **Before you run the next cell:** one number for each pair of an earlier and a later head: for how many tokens is the
+# token itself the best match? How many rows of this map will be bright?
+#
+# <details><summary>What to look for</summary>
+#
+# One, that of the previous-token head, is at 1.00 in all its columns, since all induction heads read the same one. A
+# second, that of L0H1, is half bright: what it writes would match as well. But it hardly ever looks at the position
+# before (section 6), so next to nothing of the kind arrives there. A circuit needs both halves.
+#
+# </details>
+
 # %%
-finds_itself = torch.tensor(
-    [
-        [count_top1(compose(model, (0, first), (1, second))) for second in range(cfg.n_heads)]
-        for first in range(cfg.n_heads)
-    ]
-)
+finds_itself = torch.zeros(cfg.n_heads, cfg.n_heads)
+for first, second in product(range(cfg.n_heads), repeat=2):
+    finds_itself[first, second] = count_top1(compose(model, (0, first), (1, second)))
 plots.heatmap(
     finds_itself,
     [f"L1H{head}" for head in range(cfg.n_heads)],
@@ -546,20 +624,22 @@ plots.heatmap(
     zero_centred=False,
 )
 
-# %%
-assert finds_itself[prev_head[1], ind_head[1]] > 0.8
-assert (finds_itself[prev_head[1]] >= finds_itself.max(0).values - 0.05).all()
+# %% tags=["tell"]
 say(
     f"Through {head_name(prev_head)}, {head_name(ind_head)} finds the right token for **{finds_itself[prev_head[1], ind_head[1]]:.1%}** of the "
     f"{cfg.d_vocab} tokens. That is a statement about {cfg.d_vocab**2:,} pairs of tokens, none of which we had to put in a prompt. "
     "With a transposed $C$ the numbers would look much the same and mean something else: which query fits each key best."
 )
 
+# %% tags=["test"]
+assert finds_itself[prev_head[1], ind_head[1]] > 0.8
+assert (finds_itself[prev_head[1]] >= finds_itself.max(0).values - 0.05).all()
+
 # %% [markdown]
 # ## 9 Composition scores, and what chance gives
 #
 # For a model with 144 heads there are thousands of pairs to look at. A number per pair helps to choose. If the earlier head writes
-# directions that the later one reads, the product of their circuits is large; the framework paper ("Three Kinds of Composition")
+# directions that the later one reads, the product of their circuits is large; the [framework paper](https://transformer-circuits.pub/2021/framework/index.html) ("Three Kinds of Composition")
 # measures
 #
 # $$ \frac{\|AB\|}{\|A\|\,\|B\|} \quad \text{(Frobenius norms)}, \qquad A = W_V^{prev} W_O^{prev}, \quad
@@ -581,25 +661,26 @@ check("05.10")
 # %%
 baseline = yours("random_baseline")(cfg.d_model, cfg.d_head, 200, 0)
 score_k = yours("k_composition_score")
-k_scores = torch.tensor(
-    [
-        [float(score_k(model, (0, first), (1, second))) for second in range(cfg.n_heads)]
-        for first in range(cfg.n_heads)
-    ]
-)
-pairs = [f"L0H{first} → L1H{second}" for first in range(cfg.n_heads) for second in range(cfg.n_heads)]
+k_scores = torch.zeros(cfg.n_heads, cfg.n_heads)
+for first, second in product(range(cfg.n_heads), repeat=2):
+    k_scores[first, second] = float(score_k(model, (0, first), (1, second)))
+
+# %%
+pairs = [f"L0H{first} → L1H{second}" for first, second in product(range(cfg.n_heads), repeat=2)]
 low, high = (baseline.mean() - 2 * baseline.std()).item(), (baseline.mean() + 2 * baseline.std()).item()
 figure = plots.bar(k_scores, pairs, "K-composition scores; band: random circuits of rank d_head", "score")
 figure.add_hrect(y0=low, y1=high, fillcolor="orange", opacity=0.6, line_width=0)
 
-# %%
-best = tuple(divmod(k_scores.argmax().item(), cfg.n_heads))
-assert best[0] == prev_head[1]
-assert k_scores[prev_head[1]].min() > high
+# %% tags=["tell"]
 say(
     f"Chance gives {baseline.mean():.3f} ± {baseline.std():.3f} (and $1/\\sqrt{{{cfg.d_model}}} = {cfg.d_model**-0.5:.3f}$). The four scores of "
     f"{head_name(prev_head)} are the highest, {k_scores[prev_head[1]].min():.2f} to {k_scores[prev_head[1]].max():.2f}."
 )
+
+# %% tags=["test"]
+best = tuple(divmod(k_scores.argmax().item(), cfg.n_heads))
+assert best[0] == prev_head[1]
+assert k_scores[prev_head[1]].min() > high
 
 # %% [markdown]
 # Look at the other bars too. Many are outside the band although section 8 shows little or no circuit through them. The baseline answers one
@@ -618,21 +699,23 @@ figure = plots.line(
 )
 figure.add_hrect(y0=low, y1=high, fillcolor="orange", opacity=0.6, line_width=0)
 
-# %%
-torch.testing.assert_close(kinds["K"], k_scores.flatten(), atol=1e-4, rtol=1e-3)
+# %% tags=["tell"]
 below = {kind: (values < low).float().mean().item() for kind, values in kinds.items()}
-assert kinds["K"].mean() > kinds["Q"].mean()
 say(
     f"Below the band of chance lie {below['Q']:.0%} of the Q-, {below['K']:.0%} of the K- and {below['V']:.0%} of the V-composition scores. A score below "
     "chance says something too: the later head has learned to avoid what the earlier one writes. It agrees with section 7, where "
     "the component that mattered in the query was the plain embedding, and in the key the earlier head."
 )
 
+# %% tags=["test"]
+torch.testing.assert_close(kinds["K"], k_scores.flatten(), atol=1e-4, rtol=1e-3)
+assert kinds["K"].mean() > kinds["Q"].mean()
+
 # %% [markdown]
 # ## 10 Copying in the complex plane
 #
 # Back to the OV circuit. A count of maxima (section 4) says how often copying wins; the eigenvalues say how much of the circuit is
-# copying at all. The framework paper ("Detecting Copying Behavior") sums them up as
+# copying at all. The [framework paper](https://transformer-circuits.pub/2021/framework/index.html) ("Detecting Copying Behavior") sums them up as
 #
 # $$ \frac{\sum_i \lambda_i}{\sum_i |\lambda_i|} \in [-1, 1]. $$
 #
@@ -649,10 +732,23 @@ say(
 # %%
 check("05.11")
 
+# %% [markdown]
+# **Before you run the next cell:** the eigenvalues of the full OV circuit, as points in the complex plane: of the best
+# induction head and of the previous-token head. What should copying look like?
+#
+# <details><summary>What to look for</summary>
+#
+# The induction head's points lie on the positive real axis: what goes in comes out as a positive multiple of itself.
+# The previous-token head's lie to the right of zero too, but many off the axis: what it writes is turned as well.
+#
+# </details>
+
 # %%
 scores_of = yours("head_copying_scores")
 copying_scores = scores_of(model)
-eigenvalues = (model.W_E @ model.OV @ model.W_U).eigenvalues
+eigenvalues = (model.W_E @ model.OV @ model.W_U).eigenvalues  # [layer, head, d_head], complex
+
+# %% tags=["tell"]
 figure = go.Figure()
 for head in (ind_head, prev_head):
     values = eigenvalues[head] / eigenvalues[head].abs().max()
@@ -675,16 +771,16 @@ figure.update_layout(
     xaxis_title="real part",
     yaxis_title="imaginary part",
     height=450,
+    showlegend=True,
 )
+figure.update_xaxes(constrain="domain")
 figure.update_yaxes(scaleanchor="x")
 
 # %%
-plots.head_map(copying_scores, "Copying scores of all heads", color_label="score")
+plots.head_map(copying_scores, "Copying scores of all heads", color_label="score", limits=(-1, 1))
 
-# %%
+# %% tags=["tell"]
 ind_copying = torch.stack([copying_scores[head] for head in ind_heads])
-assert ind_copying.min() > 0.8
-assert copying_scores[prev_head] < ind_copying.min()
 stream_only = model.OV.eigenvalues
 stream_scores = stream_only.sum(-1).real / stream_only.abs().sum(-1)
 say(
@@ -694,10 +790,16 @@ say(
     "direction that *predicts* it are different."
 )
 
+# %% tags=["test"]
+assert ind_copying.min() > 0.8
+assert copying_scores[prev_head] < ind_copying.min()
+assert accuracy[0].max() < 0.2
+
 # %% [markdown]
 # A warning, as the paper itself gives it: no single number settles whether a matrix copies. Eigenvalues describe vectors that come back as
 # themselves, and a matrix far from symmetric can have all eigenvalues positive and still send most tokens elsewhere. The score and the
-# count of section 4 are two witnesses; here they agree.
+# count of section 4 are two witnesses. Here they agree on the induction heads, and less on layer 0, where scores far above zero go
+# with few tokens copied.
 
 # %%
 plots.scatter(
@@ -731,10 +833,10 @@ def loss_without(head: tuple[int, int] | None) -> float:
         return measure.repeat_losses(model, repeated, n_repeat)[1]
 
 
-first_half = measure.repeat_losses(model, repeated, n_repeat)[0]
-losses = {"nothing": loss_without(None)} | {
-    head_name((0, head)): loss_without((0, head)) for head in range(cfg.n_heads)
-}
+# %%
+losses = {"nothing": loss_without(None)}
+for head in range(cfg.n_heads):
+    losses[head_name((0, head))] = loss_without((0, head))
 plots.bar(
     torch.tensor(list(losses.values())),
     list(losses),
@@ -742,22 +844,25 @@ plots.bar(
     "nats",
 )
 
-# %%
+# %% tags=["tell"]
+first_half = measure.repeat_losses(model, repeated, n_repeat)[0]
 without_prev = losses[head_name(prev_head)]
 rest = max(loss for name, loss in losses.items() if name not in ("nothing", head_name(prev_head)))
-assert without_prev > losses["nothing"] + 2
-assert without_prev > rest
 say(
     f"Intact {losses['nothing']:.2f}; without {head_name(prev_head)} **{without_prev:.2f}** (the first, unpredictable repeat costs "
     f"{first_half:.2f}); without any other head of layer 0 at most {rest:.2f}. The weights were read correctly."
 )
+
+# %% tags=["test"]
+assert without_prev > losses["nothing"] + 2
+assert without_prev > rest
 
 # %% [markdown]
 # ## 12 What was left out, and other models
 #
 # Four neighbours of these circuits, each a product like the ones above. The **full QK circuit** $W_E W_Q W_K^T W_E^T$ says which token likes to
 # look at which; with the full OV circuit of the same head it gives **skip-trigrams**, "A ... B → C": from B the head looks back at A, and A
-# raises C (framework paper, "Interpretation of Skip-Trigrams"). The **direct path** $W_E W_U$ is the model without any head, a table of
+# raises C ([framework paper](https://transformer-circuits.pub/2021/framework/index.html), "Interpretation of Skip-Trigrams"). The **direct path** $W_E W_U$ is the model without any head, a table of
 # which token follows which. And two heads in a row, $W_V^1 W_O^1 W_V^2 W_O^2$ with the product of their patterns, act as one **virtual head**.
 # In models whose $W_U$ is $W_E^T$ the direct path could not be a table of followers, it would predict the token itself; there one reads circuits from an
 # **effective embedding**, the embedding after the first MLP.
@@ -780,7 +885,7 @@ plots.scatter(
     "induction score",
 )
 
-# %%
+# %% tags=["tell"]
 finders = [tuple(index) for index in (bigger_induction > 0.5).nonzero().tolist()]
 if finders:
     listed = ", ".join(f"{head_name(head)} {bigger_scores[head]:.2f}" for head in finders)
@@ -795,14 +900,12 @@ else:
 try:
     small = HookedTransformer.from_pretrained("gpt2-small")
 except ConnectionError:
-    print(
-        "gpt2-small is not on this machine and cannot be fetched now; with a network this cell shows its 144 heads."
-    )
-else:
+    small = None
+    print("gpt2-small is not on this machine; with a network this cell shows its 144 heads.")
+if small is not None:
     small_scores = scores_of(small)
-    display(plots.head_map(small_scores, "gpt2-small: copying scores", color_label="score"))
-    copying_share = (small_scores > 0.5).float().mean().item()
-    say(f"{copying_share:.0%} of its heads have a copying score above 0.5.")
+    display(plots.head_map(small_scores, "gpt2-small: copying scores", color_label="score", limits=(-1, 1)))
+    print(f"{(small_scores > 0.5).float().mean():.0%} of its heads have a copying score above 0.5.")
 
 # %% [markdown]
 # ## What you now know
@@ -818,7 +921,69 @@ else:
 # * A composition score needs a baseline of the same rank, and even then it is a hint where to look.
 # * Eigenvalues in the complex plane separate copying (positive), suppressing (negative) and turning (imaginary).
 # * A reading of weights is a prediction. Test it on the running model.
+
+# %% [markdown]
+# ## Questions
 #
-# **References.** Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits*: "One-Layer Attention-Only Transformers" (OV and QK circuits,
-# copying, eigenvalues), "Two-Layer Attention-Only Transformers" (composition, induction heads). Olsson et al. 2022, *In-context Learning and Induction
-# Heads*. Vaswani et al. 2017, *Attention Is All You Need*, section 3.2. Golub and Van Loan, *Matrix Computations* (QR and SVD).
+# **1.** Somebody looks at single columns of a head's $W_V$ and names them: "dimension 7 of the value is *plural*". Why
+# be careful?
+#
+# <details><summary>Answer</summary>
+#
+# The basis of the values is a convention. With any invertible $R$, $W_V R$ and $R^{-1} W_O$ are the same head with
+# other columns. Only the product $W_V W_O$ is real, and what can be read off it: its singular vectors, its
+# eigenvectors, what it does between tokens.
+#
+# </details>
+#
+# **2.** Three heads attend to the same place. Why is their joint effect not $(\sum_h W_V^h)(\sum_h W_O^h)$, and how
+# large is the rank of the true one?
+#
+# <details><summary>Answer</summary>
+#
+# The product of sums contains cross terms, values of one head leaving through the output of another, which the model
+# does not compute. The sum of the products has the three heads' ranks together, at most $3\, d_{head}$; the wrong
+# expression would have at most $d_{head}$.
+#
+# </details>
+#
+# **3.** Why does the pattern from positions need LayerNorm's $\sigma$, and why squared, when the OV circuit's diagonal
+# could be read without it?
+#
+# <details><summary>Answer</summary>
+#
+# What enters the query and what enters the key are each divided by $\sigma$, so scores grow by $1/\sigma^2$, and a
+# softmax depends on the size of differences. In the OV circuit the factor is positive and the same for a whole row:
+# signs, order and the largest entry stay as they are.
+#
+# </details>
+#
+# **4.** A pair of heads has a K-composition score of twice the random baseline. What do you know, what not, and what do
+# you do next?
+#
+# <details><summary>Answer</summary>
+#
+# That what the one writes lies in directions that the other reads, more than independent random directions would. Not
+# that it matters: all heads of a trained model share the few dimensions in which the embeddings live. Next: look at the
+# circuit itself (is the diagonal of $C$ the largest entry of its rows?), and intervene.
+#
+# </details>
+#
+# **5.** All eigenvalues of a head's full OV circuit are positive. Does the head copy every token?
+#
+# <details><summary>Answer</summary>
+#
+# No. Eigenvectors are mixtures of tokens, and in a matrix far from symmetric a token can be sent mostly elsewhere:
+# $\begin{pmatrix}1 & 5\\ 0 & 1\end{pmatrix}$ has the eigenvalue 1 twice, and its first row raises the second token
+# most. Count the rows in which the diagonal is the largest entry.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), *A Mathematical Framework for Transformer Circuits*: "One-Layer
+#   Attention-Only Transformers" (OV and QK circuits, copying, eigenvalues), "Two-Layer Attention-Only Transformers" (composition, induction heads).
+# - [Olsson et al. 2022](https://arxiv.org/abs/2209.11895), *In-context Learning and Induction Heads*.
+# - [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), *Attention Is All You Need*, section 3.2.
+# - Golub and Van Loan, *Matrix Computations* (QR and SVD).

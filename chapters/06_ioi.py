@@ -5,7 +5,7 @@
 # > When Mary and John went to the park, John gave a ball to …
 #
 # … Mary. Two people are introduced, one of them is named a second time and gives something away; whoever is not named again
-# receives it. Wang et al. 2022, *Interpretability in the Wild*, took this sentence, **indirect object identification** or
+# receives it. [Wang et al. 2022](https://arxiv.org/abs/2211.00593), *Interpretability in the Wild*, took this sentence, **indirect object identification** or
 # IOI, and found the circuit of GPT-2 small that completes it: 26 heads in seven roles, to their knowledge the largest
 # behaviour that had been traced from end to end in a language model at the time.
 #
@@ -48,10 +48,9 @@ torch.set_grad_enabled(False)  # nothing is trained; where a gradient is wanted 
 Metric = Callable[[Float[Tensor, "b s v"]], Float[Tensor, ""]]  # logits -> one number, as a tensor
 Head = tuple[int, int]
 
-
-def say(text: str) -> None:
-    """Show a sentence with numbers that were just computed."""
-    display(Markdown(text))
+# %%
+model = HookedTransformer.from_pretrained("gpt2-demo")
+cfg = model.cfg
 
 
 def head_name(head: Head) -> str:
@@ -59,17 +58,20 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}H{head[1]}"
 
 
-def named(heads) -> str:
-    return ", ".join(map(head_name, heads)) or "none"
-
-
 def heads_where(condition: Tensor) -> list[Head]:
     """The (layer, head) pairs at which a [layer, head] condition holds."""
     return [(layer, head) for layer, head in condition.nonzero().tolist()]
 
 
-model = HookedTransformer.from_pretrained("gpt2-demo")
-cfg = model.cfg
+# %% tags=["tell"]
+def say(text: str) -> None:
+    """Show a sentence with numbers that were just computed."""
+    display(Markdown(text))
+
+
+def named(heads) -> str:
+    return ", ".join(map(head_name, heads)) or "none"
+
 
 # %% [markdown]
 # The map of the journey: the circuit of GPT-2 small, as Wang et al. drew it (their figure 2). Every box is a role that some heads play; which heads play them
@@ -109,7 +111,7 @@ plots.diagram("ioi")
 # One token differs, S2. Both prompts are scored with the answers of the *clean* one, so the clean run gives a positive number and
 # the corrupted run about the same with a minus sign. Whatever is equal in the two, the names, the place, the grammar, cannot be the cause of
 # any difference that we shall see. (It cannot be *found* by them either. Keep that in mind until section 9.)
-
+#
 # ### A sentence of your own
 #
 # Before any analysis, meet the model. Change the sentence and the two names; a warning tells you when a name is not one token for
@@ -143,21 +145,22 @@ for clean_text, corrupted_text, pair in zip(sample["clean"], sample["corrupted"]
 # %%
 N = 16
 data = corpus.ioi_prompts(N, seed=0, aligned=True)
-clean_tokens = measure.ioi_tokens(model, data.prompts)
-flipped_tokens = measure.ioi_tokens(model, data.flipped().prompts)
-abc_tokens = measure.ioi_tokens(model, data.abc().prompts)
-answers = measure.answer_tokens(model, data)  # [b, 2]: IO and S of the clean prompt
-
-is_name = clean_tokens[..., None] == answers[:, None]  # [b, s, 2]
-places = is_name.any(-1).int()
-A_at, S2_at = places.argmax(1), places.shape[1] - 1 - places.flip(1).argmax(1)
-B_at = (places.cumsum(1) == 2).int().argmax(1)
-END_at = torch.full((N,), clean_tokens.shape[1] - 1)
-S1_at = is_name[..., 1].int().argmax(1)
-assert (clean_tokens != flipped_tokens).sum() == N
-assert (clean_tokens != flipped_tokens)[torch.arange(N), S2_at].all()
+case = circuit.make_case(model, data)  # the tokens of all three, and where the names stand
+clean_tokens, flipped_tokens, abc_tokens = case.tokens, case.flipped, case.abc
+answers = case.answers  # [b, 2]: IO and S of the clean prompt
+A_at, B_at, IO_at, S1_at, S2_at, END_at = (case.at[place] for place in ("A", "B", "IO", "S1", "S2", "end"))
 for text in (data.prompts[0], data.flipped().prompts[0], data.abc().prompts[0]):
     print(text)
+
+# %% tags=["test"]
+assert (clean_tokens != flipped_tokens).sum() == N
+assert (clean_tokens != flipped_tokens)[torch.arange(N), S2_at].all()
+is_name = clean_tokens[..., None] == answers[:, None]  # [b, s, 2]
+assert (is_name.any(-1).sum(1) == 3).all()  # A, B and S2
+for at, which in ((IO_at, 0), (S1_at, 1), (S2_at, 1)):
+    assert is_name[torch.arange(N), at, which].all()
+assert ((A_at < B_at) & (B_at < S2_at) & (S2_at < END_at) & (S1_at < S2_at)).all()
+assert (END_at == clean_tokens.shape[1] - 1).all()
 
 # %% [markdown]
 # Figures by position need one label per column that is true of all prompts:
@@ -165,14 +168,17 @@ for text in (data.prompts[0], data.flipped().prompts[0], data.abc().prompts[0]):
 # %%
 labels = list(model.to_str_tokens(clean_tokens[0]))
 for position, label in ((A_at, "A"), (B_at, "B"), (S2_at, "S2"), (END_at, "END")):
-    assert (position == position[0]).all()
     labels[position[0]] = f"<{label}>"
 print(labels)
+
+# %% tags=["test"]
+for position in (A_at, B_at, S2_at, END_at):
+    assert (position == position[0]).all()
 
 # %% [markdown]
 # ## 2 One number: the logit difference
 #
-# Accuracy jumps from 0 to 1 and hides everything in between. Wang et al. take
+# Accuracy jumps from 0 to 1 and hides everything in between. [Wang et al. 2022](https://arxiv.org/abs/2211.00593) take
 #
 # $$ \text{logit difference} = \text{logit}[\text{IO}] - \text{logit}[\text{S}] \quad\text{at END}. $$
 #
@@ -182,7 +188,7 @@ print(labels)
 #
 # It is a choice, though, with a price: it cannot see what moves both names alike (section 7 meets that). The *probability* of
 # IO sees it, but saturates near 1 and near 0, where large effects look small; the *log probability* mixes in whatever moves any other token.
-# Zhang & Nanda 2024, *Towards Best Practices of Activation Patching*, compare them (section 4): take the logit difference first, and a second number beside it.
+# [Zhang & Nanda 2024](https://arxiv.org/abs/2309.16042), *Towards Best Practices of Activation Patching*, compare them (section 4): take the logit difference first, and a second number beside it.
 
 # %%
 # exercise 06.2
@@ -203,14 +209,18 @@ clean_logits, clean_cache = model.run_with_cache(clean_tokens)
 flipped_logits, flipped_cache = model.run_with_cache(flipped_tokens)
 _, abc_cache = model.run_with_cache(abc_tokens)
 clean_diff, flipped_diff = names_preferred(clean_logits), names_preferred(flipped_logits)
+
+# %% tags=["tell"]
 right = (clean_logits[:, -1].argmax(-1) == answers[:, 0]).float().mean()
-assert clean_diff > 3
-assert flipped_diff < -3
-assert right > 0.9
 say(
     f"Clean {clean_diff:.2f}, flipped {flipped_diff:.2f}: odds of about {clean_diff.exp():.0f} to 1. In {right:.0%} of the prompts the "
     "indirect object is the most likely of all tokens."
 )
+
+# %% tags=["test"]
+assert clean_diff > 3
+assert flipped_diff < -3
+assert right > 0.9
 
 # %% [markdown]
 # Patched runs lie between the two, so put them on a scale: $0$ as corrupted, $1$ as clean,
@@ -229,7 +239,6 @@ check("06.3")
 
 # %%
 scale_of = yours("normalised_metric")
-END_only = torch.zeros(N, dtype=torch.long)  # where END is when only that position was unembedded
 clean_each, flipped_each = (difference_of(x, answers, END_at) for x in (clean_logits, flipped_logits))
 
 
@@ -239,6 +248,9 @@ def recovered(logits: Tensor) -> Tensor:
     return scale_of(difference_of(logits, answers, end), clean_each, flipped_each)
 
 
+print(f"clean {recovered(clean_logits):.2f}, flipped {recovered(flipped_logits):z.2f}")
+
+# %% tags=["test"]
 assert abs(recovered(clean_logits) - 1) < 1e-4
 assert abs(recovered(flipped_logits)) < 1e-4
 
@@ -265,6 +277,17 @@ assert abs(recovered(flipped_logits)) < 1e-4
 # %%
 check("06.4")
 
+# %% [markdown]
+# **Before you run the next cell:** the stream at END, projected on the direction that separates the two names, after
+# each half layer. Does the logit difference grow little by little, or at once?
+#
+# <details><summary>What to look for</summary>
+#
+# Nearly at once: next to nothing in the first layers, then one large step. Note whether it is the attention or the MLP
+# of its layer that makes it (`4_pre` is the stream before layer 4, `4_mid` between its attention and its MLP).
+#
+# </details>
+
 # %%
 direction_of = yours("logit_directions")
 u = direction_of(model, answers)
@@ -272,14 +295,17 @@ stream, lens_labels = clean_cache.accumulated_resid(
     layer=-1, incl_mid=True, pos_slice=-1, apply_ln=True, return_labels=True
 )
 lens = (stream * u).sum(-1).mean(-1)
-assert abs(lens[-1] + (model.b_U[answers[:, 0]] - model.b_U[answers[:, 1]]).mean() - clean_diff) < 1e-2
 plots.line(
-    {"IO - S": lens},
+    lens,
     lens_labels,
-    "Logit lens at END",
+    "Logit lens at END: IO minus S",
     "stream before / in the middle of a layer",
     "logit difference",
+    connect=True,
 )
+
+# %% tags=["test"]
+assert abs(lens[-1] + (model.b_U[answers[:, 0]] - model.b_U[answers[:, 1]]).mean() - clean_diff) < 1e-2
 
 # %% [markdown]
 # Little until layer 4; then its attention, the step from `4_pre` to `4_mid`, does more than any other. But a difference can hide what its
@@ -296,17 +322,20 @@ plots.line(
     "Logit lens at END, each name against the average name",
     "stream before / in the middle of a layer",
     "logit above the average name",
+    connect=True,
 )
 
-# %%
+# %% tags=["tell"]
 before_four, after_four = lens_labels.index("4_pre"), lens_labels.index("4_mid")
 raised, lifted = (lens[after_four] - lens[before_four] for lens in (lens_io, lens_s))
-assert raised > 2
-assert raised > lifted + 1.5
 say(
     f"**Raised, and not alike.** The attention of layer 4 raises the indirect object by {raised:.1f} logits and the giver by {lifted:.1f}: when the names are written it has been decided which of the two deserves more. Somebody must have told layer 4; keep that in mind. "
     f"And somebody writes against the giver besides: before layer 4 it stands at {lens_s[before_four]:+.1f}, and what comes after takes it from {lens_s[after_four]:+.1f} to {lens_s[-1]:+.1f}."
 )
+
+# %% tags=["test"]
+assert raised > 2
+assert raised > lifted + 1.5
 
 # %% [markdown]
 # ### Layer by layer, head by head
@@ -323,31 +352,41 @@ shares = shares_of(model, clean_cache, u)
 to_io, to_s = shares_of(model, clean_cache, of_io), shares_of(model, clean_cache, of_s)
 plots.head_map(shares, "Each head's direct share in the logit difference", color_label="logits")
 
+# %% [markdown]
+# **Before you run the next cell:** a share in the *difference* can come about in two ways. Which of the heads above
+# write for the indirect object, which against the giver? And could a head write a lot and have a share near zero?
+#
+# <details><summary>What to look for</summary>
+#
+# All three exist. Some heads are large for IO and small for S; some are negative for S; and some raise both names by
+# about the same amount, so that the difference does not see them.
+#
+# </details>
+
 # %%
-figure = plots.bar(
-    to_io,
-    model.all_head_labels(),
-    "What each head adds to the two names (against the average name)",
-    "logits",
+plots.head_maps(
+    {"the indirect object": to_io, "the giver": to_s},
+    "What each head adds to the two names (logits, against the average name)",
 )
-figure.data[0].name = "IO"
-figure.add_bar(x=figure.data[0].x, y=to_s.flatten().tolist(), name="S")
-figure.update_layout(showlegend=True, barmode="group")
 
 # %%
 movers = heads_where((shares > 0.05 * clean_diff) & (to_io > 0.5))
 strikers = heads_where((shares > 0.05 * clean_diff) & (to_s < -0.5))
 both_names = [head for head in heads_where((to_io > 0.5) & (to_s > 0.5)) if head not in movers]
-assert movers
+
+# %% tags=["tell"]
 moving, striking = (
     sum(float(shares[head]) for head in some) / float(clean_diff) for some in (movers, strikers)
 )
-assert moving > 0.4
-assert moving + striking > 0.75
 say(
     f"Three kinds. **{named(movers)}** write the indirect object much more than the giver: together {moving:.0%} of the logit difference. **{named(strikers)}** write *against the giver*: {striking:.0%}. "
     f"And {named(both_names)} raise both names alike, which the difference cannot see: {sum(float(shares[head]) for head in both_names) / float(clean_diff):.0%}."
 )
+
+# %% tags=["test"]
+assert movers
+assert moving > 0.4
+assert moving + striking > 0.75
 
 # %% [markdown]
 # ### Where do they look?
@@ -359,7 +398,6 @@ plots.attention(model.to_str_tokens(clean_tokens[prompt]), patterns, [head_name(
 
 # %%
 rows = torch.arange(N)
-IO_at = is_name[..., 0].int().argmax(1)
 
 
 def attention(head: Head, query: Tensor, key: Tensor, cache: ActivationCache = clean_cache) -> float:
@@ -367,6 +405,7 @@ def attention(head: Head, query: Tensor, key: Tensor, cache: ActivationCache = c
     return cache["pattern", head[0]][rows, head[1], query, key].mean().item()
 
 
+# %% tags=["tell"]
 table = [
     "| head | END → IO | END → S1 | END → S2 | flipped run: END → IO | END → S1 |",
     "|---|---|---|---|---|---|",
@@ -378,49 +417,54 @@ for head in movers:
         f"| {head_name(head)} | " + " | ".join(f"{x:.2f}" for x in clean_looks + flipped_looks) + " |"
     )
 say("\n".join(table))
-
-# %%
-assert all(attention(head, END_at, IO_at) > 1.3 * attention(head, END_at, S1_at) for head in movers)
-assert all(
-    attention(head, END_at, IO_at, flipped_cache) < attention(head, END_at, S1_at, flipped_cache)
-    for head in movers
-)
 say(
     "From END they look at **IO**, and in the flipped run, in which the other one gives, at the *other* name (the columns keep the clean prompt's labels). The same two places, the same two words: "
     "only what the heads are looking for has changed."
 )
 
+# %% tags=["test"]
+for head in movers:
+    assert attention(head, END_at, IO_at) > 1.3 * attention(head, END_at, S1_at)
+    assert attention(head, END_at, IO_at, flipped_cache) < attention(head, END_at, S1_at, flipped_cache)
+
 # %% [markdown]
-# And what do they write of what they look at? Wang et al. (section 3.1) ask it of the weights: take the stream at a name after the first block, put it through the head's OV circuit
+# And what do they write of what they look at? [Wang et al. 2022](https://arxiv.org/abs/2211.00593) (section 3.1) ask it of the weights: take the stream at a name after the first block, put it through the head's OV circuit
 # and the unembedding as if the head attended to nothing else, and see whether the name is among the five likeliest tokens.
 
 # %%
 copies = measure.copy_scores(model, clean_tokens, IO_at)
-assert all(copies[head] >= 0.8 for head in movers)
+plots.head_map(
+    copies, "Copy scores: how often a head would write the name it looks at", False, color_label="share"
+)
+
+# %% tags=["tell"]
 others_that_copy = [head for head in heads_where(copies >= 0.8) if head not in movers]
 say(
-    f"Copy scores: {', '.join(f'{head_name(head)} {copies[head]:.0%}' for head in movers)}. (At 80% or more are also {named(others_that_copy)}: what a head *would* copy says nothing about where it looks.) "
+    f"The movers': {', '.join(f'{head_name(head)} {copies[head]:.0%}' for head in movers)}. (At 80% or more are also {named(others_that_copy)}: what a head *would* copy says nothing about where it looks.) "
     "Heads that look at the indirect object from END and copy what they look at: that is what the paper calls **name movers**."
 )
+
+# %% tags=["test"]
+assert all(copies[head] >= 0.8 for head in movers)
 
 # %% [markdown]
 # The others, by where they look:
 
-# %%
+# %% tags=["tell"]
 table = ["| head | END → A | END → B | END → IO | END → S2 |", "|---|---|---|---|---|"]
 for head in both_names + strikers:
     looks = [attention(head, END_at, key) for key in (A_at, B_at, IO_at, S2_at)]
     table.append(f"| {head_name(head)} | " + " | ".join(f"{x:.2f}" for x in looks) + " |")
 say("\n".join(table))
-
-# %%
-assert all(attention(head, END_at, S2_at) > 0.5 for head in strikers)
-for head in both_names:
-    assert max(attention(head, END_at, A_at), attention(head, END_at, B_at)) > 0.8
 say(
     f'{named(both_names)} fetch a name by its *place*: always the first, or always the second, whoever gives. They say "a name of this story", not which. {named(strikers)} look at S2 and push down what they see there. '
     "So this model does two things at once, and the paper's circuit is only one of them: it *finds* the indirect object and copies it, and it *strikes* the giver off a list of all who were named."
 )
+
+# %% tags=["test"]
+assert all(attention(head, END_at, S2_at) > 0.5 for head in strikers)
+for head in both_names:
+    assert max(attention(head, END_at, A_at), attention(head, END_at, B_at)) > 0.8
 
 # %% [markdown]
 # A story suggests itself: somebody finds out who gives, and the name movers look at the other one. But attribution is *observation*. It says who writes; it does not say where a
@@ -437,7 +481,7 @@ say(
 #
 # They are not each other's opposite. Suppose that two heads each carry the whole answer and one is enough (an OR): denoising either shows 1, noising either shows
 # no loss. Suppose that both are needed (an AND): denoising either shows 0, noising either loses all. Only for parts that simply *add up* do the two agree
-# (Heimersheim & Nanda 2024, section 2).
+# ([Heimersheim & Nanda 2024](https://arxiv.org/abs/2404.15255), section 2).
 #
 # ### The residual stream, layer by layer and position by position
 #
@@ -452,25 +496,39 @@ plots.diagram("denoising_and_noising")
 # %%
 check("06.5")
 
+# %% [markdown]
+# **Before you run the next cell:** the flipped run gets the clean stream at one position of one layer. At which
+# positions can that bring the answer back in the first layers, and at which in the last? And in between?
+#
+# <details><summary>What to look for</summary>
+#
+# In the first layers at S2 only, for nothing else differs in the input; in the last at END, where the answer is
+# written, and a little still at S2, from where the last layers read it too. It goes over in layer 3, and stops nowhere
+# in between.
+#
+# </details>
+
 # %%
 resid_map = yours("patch_resid")(model, flipped_tokens, clean_cache, recovered)
 plots.patching_map(
     resid_map, labels, "Denoising the residual stream: what comes back", color_label="recovered"
 )
 
-# %%
+# %% tags=["tell"]
 S2_col, END_col = int(S2_at[0]), int(END_at[0])
 crossing = int((resid_map[1:, END_col] - resid_map[:-1, END_col]).argmax())
 elsewhere = resid_map.clone()
 elsewhere[:, [S2_col, END_col]] = 0
-assert (resid_map[0, S2_col] - 1).abs() < 1e-3
-assert elsewhere.abs().max() < 0.2
-assert resid_map[crossing + 1, END_col] > 0.5
-assert crossing < min(layer for layer, _ in movers)
 say(
     f"It stands at **S2**, of course, since nothing else differs in the input, and moves to **END** mostly in layer {crossing}: before it {resid_map[crossing, END_col]:z.2f} at END, after it "
     f"{resid_map[crossing + 1, END_col]:.2f}. No other position ever holds much of it (at most {elsewhere.abs().max():.2f}). So END knows who gives *before* layer {min(layer for layer, _ in movers)}, in which the names are written."
 )
+
+# %% tags=["test"]
+assert (resid_map[0, S2_col] - 1).abs() < 1e-3
+assert elsewhere.abs().max() < 0.2
+assert resid_map[crossing + 1, END_col] > 0.5
+assert crossing < min(layer for layer, _ in movers)
 
 # %% [markdown]
 # For GPT-2 small the same figure looks much the same: S2 first, and in layers 7 and 8 over to END. What such a figure cannot say is *what* the stream
@@ -484,19 +542,29 @@ say(
 # %%
 blocks = patching.get_act_patch_block_every(model, flipped_tokens, clean_cache, recovered, metric_pos=-1)
 resid_again, attn_map, mlp_map = blocks
-assert torch.allclose(resid_again, resid_map, atol=1e-3)
-display(plots.patching_map(attn_map, labels, "Denoising attention outputs", color_label="recovered"))
-plots.patching_map(mlp_map, labels, "Denoising MLP outputs", color_label="recovered")
+plots.heatmaps(
+    {"attention outputs": attn_map, "MLP outputs": mlp_map},
+    plots.numbered(labels),
+    title="Denoising what attention and MLPs add: recovered",
+    x_label="position",
+    y_label="layer",
+    columns=1,
+)
 
-# %%
-at_END = attn_map[:, END_col]
-first, second = sorted(at_END.topk(2).indices.tolist())
-assert first < second
-assert mlp_map[1:].abs().max() < attn_map.max()
+# %% tags=["test"]
+assert torch.allclose(resid_again, resid_map, atol=1e-3)
+
+# %% tags=["tell"]
+by_attention = attn_map[:, END_col]
+first, second = sorted(by_attention.topk(2).indices.tolist())
 say(
-    f"At END two layers of attention matter: layer {first} ({at_END[first]:.2f}) and layer {second} ({at_END[second]:.2f}). At S2 it is the first layers, which read the name itself "
+    f"At END two layers of attention matter: layer {first} ({by_attention[first]:.2f}) and layer {second} ({by_attention[second]:.2f}). At S2 it is the first layers, which read the name itself "
     f"(attention of layer 0 {attn_map[0, S2_col]:.2f}, its MLP {mlp_map[0, S2_col]:.2f}). (With the flipped prompts as the counterpart, that is. What does the same in both runs cannot show up.)"
 )
+
+# %% tags=["test"]
+assert first < second
+assert mlp_map[1:].abs().max() < attn_map.max()
 
 # %% [markdown]
 # ### Heads
@@ -514,28 +582,38 @@ patch_each = yours("patch_heads")
 denoised = patch_each(model, flipped_tokens, clean_cache, recovered)
 plots.head_map(denoised, "Denoising: one clean head in the flipped run", color_label="recovered")
 
+# %% [markdown]
+# At which position does a head's output matter? The same, position by position, picks out the heads that bring something to END before the
+# movers, and those that do something at S2:
+
 # %%
 by_pos = patching.get_act_patch_attn_head_out_by_pos(
     model, flipped_tokens, clean_cache, recovered, metric_pos=-1
 )
-at_END = heads_where(by_pos[:, END_col] > 0.05)
-inhibitors = [head for head in at_END if head[0] < min(layer for layer, _ in movers)]
-readers = heads_where(by_pos[:, S2_col] > 0.1)
-assert inhibitors
-assert all(shares[head] < 0.25 * clean_diff for head in inhibitors)
+at_END, at_S2 = by_pos[:, END_at[0]], by_pos[:, S2_at[0]]  # [layer, head]
+inhibitors = [head for head in heads_where(at_END > 0.05) if head[0] < min(layer for layer, _ in movers)]
+readers = heads_where(at_S2 > 0.1)
+plots.head_maps({"at END": at_END, "at S2": at_S2}, "One clean head at one position: recovered")
+
+# %% tags=["tell"]
 to_S2 = {head: attention(head, END_at, S2_at) for head in inhibitors}
-assert max(to_S2.values()) > 0.5
 say(
-    f"At END, beside the movers, **{named(inhibitors)}**: {', '.join(f'{head_name(head)} brings back {by_pos[head[0], END_col, head[1]]:.0%}' for head in inhibitors)}, and they write little of the answer themselves "
+    f"At END, beside the movers, **{named(inhibitors)}**: {', '.join(f'{head_name(head)} brings back {at_END[head]:.0%}' for head in inhibitors)}, and they write little of the answer themselves "
     f"({', '.join(f'{float(shares[head]) / float(clean_diff):.0%}' for head in inhibitors)} of the difference). From END they look at S2 ({', '.join(f'{head_name(head)} {x:.2f}' for head, x in to_S2.items())}). "
     f"At S2 itself: {named(readers)}, in layer 0, as far as heads are concerned."
 )
+
+# %% tags=["test"]
+assert inhibitors
+assert all(shares[head] < 0.25 * clean_diff for head in inhibitors)
+assert max(to_S2.values()) > 0.5
 
 # %% [markdown]
 # **Noising** for comparison: the clean run with one flipped head, and how much is lost.
 
 # %%
 noised = 1 - patch_each(model, clean_tokens, flipped_cache, recovered)
+leader = max(inhibitors, key=lambda head: float(denoised[head]))
 plots.scatter(
     denoised,
     noised,
@@ -545,14 +623,15 @@ plots.scatter(
     "lost by noising",
 )
 
-# %%
-leader = max(inhibitors, key=lambda head: float(denoised[head]))
-assert noised[leader] > 0.3
-assert max(float(noised[head]) for head in movers) < noised[leader]
+# %% tags=["tell"]
 say(
     f"{head_name(leader)} is nearly enough by itself (denoising {denoised[leader]:.0%}) and nearly irreplaceable (noising takes {noised[leader]:.0%}): a bottleneck. The movers work side by side: each brings back {min(float(denoised[h]) for h in movers):.0%} to "
     f"{max(float(denoised[h]) for h in movers):.0%}, and {sum(float(denoised[h]) for h in movers):.0%} together. Neither OR nor AND, but a sum."
 )
+
+# %% tags=["test"]
+assert noised[leader] > 0.3
+assert max(float(noised[head]) for head in movers) < noised[leader]
 
 # %% [markdown]
 # ### Query, key, value or pattern?
@@ -566,44 +645,49 @@ say(
 # %%
 check("06.7")
 
+# %% [markdown]
+# **Before you run the next cell:** the movers and the inhibitor at END both matter. In the flipped run the same names
+# stand at the same places, only another one gives. Which of its parts does each of the two get from the clean run with
+# effect: query, key, value?
+#
+# <details><summary>What to look for</summary>
+#
+# The movers: the query. The names that they could copy are the same in both runs; where they look is not. The
+# inhibitor: the value. It looks at S2 in both runs, and another name stands there.
+#
+# </details>
+
 # %%
 patch_part = yours("patch_head_part")
 by_part = {
     part: patch_part(part, model, flipped_tokens, clean_cache, recovered)
     for part in ("q", "k", "v", "pattern")
 }
-stacked = torch.stack([denoised, *by_part.values()]).flatten(1)
-plots.heatmap(
-    stacked,
-    model.all_head_labels(),
-    ["output", *by_part],
-    "What of each head matters",
-    "head",
-    "patched",
-    color_label="recovered",
-)
+shown = {"query": by_part["q"], "key": by_part["k"], "value": by_part["v"], "pattern": by_part["pattern"]}
+plots.head_maps({"output": denoised, **shown}, "What of each head matters: recovered")
 
-# %%
-by_query = sum(float(by_part["q"][head]) for head in movers) / sum(float(denoised[head]) for head in movers)
-mover_values = sum(float(by_part["v"][head]) for head in movers) / sum(
-    float(denoised[head]) for head in movers
-)
+# %% tags=["tell"]
+of_all = sum(float(denoised[head]) for head in movers)
+by_query, mover_values = (sum(float(by_part[part][head]) for head in movers) / of_all for part in "qv")
 leader_values = float(by_part["v"][leader] / denoised[leader])
-assert by_query > 0.6
-assert mover_values < 0.4
-assert leader_values > 0.6
 say(
     f"**Two kinds of head.** The movers matter by their *queries* ({by_query:.0%} of what their outputs do; their values {mover_values:.0%}): the names they could copy are the same in both runs, where they look is not. "
     f"{head_name(leader)} matters by its *values* ({leader_values:.0%}): it looks at S2 in both runs, and what stands there differs."
 )
 
+# %% tags=["test"]
+assert by_query > 0.6
+assert mover_values < 0.4
+assert leader_values > 0.6
+
 # %% [markdown]
-# That is what Wang et al. found in GPT-2 small: name movers matter by their queries, and heads in layers before them tell them where **not** to look. They call those the *S-inhibition heads*.
+# That is what [Wang et al. 2022](https://arxiv.org/abs/2211.00593) found in GPT-2 small: name movers matter by their queries, and heads in layers before them tell them where **not** to look. They call those the *S-inhibition heads*.
 #
 # ## 5 Path patching: who tells whom?
 #
 # Patching a head changes all that later heads make of it. To ask whether head $X$ speaks to $Y$ *itself*, everything in between must be held still. Path patching
-# (Wang et al., section 3.1) does it with three runs:
+# ([Wang et al. 2022](https://arxiv.org/abs/2211.00593), section 3.1;
+# [Goldowsky-Dill et al. 2023](https://arxiv.org/abs/2304.05969)) does it with three runs:
 #
 # 1. the run on `tokens` and the run on the other tokens, both cached;
 # 2. `tokens` again, with **all heads held** at their own values but the sender, which gets the other run's; what then arrives at the receiver is written down;
@@ -628,11 +712,15 @@ to_logits = yours("path_patch_to_logits")
 run = (model, clean_tokens, clean_cache, flipped_cache, recovered)
 lost_direct = 1 - to_logits(*run, False)
 lost_stream = 1 - to_logits(*run, True)
-display(
-    plots.head_map(
-        lost_direct, "Lost when a flipped head speaks to the logits (MLPs run)", color_label="lost"
-    )
+plots.head_maps(
+    {"MLPs run": lost_direct, "MLPs held": lost_stream},
+    "Lost when a flipped head speaks to the logits",
 )
+
+# %% [markdown]
+# With the MLPs held, "direct" is what section 3 computed from the stream without any patching. Two roads to one number:
+
+# %%
 plots.scatter(
     shares,
     lost_stream,
@@ -642,14 +730,14 @@ plots.scatter(
     "lost, MLPs held",
 )
 
-# %%
-speakers = heads_where(lost_direct > 0.04)
-assert set(movers) <= {*speakers, *movers}
-assert sum(float(lost_direct[head]) for head in movers) > 0.5
-assert float(lost_direct[leader]) < 0.6 * float(denoised[leader])
+# %% tags=["tell"]
 say(
     f"The movers, a second time: together they speak {sum(float(lost_direct[h]) for h in movers):.0%} of the answer to the logits. {head_name(leader)} says {lost_direct[leader]:.0%} of it (it is a striker too), although patching it brought back {denoised[leader]:.0%}. The rest must be heard by somebody else."
 )
+
+# %% tags=["test"]
+assert sum(float(lost_direct[head]) for head in movers) > 0.5
+assert float(lost_direct[leader]) < 0.6 * float(denoised[leader])
 
 # %% [markdown]
 # ### By whom?
@@ -665,33 +753,33 @@ check("06.9")
 # %%
 to_heads = yours("path_patch_to_heads")
 heard = {part: 1 - to_heads(*run, movers, part) for part in "qkv"}
-plots.heatmap(
-    torch.stack(list(heard.values())).flatten(1),
-    model.all_head_labels(),
-    ["queries", "keys", "values"],
+plots.head_maps(
+    {
+        "through their queries": heard["q"],
+        "through their keys": heard["k"],
+        "through their values": heard["v"],
+    },
     "Lost when a flipped head speaks to the movers",
-    "sender",
-    "through their",
-    color_label="lost",
 )
 
-# %%
-last_mover = max(layer for layer, _ in movers)
-assert heard["q"][last_mover:].abs().max() < 1e-3  # nobody there can reach them
-assert heard["q"].argmax() == leader[0] * cfg.n_heads + leader[1]
-assert heard["q"][leader] > 0.3
-assert max(heard["k"].abs().max(), heard["v"].abs().max()) < 0.2
+# %% tags=["tell"]
 spoken = ", ".join(f"{head_name(head)} {heard['q'][head]:.2f}" for head in inhibitors)
 say(
     f"The inhibitors, through the movers' **queries**: {spoken}. Keys and values carry next to nothing (at most {max(heard['k'].abs().max(), heard['v'].abs().max()):.2f}). That closes the chain: {head_name(leader)} "
     "reads at S2 who gives, writes it at END, and the movers look elsewhere."
 )
 
+# %% tags=["test"]
+last_mover = max(layer for layer, _ in movers)
+assert heard["q"][last_mover:].abs().max() < 1e-3  # nobody there can reach them
+assert heard["q"].argmax() == leader[0] * cfg.n_heads + leader[1]
+assert heard["q"][leader] > 0.3
+assert max(heard["k"].abs().max(), heard["v"].abs().max()) < 0.2
+
 # %% [markdown]
 # See it happen. In the clean run, let every mover have one thing from the flipped run: what the inhibitor wrote at END, and that in its query only.
 
 # %%
-case = circuit.make_case(model, data)
 whole_shift = {head: circuit.query_shift(case, head) for head in movers}
 plots.bar(
     torch.tensor([[whole, whole - float(shift[leader])] for whole, shift in whole_shift.values()]).flatten(),
@@ -700,52 +788,61 @@ plots.bar(
     "attention",
 )
 
-# %%
-assert all(shift[leader] > 0.2 for _, shift in whole_shift.values())
+# %% tags=["tell"]
 say(
     f"{', '.join(f'{head_name(head)}: from {whole:.2f} to {whole - float(shift[leader]):.2f}' for head, (whole, shift) in whole_shift.items())}. One head's word, in the query alone, turns the movers from IO towards S."
 )
+
+# %% tags=["test"]
+assert all(shift[leader] > 0.2 for _, shift in whole_shift.values())
 
 # %% [markdown]
 # And who speaks to the inhibitor? The same question one step back.
 
 
 # %%
+before = 1 - to_heads(*run, [leader], "v")
+loudest = divmod(int(before.abs().argmax()), cfg.n_heads)
+
+
 def looks_back(key: Tensor) -> float:
     """The most that any head before the inhibitor attends from S2 to this place."""
     return max(attention((layer, h), S2_at, key) for layer in range(leader[0]) for h in range(cfg.n_heads))
 
 
-before = 1 - to_heads(*run, [leader], "v")
-loudest = divmod(int(before.abs().argmax()), cfg.n_heads)
-assert loudest[0] < leader[0]
+# %% tags=["tell"]
 say(
     f"Most of all {head_name(loudest)} ({before[loudest]:.2f}), which at S2 attends to S2 itself with {attention(loudest, S2_at, S2_at):.2f}: it makes something of the token that stands there. Does any head before "
     f"{head_name(leader)} look from S2 back to S1, as a duplicate token head does? At most {looks_back(S1_at):.2f}, on average. To the token after S1, as an induction head does? At most {looks_back(S1_at + 1):.2f}."
 )
 
+# %% tags=["test"]
+assert loudest[0] < leader[0]
+
 # %% [markdown]
 # ## 6 A prediction
 #
-# "Not the one who gives": is that *this name*, or *this place*? Wang et al. find that S-inhibition heads carry both, a token signal and a position signal, and that in GPT-2 small the
+# "Not the one who gives": is that *this name*, or *this place*? [Wang et al. 2022](https://arxiv.org/abs/2211.00593) find that S-inhibition heads carry both, a token signal and a position signal, and that in GPT-2 small the
 # position matters more. One can tell them apart. Take a run in which the *same person* gives but is introduced in the *other place* (A and B have changed places). What the inhibitor writes there
-# names the same token and points at the other position. Put it into the clean run. If the signal is the token, nothing happens; if it is the place, the movers go astray.
+# names the same token and points at the other position. Put it into the clean run.
+#
+# **Before you run the next cells:** where do the movers look then, if the signal is the token? Where, if it is the place?
+#
+# <details><summary>What to look for</summary>
+#
+# The token: nothing happens, they look at IO as before. The place: they go astray, as they do when told of another giver. The table says which.
+#
+# </details>
+
 
 # %%
-swapped = corpus.IOIDataset(
-    [replace(item, first=item.second, second=item.first) for item in data.items], data.io, data.s
-)
-_, swapped_cache = model.run_with_cache(measure.ioi_tokens(model, swapped.prompts))
-
-
 def with_word_of(other: ActivationCache) -> tuple[float, float]:
     """The movers' attention from END to IO and to S1 when the inhibitor's output at END is another run's."""
+    seen = {}
 
     def send(z, hook):
         z[:, -1, leader[1]] = other["z", leader[0]][:, -1, leader[1]]
         return z
-
-    seen = {}
 
     def look(pattern, hook):
         seen[hook.layer()] = pattern.clone()
@@ -757,20 +854,25 @@ def with_word_of(other: ActivationCache) -> tuple[float, float]:
     return tuple(looks[:, rows, at].mean().item() for at in (IO_at, S1_at))
 
 
+# %%
+places_swapped = [replace(item, first=item.second, second=item.first) for item in data.items]
+swapped = corpus.IOIDataset(places_swapped, data.io, data.s)
+_, swapped_cache = model.run_with_cache(measure.ioi_tokens(model, swapped.prompts))
 words = {"its own": clean_cache, "same giver, other place": swapped_cache, "other giver": flipped_cache}
 told = {name: with_word_of(other) for name, other in words.items()}
+
+# %% tags=["tell"]
 say(
     "| the inhibitor's word is | movers look at IO | at S1 |\n|---|---|---|\n"
     + "\n".join(f"| {name} | {io:.2f} | {s:.2f} |" for name, (io, s) in told.items())
 )
-
-# %%
-by_token = told["same giver, other place"][0] > 0.8 * told["its own"][0]
-assert by_token
-assert told["other giver"][0] < 0.7 * told["its own"][0]
 say(
     "**The token.** Told of the same giver from the other place, the movers look where they did; told of another giver, they turn away. This circuit does not say *not there*, it says *not that name*."
 )
+
+# %% tags=["test"]
+assert told["same giver, other place"][0] > 0.8 * told["its own"][0]
+assert told["other giver"][0] < 0.7 * told["its own"][0]
 
 # %% [markdown]
 # So the model does not ask "which name occurs twice?" either. In ABC sentences a third person gives, and no name is repeated. A circuit that looks for repetitions would have nothing to go by. Ours should say "not C", which
@@ -788,11 +890,13 @@ plots.bar(
     "attention",
 )
 
-# %%
-assert min(abc_looks["A"], abc_looks["B"]) > 2 * abc_looks["C, who gives"]
+# %% tags=["tell"]
 say(
     f"A {abc_looks['A']:.2f}, B {abc_looks['B']:.2f}, C {abc_looks['C, who gives']:.2f}. The prediction holds."
 )
+
+# %% tags=["test"]
+assert min(abc_looks["A"], abc_looks["B"]) > 2 * abc_looks["C, who gives"]
 
 # %% [markdown]
 # ## 7 Is that it? Faithfulness
@@ -814,39 +918,19 @@ check("06.10")
 # %%
 share_left = yours("circuit_faithfulness")
 fresh = corpus.ioi_prompts(60, seed=1, aligned=True)  # prompts on which nothing was chosen
-fresh_tokens = measure.ioi_tokens(model, fresh.prompts)
-fresh_abc = measure.ioi_tokens(model, fresh.abc().prompts)
-fresh_answers = measure.answer_tokens(model, fresh)
+fresh_case = circuit.make_case(model, fresh)
+fresh_tokens, fresh_abc, fresh_answers = fresh_case.tokens, fresh_case.abc, fresh_case.answers
 templates = torch.tensor(fresh.template_ids)
-positions = {  # these prompts line up as well
-    role: at[0].expand(60) for role, at in (("A", A_at), ("B", B_at), ("S2", S2_at), ("END", END_at))
-}
+positions = {role: fresh_case.at[role] for role in ("A", "B", "S2")} | {"END": fresh_case.at["end"]}
+
+# %% [markdown]
+# Three numbers for the same behaviour: the logit difference, how far IO stands above the average name, and whether it is the top token.
 
 
+# %%
 def mean_difference(logits: Tensor) -> Tensor:
     """The mean logit difference on the fresh prompts."""
     return difference_of(logits, fresh_answers, positions["END"]).mean()
-
-
-def top_answers(logits: Tensor) -> Tensor:
-    """The share of prompts in which IO is above all other tokens."""
-    return (logits[:, -1].argmax(-1) == fresh_answers[:, 0]).float().mean()
-
-
-def left(circuit: dict[str, list[Head]], metric: Metric = mean_difference) -> float:
-    return float(share_left(model, fresh_tokens, fresh_abc, templates, circuit, positions, metric))
-
-
-circuits = {
-    "nothing": {},
-    "movers": {"END": movers},
-    "+ inhibitors": {"END": movers + inhibitors},
-    "+ readers at S2": {"END": movers + inhibitors, "S2": readers},
-    "+ readers at all names": {"END": movers + inhibitors, "S2": readers, "A": readers, "B": readers},
-}
-with_strikers = list(dict.fromkeys(movers + inhibitors + strikers))
-circuits["+ strikers"] = circuits["+ readers at all names"] | {"END": with_strikers}
-circuits["+ those who fetch both"] = circuits["+ strikers"] | {"END": with_strikers + both_names}
 
 
 def above_names(logits: Tensor) -> Tensor:
@@ -855,9 +939,48 @@ def above_names(logits: Tensor) -> Tensor:
     return (at_end.gather(1, fresh_answers[:, :1])[:, 0] - at_end[:, all_names].mean(-1)).mean()
 
 
-by_diff = {name: left(circuit) for name, circuit in circuits.items()}
-by_top = {name: left(circuit, top_answers) for name, circuit in circuits.items()}
-by_height = {name: left(circuit, above_names) for name, circuit in circuits.items()}
+def top_answers(logits: Tensor) -> Tensor:
+    """The share of prompts in which IO is above all other tokens."""
+    return (logits[:, -1].argmax(-1) == fresh_answers[:, 0]).float().mean()
+
+
+# %%
+def left(circuit: dict[str, list[Head]], metric: Metric = mean_difference) -> float:
+    """The share of the whole model's metric that this circuit has, alone."""
+    return float(share_left(model, fresh_tokens, fresh_abc, templates, circuit, positions, metric))
+
+
+with_strikers = list(dict.fromkeys(movers + inhibitors + strikers))
+readers_at_names = {"S2": readers, "A": readers, "B": readers}
+circuits = {
+    "nothing": {},
+    "movers": {"END": movers},
+    "+ inhibitors": {"END": movers + inhibitors},
+    "+ readers at S2": {"END": movers + inhibitors, "S2": readers},
+    "+ readers at all names": {"END": movers + inhibitors, **readers_at_names},
+    "+ strikers": {"END": with_strikers, **readers_at_names},
+    "+ those who fetch both": {"END": with_strikers + both_names, **readers_at_names},
+}
+
+# %% [markdown]
+# **Before you run the next cell:** the circuit alone, built up role by role, against everything else at its ABC mean.
+# How much of the logit difference do the movers have by themselves? From which row on would you believe it? And do the
+# three numbers agree?
+#
+# <details><summary>What to look for</summary>
+#
+# The movers alone have next to nothing: nobody tells them where to look, and nothing at the names is there to be found.
+# The numbers do *not* agree half way: with the readers at S2 only, the logit difference is far ahead of the height of
+# IO.
+#
+# </details>
+
+# %%
+by_diff = {name: left(some) for name, some in circuits.items()}
+by_height = {name: left(some, above_names) for name, some in circuits.items()}
+by_top = {name: left(some, top_answers) for name, some in circuits.items()}
+
+# %% tags=["tell"]
 say(
     "| circuit | logit difference | IO above the average name | IO is the top token |\n|---|---|---|---|\n"
     + "\n".join(
@@ -865,23 +988,25 @@ say(
     )
 )
 
-# %%
-assert abs(by_diff["nothing"]) < 0.2
-assert by_diff["movers"] < 0.4
-assert by_diff["+ readers at S2"] > by_height["+ readers at S2"] + 0.1
-assert by_diff["+ readers at all names"] > 0.7
-assert by_top["+ readers at all names"] > 0.8
-assert 0.8 < by_diff["+ strikers"] < 1.25
+# %% tags=["tell"]
 say(
     f"Read the fourth row twice. By the logit difference movers, inhibitors and the readers at S2 are worth {by_diff['+ readers at S2']:.0%}; but they lift the indirect object to {by_height['+ readers at S2']:.0%} of its height above the average name. They know who gives and write against the giver; "
     f"what to write *for* they do not find. The readers are needed at A and B too: they make of a name what the movers find and copy. With them the circuit has {by_diff['+ readers at all names']:.0%} of the difference and completes {by_top['+ readers at all names']:.0%} of the sentences, with the strikers {by_diff['+ strikers']:.0%}. "
     f"Those who fetch both names *lower* the difference, to {by_diff['+ those who fetch both']:.0%}, and lift IO to {by_height['+ those who fetch both']:.0%}."
 )
 
+# %% tags=["test"]
+assert abs(by_diff["nothing"]) < 0.2
+assert by_diff["movers"] < 0.4
+assert by_diff["+ readers at S2"] > by_height["+ readers at S2"] + 0.1
+assert by_diff["+ readers at all names"] > 0.7
+assert by_top["+ readers at all names"] > 0.8
+assert 0.8 < by_diff["+ strikers"] < 1.25
+
 # %% [markdown]
 # *A metric is blind to whatever moves both its terms; a counterpart is blind to whatever is equal in both.* Always have a second number.
 #
-# (More than 100% is no mistake: heads outside the circuit may work against it, and their means do not. Wang et al. report the difference between circuit and model rather than the share.)
+# (More than 100% is no mistake: heads outside the circuit may work against it, and their means do not. [Wang et al. 2022](https://arxiv.org/abs/2211.00593) report the difference between circuit and model rather than the share.)
 #
 # ### Minimality
 #
@@ -890,36 +1015,43 @@ say(
 # %%
 whole = circuits["+ strikers"]
 members = [(role, head) for role in whole for head in whole[role]]
-without = {
-    member: {role: [h for h in whole[role] if (role, h) != member] for role in whole} for member in members
-}
-lost_diff = torch.tensor([by_diff["+ strikers"] - left(without[member]) for member in members])
 
 
-all_of_it = left(whole, above_names)
-lost_above = torch.tensor([all_of_it - left(without[member], above_names) for member in members])
-names_of_members = [f"{head_name(head)} at {role}" for role, head in members]
-figure = plots.bar(
-    lost_diff, names_of_members, "Lost when one head is taken out of the circuit", "share of the whole model"
+def without(member: tuple[str, Head]) -> dict[str, list[Head]]:
+    """The whole circuit but one head in one role."""
+    return {role: [head for head in whole[role] if (role, head) != member] for role in whole}
+
+
+lost_diff = left(whole) - torch.tensor([left(without(member)) for member in members])
+lost_above = left(whole, above_names) - torch.tensor(
+    [left(without(member), above_names) for member in members]
 )
-figure.data[0].name = "logit difference"
-figure.add_bar(x=figure.data[0].x, y=lost_above.tolist(), name="IO above the average name")
-figure.update_layout(showlegend=True, barmode="group")
 
 # %%
+names_of_members = [f"{head_name(head)} at {role}" for role, head in members]
+plots.line(
+    {"logit difference": lost_diff, "IO above the average name": lost_above},
+    names_of_members,
+    "Lost when one head is taken out of the circuit",
+    "",
+    "share of the whole model",
+)
+
+# %% tags=["tell"]
 idle = [name for name, a, b in zip(names_of_members, lost_diff, lost_above) if max(abs(a), abs(b)) < 0.02]
-assert len(idle) <= 3
-assert lost_diff[members.index(("END", leader))] > 0.3
 say(
     f"Each has its number to answer for; {head_name(leader)} most of all. Without a part in either (below 2%): {', '.join(idle) or 'none'}."
 )
+
+# %% tags=["test"]
+assert len(idle) <= 3
+assert lost_diff[members.index(("END", leader))] > 0.3
 
 # %% [markdown]
 # Heads that do the same work hide each other: take one out and the rest carry on. So Wang et al. (section 4.3) ask for each head $v$ whether there is *some* set $K$ of the others with which it
 # matters: how far apart are the circuit without $K$ and the circuit without $K$ and $v$? Above, $K$ was empty. The natural other choice is the rest of the head's own role.
 
 # %%
-fresh_case = circuit.make_case(model, fresh)
 found = {
     "movers": [(head, "end") for head in movers],
     "inhibitors": [(head, "end") for head in inhibitors],
@@ -954,7 +1086,7 @@ figure = plots.scatter(
 line = [points.min().item(), points.max().item()]
 figure.add_scatter(x=line, y=line, mode="lines", name="equal", line={"dash": "dot"})
 
-# %%
+# %% tags=["tell"]
 widest_gap = max(rest, key=lambda name: abs(rest[name][1] - rest[name][0]))
 gap = (rest[widest_gap][1] - rest[widest_gap][0]) / fresh_case.clean_diff
 say(
@@ -976,11 +1108,16 @@ for seed in range(1, 6):
     again.append(
         float(share_left(model, fresh_tokens, other_abc, templates, whole, positions, mean_difference))
     )
-assert max(again) - min(again) < 0.3
+
+# %% tags=["tell"]
+sizes = [fresh.template_ids.count(template) for template in set(fresh.template_ids)]
 say(
-    f"Faithfulness with five other draws: {', '.join(f'{x:.0%}' for x in sorted(again))}; templates have {min(fresh.template_ids.count(t) for t in set(fresh.template_ids))} to "
-    f"{max(fresh.template_ids.count(t) for t in set(fresh.template_ids))} prompts each. Differences between circuits that are smaller than this spread mean nothing."
+    f"Faithfulness with five other draws: {', '.join(f'{x:.0%}' for x in sorted(again))}; templates have {min(sizes)} to "
+    f"{max(sizes)} prompts each. Differences between circuits that are smaller than this spread mean nothing."
 )
+
+# %% tags=["test"]
+assert max(again) - min(again) < 0.3
 
 # %% [markdown]
 # ## 8 All patches at once, nearly: attribution patching
@@ -989,7 +1126,8 @@ say(
 #
 # $$ f(z + \Delta) \approx f(z) + \Delta \cdot \nabla f(z), \qquad \Delta = z_\text{clean} - z_\text{corrupted}, $$
 #
-# with the gradient at the run *in which* one patches, the corrupted one. Two forward passes and one backward give an estimate for **every** place (Nanda 2023; Syed et al. 2023).
+# with the gradient at the run *in which* one patches, the corrupted one. Two forward passes and one backward give an estimate for **every** place
+# ([Nanda 2023](https://www.neelnanda.io/mechanistic-interpretability/attribution-patching); [Syed et al. 2023](https://arxiv.org/abs/2310.10348)).
 #
 # **Where it goes wrong, by numbers.** Let $f(z) = \tanh z$, corrupted $z = -3$, clean $z = 3$. The true change is $0.995 - (-0.995) = 1.99$. The gradient at $-3$ is $1 - 0.995^2 = 0.0099$, so
 # the estimate is $6 \cdot 0.0099 = 0.06$. Where something is saturated, the tangent is flat and the estimate sees nothing. Attention patterns and LayerNorm bend in this way.
@@ -1012,15 +1150,17 @@ figure = plots.scatter(
 )
 figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="equal", line={"dash": "dot"})
 
-# %%
+# %% tags=["tell"]
 together = torch.corrcoef(torch.stack([denoised.flatten(), estimate.flatten()]))[0, 1]
 slope = (estimate * denoised).sum() / (denoised**2).sum()
-assert together > 0.6
 best_exact, best_guess = (set(x.flatten().topk(5).indices.tolist()) for x in (denoised, estimate))
-assert len(best_exact & best_guess) >= 3
 say(
     f"Correlation {together:.2f}; the estimates are about {slope:.0%} of the exact values. Of the five heads with the largest exact effect, {len(best_exact & best_guess)} are among the five largest estimates. A good way to choose where to look, then patch those exactly."
 )
+
+# %% tags=["test"]
+assert together > 0.6
+assert len(best_exact & best_guess) >= 3
 
 # %% [markdown]
 # ### Edges: who reads whom, all at once
@@ -1030,30 +1170,33 @@ say(
 # $$ \text{score}(u, v) = (z_u^\text{clean} - z_u^\text{flipped}) \cdot \frac{\partial f}{\partial\, \text{input of } v}, $$
 #
 # and one pass back gives the right-hand factor for every $v$: path patching for all pairs at the price of two runs. This is *edge attribution patching*, EAP (Syed et al. 2023, section 3). Against flat
-# tangents, EAP-IG (Hanna et al. 2024, section 3) takes the mean of the gradient at several points between the flipped and the clean embedding.
+# tangents, EAP-IG ([Hanna et al. 2024](https://arxiv.org/abs/2403.17806), section 3) takes the mean of the gradient at several points between the flipped and the clean embedding.
 
 
 # %%
 def per_prompt(answers: Tensor) -> Callable[[Tensor], Tensor]:
+    """logits -> every prompt's logit difference, for these answers."""
     return lambda logits: difference_of(logits, answers, torch.full((len(answers),), logits.shape[1] - 1))
 
 
 eap = analysis.edge_attribution(model, clean_tokens, flipped_tokens, per_prompt(answers))
 eap_ig = analysis.edge_attribution(model, clean_tokens, flipped_tokens, per_prompt(answers), steps=5)
 strongest = eap_ig.top(30)
+
+# %% tags=["tell"]
 say(
     f"{eap.graph.n_edges:,} edges. The strongest by EAP-IG, in logits:\n\n| edge | score |\n|---|---|\n"
     + "\n".join(f"| {name} | {score:+.2f} |" for name, score in strongest[:16])
 )
+say(
+    "Nobody told it about roles. Yet there they are: the movers to the logits, the inhibitors to the movers' *queries*, the readers to the inhibitors' *values*."
+)
 
-# %%
+# %% tags=["test"]
 edges_found = {name for name, _ in strongest}
 assert sum(f"{head_name(head)} -> logits" in edges_found for head in movers) >= len(movers) / 2
 assert any(f"{head_name(leader)} -> {head_name(head)} q" in edges_found for head in movers)
 assert any(f"{head_name(head)} -> {head_name(leader)} v" in edges_found for head in readers)
-say(
-    "Nobody told it about roles. Yet there they are: the movers to the logits, the inhibitors to the movers' *queries*, the readers to the inhibitors' *values*."
-)
 
 # %% [markdown]
 # A score is an estimate; whether a set of edges *is* the circuit, a run must say. Keep the best $n$ edges (greedily, from the logits back, so that each leads somewhere), let every other edge carry what it carries in the
@@ -1068,15 +1211,17 @@ curves = [
 ]
 curves[0].plot(*curves[1:])
 
-# %%
+# %% tags=["tell"]
 by_ig, by_eap, by_chance = curves
-assert by_ig.cmd < by_chance.cmd / 3
-assert by_ig.cmd < by_eap.cmd + 0.02
 enough = next(n for n, e in zip(by_ig.sizes, by_ig.faithfulness) if e.mean > 0.9)
 say(
-    f"{enough} of {by_ig.n_edges:,} edges do more than 90% of it. The area between curve and 1 (MIB's *circuit-model distance*, Mueller et al. 2025; smaller is better): EAP-IG {by_ig.cmd:.3f}, EAP {by_eap.cmd:.3f}, random {by_chance.cmd:.3f}. "
+    f"{enough} of {by_ig.n_edges:,} edges do more than 90% of it. The area between curve and 1 (MIB's *circuit-model distance*, [Mueller et al. 2025](https://arxiv.org/abs/2504.13151); smaller is better): EAP-IG {by_ig.cmd:.3f}, EAP {by_eap.cmd:.3f}, random {by_chance.cmd:.3f}. "
     "The bands are 95% intervals over prompts: where two overlap, do not rank them."
 )
+
+# %% tags=["test"]
+assert by_ig.cmd < by_chance.cmd / 3
+assert by_ig.cmd < by_eap.cmd + 0.02
 
 # %% [markdown]
 # ## 9 The circuit of this model
@@ -1095,6 +1240,7 @@ def path_loss(sender: Head, part: str, receiver: Head) -> float:
 paths = {(a, b): path_loss(a, "q", b) for a in inhibitors for b in movers}
 readings = {(a, b): path_loss(a, "v", b) for a in readers for b in inhibitors}
 
+# %% tags=["tell"]
 COLOURS = {
     "token": "#dddddd",
     "reader": "#ffd166",
@@ -1187,14 +1333,16 @@ def circuit_diagram() -> tuple[go.Figure, list[tuple]]:
 diagram, edges = circuit_diagram()
 display(diagram)
 
-# %%
-assert any(start == "IO" for start, *_ in edges)
-assert any(start[0] == "inhibit" and end[0] == "move" for start, end, *_ in edges)
+# %% tags=["tell"]
 widest = max(paths, key=paths.get)
 say(
     f"**In words.** At S2, {named(readers)} and the first MLP make something of the name that stands there. At END, {named(inhibitors)} look at S2 and write, in END's own stream, who gives. {named(movers)} ask, with that in their queries, for a name that is not "
     f"this one; they find IO, attend to it and copy it (the widest single path is {head_name(widest[0])} → {head_name(widest[1])}, {paths[widest]:.2f}). {named(strikers)} write against the name at S2."
 )
+
+# %% tags=["test"]
+assert any(start == "IO" for start, *_ in edges)
+assert any(start[0] == "inhibit" and end[0] == "move" for start, end, *_ in edges)
 
 # %% [markdown]
 # ### How this differs from GPT-2 small
@@ -1202,10 +1350,13 @@ say(
 # Two more measurements before the comparison: do the movers do induction (chapter 03)? And when they are silenced, does anybody step in?
 
 # %%
-induction = measure.induction_scores(measure.patterns(model, measure.repeated_prompt(20, 8, cfg.d_vocab)), 20)
+repeats = measure.repeated_prompt(20, 8, cfg.d_vocab)
+induction = measure.induction_scores(measure.patterns(model, repeats), 20)
 without_movers = circuit.direct_effect_without(case, movers)
 with_movers, _ = measure.direct_attribution(model, data)
 stepped_in = heads_where(without_movers - with_movers > 0.1 * float(clean_diff))
+
+# %% tags=["tell"]
 say(
     f"On random tokens the movers are induction heads, with scores of {min(induction[h] for h in movers):.2f} to {max(induction[h] for h in movers):.2f}. With all movers mean-ablated at END, the heads whose own direct effect rises by more than a tenth of the "
     f"difference: {named(stepped_in)}."
@@ -1220,7 +1371,7 @@ display(plots.ioi({role: [head_name(head) for head in heads] for role, heads in 
 plots.ioi(IOI_GPT2_SMALL)
 
 # %% [markdown]
-# Wang et al. found in GPT-2 small: *duplicate token heads* and *induction heads* (with *previous token heads*) notice at S2 that the name has been there before; *S-inhibition heads* (layers 7 and 8) bring that
+# [Wang et al. 2022](https://arxiv.org/abs/2211.00593) found in GPT-2 small: *duplicate token heads* and *induction heads* (with *previous token heads*) notice at S2 that the name has been there before; *S-inhibition heads* (layers 7 and 8) bring that
 # to END and change the **queries** of the *name mover heads* (layers 9 and 10), which therefore attend to IO rather than to S and copy what they attend to. *Negative name movers* (L10H7, L11H10) write against
 # the answer, and *backup name movers* step in when name movers are ablated.
 #
@@ -1249,38 +1400,39 @@ FORMATS = [
 PAIRS = [(" Mary", " John"), (" Tom", " James"), (" Dan", " Sid"), (" Martin", " Amy")]
 
 
-def survey(model: HookedTransformer, n_sentences: int = 4) -> dict[str, Tensor]:
-    """Logit difference, attribution, patching, path patching and its estimate, on two prompts a sentence and their flipped ones."""
+def two_a_sentence(model: HookedTransformer, n_sentences: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, their flipped counterparts, and the answers: of each sentence one prompt with either person giving."""
     pairs = [pair for io, s in PAIRS[:n_sentences] for pair in ((io, s), (s, io))]
-    texts = [text.format(s) for text, (_, s) in zip([f for f in FORMATS for _ in range(2)], pairs)]
-    tokens = model.to_tokens(texts)
-    assert len({model.to_tokens(text).shape for text in texts}) == 1  # nothing is padded
-    flipped = tokens[
-        [i ^ 1 for i in range(len(tokens))]
-    ]  # its neighbour is the same sentence, the other one giving
-    answers = torch.tensor([[model.to_single_token(name) for name in pair] for pair in pairs])
-    end = torch.full((len(tokens),), tokens.shape[1] - 1)
-    logits, cache = model.run_with_cache(tokens)
-    other_logits, other = model.run_with_cache(flipped)
-    clean, corrupted = (difference_of(x, answers, end) for x in (logits, other_logits))
+    texts = [FORMATS[i // 2].format(s) for i, (_, s) in enumerate(pairs)]
+    tokens = torch.cat([model.to_tokens(text) for text in texts])  # all of one length, so nothing is padded
+    flipped = tokens[[i ^ 1 for i in range(len(tokens))]]  # the neighbour: the other one gives
+    return tokens, flipped, torch.tensor([[model.to_single_token(name) for name in pair] for pair in pairs])
+
+
+# %%
+def survey(model: HookedTransformer, n_sentences: int = 4) -> dict[str, Tensor]:
+    """Logit difference, attribution, patching, path patching and its estimate, on two prompts a sentence."""
+    tokens, flipped, answers = two_a_sentence(model, n_sentences)
+    clean_logits, cache = model.run_with_cache(tokens)
+    flipped_logits, other = model.run_with_cache(flipped)
+
+    def difference(logits: Tensor) -> Tensor:
+        return difference_of(logits, answers, torch.full((len(answers),), logits.shape[1] - 1))
 
     def scaled(logits: Tensor) -> Tensor:
-        return scale_of(
-            difference_of(logits, answers, torch.full_like(end, logits.shape[1] - 1)), clean, corrupted
-        )
+        return scale_of(difference(logits), difference(clean_logits), difference(flipped_logits))
 
     directions = direction_of(model, answers)
     stream = cache.accumulated_resid(layer=-1, incl_mid=True, pos_slice=-1, apply_ln=True)
+    patched = (model, flipped, cache, scaled)
     return {
-        "logit difference": clean.mean(),
+        "logit difference": difference(clean_logits).mean(),
         "lens": (stream * directions).sum(-1).mean(-1),
         "shares": shares_of(model, cache, directions),
-        "stream": patching.get_act_patch_resid_pre(model, flipped, cache, scaled, metric_pos=-1),
-        "heads": patching.get_act_patch_attn_head_out_all_pos(model, flipped, cache, scaled, metric_pos=-1),
-        "patterns": patching.get_act_patch_attn_head_pattern_all_pos(
-            model, flipped, cache, scaled, metric_pos=-1
-        ),
-        "values": patching.get_act_patch_attn_head_v_all_pos(model, flipped, cache, scaled, metric_pos=-1),
+        "stream": patching.get_act_patch_resid_pre(*patched, metric_pos=-1),
+        "heads": patching.get_act_patch_attn_head_out_all_pos(*patched, metric_pos=-1),
+        "patterns": patching.get_act_patch_attn_head_pattern_all_pos(*patched, metric_pos=-1),
+        "values": patching.get_act_patch_attn_head_v_all_pos(*patched, metric_pos=-1),
         "to logits": 1 - patching.get_path_patch_head_to_logits(model, tokens, cache, other, scaled),
         "estimate": yours("attribution_patching")(model, tokens, flipped, scaled),
     }
@@ -1289,58 +1441,49 @@ def survey(model: HookedTransformer, n_sentences: int = 4) -> dict[str, Tensor]:
 # %%
 real_name = best_real_model()
 if real_name is None:
-    print(
-        "No such model is on this machine; `cleanlens fetch smollm2-135m` gets one (92.9 MB), and this cell then repeats the analyses on its heads."
-    )
+    print("No such model is on this machine; `cleanlens fetch smollm2-135m` gets one (92.9 MB).")
 else:
     real = HookedTransformer.from_pretrained(real_name)
-
-    def preference(text: str, right: str, wrong: str) -> float:
-        at_end = real(text)[0, -1]
-        return (at_end[real.to_single_token(right)] - at_end[real.to_single_token(wrong)]).item()
-
-    milk = "After John and Mary went to the store,{} gave a bottle of milk to"
-    assert preference(milk.format(" Mary"), " John", " Mary") > 2
-    assert preference(milk.format(" John"), " John", " Mary") < -2
     # SmolLM2 has thirty layers: half of the sentences, for the sake of time.
     numbers = survey(real, 4 if real_name == "gpt2-small" else 2)
-    assert numbers["logit difference"] > 2
-    if real_name == "gpt2-small":
-        assert abs(preference(milk.format(" Mary"), " John", " Mary") - 4.276) < 1e-2
-        assert abs(preference(milk.format(" John"), " John", " Mary") + 2.738) < 1e-2
-        assert abs(numbers["logit difference"] - 3.552) < 1e-2
-    say(f"{real_name} prefers the indirect object by {numbers['logit difference']:.2f} logits.")
-    display(
-        plots.line(
-            {"IO - S": numbers["lens"]},
-            None,
-            f"{real_name}: logit lens at END",
-            "half layer",
-            "logit difference",
-        )
-    )
-    for name, title in {
-        "shares": "direct shares in the logit difference",
-        "heads": "one clean head in the flipped run",
-        "patterns": "one clean pattern in the flipped run",
-        "values": "one head's clean values in the flipped run",
-        "to logits": "lost when a flipped head speaks to the logits",
-        "estimate": "attribution patching's estimates",
-    }.items():
-        display(plots.head_map(numbers[name], f"{real_name}: {title}"))
-    display(
-        plots.heatmap(
-            numbers["stream"],
-            title=f"{real_name}: denoising the residual stream",
-            x_label="position",
-            y_label="layer",
-        )
-    )
+    print(f"{real_name} prefers the indirect object by {numbers['logit difference']:.2f} logits.")
+    title = f"{real_name}: logit lens at END"
+    display(plots.line(numbers["lens"], None, title, "half layer", "logit difference"))
+    display(plots.head_map(numbers["shares"], f"{real_name}: direct shares in the logit difference"))
+
+# %%
+SHOWN = {
+    "heads": "a head's clean output",
+    "patterns": "a clean pattern",
+    "values": "clean values",
+    "to logits": "lost, speaking to the logits",
+    "estimate": "attribution patching",
+}
+if real_name is not None:
+    for name, title in SHOWN.items():
+        display(plots.head_map(numbers[name], f"{real_name}: {title}", color_label="recovered"))
+    title = f"{real_name}: denoising the residual stream"
+    display(plots.heatmap(numbers["stream"], title=title, x_label="position", y_label="layer"))
+
+# %% tags=["tell"]
+if real_name is not None:
     n_heads = real.cfg.n_heads
     best, worst = (divmod(int(i), n_heads) for i in (numbers["shares"].argmax(), numbers["shares"].argmin()))
     say(
         f"The largest direct share is {head_name(best)}'s: it writes the name, as a name mover does. The most negative is {head_name(worst)}'s, which writes against it."
     )
+
+# %% tags=["test"]
+if real_name is not None:
+    milk = "After John and Mary went to the store,{} gave a bottle of milk to"
+    mary_gives, john_gives = (preference(real, milk.format(s), "John", "Mary") for s in (" Mary", " John"))
+    assert mary_gives > 2
+    assert john_gives < -2
+    assert numbers["logit difference"] > 2
+    if real_name == "gpt2-small":
+        assert abs(mary_gives - 4.276) < 1e-2
+        assert abs(john_gives + 2.738) < 1e-2
+        assert abs(numbers["logit difference"] - 3.552) < 1e-2
 
 # %% [markdown]
 # ## What you now know
@@ -1353,8 +1496,73 @@ else:
 # * **Attribution patching** estimates all patches from one gradient and is wrong where the model bends.
 # * A circuit is tried **alone**, against means that keep everything but the question; then part by part. One metric is not enough.
 # * Two models that do the same thing need not do it in the same way.
+
+# %% [markdown]
+# ## Questions
 #
-# **References.** Wang et al. 2022, *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small*, sections 2 (task, metric, mean ablation), 3 (the circuit, path patching) and 4 (faithfulness, completeness,
-# minimality). Meng et al. 2022, *Locating and Editing Factual Associations in GPT* (causal tracing). Goldowsky-Dill et al. 2023, *Localizing Model Behavior with Path Patching*. Heimersheim & Nanda 2024, *How to use and interpret activation
-# patching*. Nanda 2023, *Attribution Patching*; Syed et al. 2023, *Attribution Patching Outperforms Automated Circuit Discovery*; Hanna et al. 2024, *Have Faith in Faithfulness* (EAP-IG). Mueller
-# et al. 2025, *MIB: A Mechanistic Interpretability Benchmark*. Zhang & Nanda 2024, *Towards Best Practices of Activation Patching in Language Models*. Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits* (logit contributions).
+# **1.** Why are half of the prompts ABBA and half BABA? What would a circuit found on ABBA prompts alone be a circuit
+# of?
+#
+# <details><summary>Answer</summary>
+#
+# With ABBA prompts alone, "answer the first name" is always right. The analysis would find whatever carries that, and
+# nothing could tell it from the real task: the metric is the same and so is the counterpart's difference.
+#
+# </details>
+#
+# **2.** Denoising head X alone brings back nothing, denoising head Y alone brings back nothing, both together bring
+# back all. What will noising show?
+#
+# <details><summary>Answer</summary>
+#
+# That is an AND: the answer needs both. So noising either one alone loses everything. (Were one enough, an OR,
+# denoising either would bring back all and noising either would lose nothing.)
+#
+# </details>
+#
+# **3.** A head has almost no direct share in the logit difference, but patching it brings back most of the answer. And
+# another: a large direct share, but patching it does nothing. How can either be?
+#
+# <details><summary>Answer</summary>
+#
+# The first speaks to other heads, as the inhibitor does to the movers' queries; path patching to the logits would show
+# that it says little itself. The second writes the same in both runs, for instance a preference that does not depend on
+# who gives; a counterpart is blind to what is equal in both.
+#
+# </details>
+#
+# **4.** A circuit has 100% of the logit difference, but lifts the indirect object to only half of its height above the
+# average name. What is missing?
+#
+# <details><summary>Answer</summary>
+#
+# Whatever raises both names alike, or finds the indirect object at all. Writing against the giver is enough for the
+# difference. One number is blind to what moves both of its terms, so take a second one.
+#
+# </details>
+#
+# **5.** Attribution patching gives a head 0.06, exact patching 1.99. What has happened, and what would you do?
+#
+# <details><summary>Answer</summary>
+#
+# The gradient was taken in the corrupted run, at a place where something is saturated (a softmax, a tanh-like function,
+# LayerNorm), so the tangent is flat. Average the gradient over points on the way from corrupted to clean (EAP-IG), and
+# patch exactly what you want to rely on. Small estimates are no evidence of absence.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - [Wang et al. 2022](https://arxiv.org/abs/2211.00593), *Interpretability in the Wild: a Circuit for Indirect Object Identification in GPT-2 small*, sections 2
+#   (task, metric, mean ablation), 3 (the circuit, path patching) and 4 (faithfulness, completeness, minimality).
+# - [Meng et al. 2022](https://arxiv.org/abs/2202.05262), *Locating and Editing Factual Associations in GPT* (causal tracing).
+# - [Goldowsky-Dill et al. 2023](https://arxiv.org/abs/2304.05969), *Localizing Model Behavior with Path Patching*.
+# - [Heimersheim & Nanda 2024](https://arxiv.org/abs/2404.15255), *How to use and interpret activation patching*.
+# - [Nanda 2023](https://www.neelnanda.io/mechanistic-interpretability/attribution-patching), *Attribution Patching*.
+# - [Syed et al. 2023](https://arxiv.org/abs/2310.10348), *Attribution Patching Outperforms Automated Circuit Discovery*.
+# - [Hanna et al. 2024](https://arxiv.org/abs/2403.17806), *Have Faith in Faithfulness* (EAP-IG).
+# - [Mueller et al. 2025](https://arxiv.org/abs/2504.13151), *MIB: A Mechanistic Interpretability Benchmark*.
+# - [Zhang & Nanda 2024](https://arxiv.org/abs/2309.16042), *Towards Best Practices of Activation Patching in Language Models*.
+# - [Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), *A Mathematical Framework for Transformer Circuits* (logit
+#   contributions).

@@ -3,14 +3,17 @@
 As shipped every check says "not attempted"; with the solutions every check says "right".
 """
 
+import dis
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import nbformat
 import pytest
 
-from cleanlens.course import catalog, report, site
+from cleanlens.course import build, catalog, report, site
 from cleanlens.course.result import Status
 from cleanlens.loading import best_real_model
 
@@ -42,6 +45,21 @@ def test_notebook_runs_from_top_to_bottom(chapter: catalog.ChapterEntry, solved:
             assert any(title in str(output) for output in cell.outputs), cell.outputs
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.id)
+def test_a_learners_notebook_needs_nothing_of_the_cells_that_only_test(chapter: catalog.ChapterEntry) -> None:
+    """Those cells run here and are left out there; so no other cell may use a name that one of them was last to bind."""
+    book = nbformat.reads(build.notebook(chapter, ROOT, solved=True, tests=True), as_version=4)
+    bound_by_test: dict[str, bool] = {}
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            is_test = "test" in cell.metadata.get("tags", [])
+            code = compile(cell.source, "cell", "exec")
+            if not is_test:
+                missing = {name for name in names_from_before(code) if bound_by_test.get(name)}
+                assert not missing, f"{missing} in\n{cell.source}"
+            bound_by_test |= dict.fromkeys(names_bound(code), is_test)
+
+
 def problems_of(cell: nbformat.NotebookNode) -> list[str]:
     """What is wrong with a cell's outputs: figures without anything in them, things fetched from outside."""
     found = []
@@ -65,6 +83,27 @@ def verdicts_of(cell: nbformat.NotebookNode) -> dict[str, str]:
         out.get("data", {}).get("text/plain", "") or out.get("text", "") for out in cell.get("outputs", [])
     ]
     return {match: "\n".join(shown)} if match and cell.cell_type == "code" else {}
+
+
+def names_bound(code: CodeType) -> set[str]:
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
+
+
+def names_from_before(code: CodeType) -> Iterator[str]:
+    """The names that a cell reads before it binds them, if it does; those in its functions when it never does."""
+    bound: set[str] = set()
+    for step in dis.get_instructions(code):
+        if step.opname == "STORE_NAME":
+            bound.add(step.argval)
+        elif step.opname == "LOAD_NAME" and step.argval not in bound:
+            yield step.argval
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    while inner:
+        function = inner.pop()
+        inner += [const for const in function.co_consts if isinstance(const, CodeType)]
+        for step in dis.get_instructions(function):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval not in bound:
+                yield step.argval
 
 
 def has_data(trace: dict) -> bool:

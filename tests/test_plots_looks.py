@@ -62,6 +62,9 @@ def test_small_multiples_share_their_colours() -> None:
     figure = plots.head_maps({"a": [[1.0, -4.0]], "b": [[2.0, 0.0]]})
     assert {(cells.zmin, cells.zmax) for cells in figure.data} == {(-4, 4)}
     assert [note.text for note in figure.layout.annotations] == ["a", "b"]
+    axes = [figure.layout.yaxis, figure.layout.yaxis2]
+    assert [axis.scaleanchor for axis in axes] == ["x", "x2"]  # square cells in every panel
+    assert not any(axis.matches for axis in axes)  # which would overrule that
     with pytest.raises(ValueError, match=r"one shape; got a \[1, 2\], b \[1, 1\]"):
         plots.heatmaps({"a": [[1, 2]], "b": [[1]]})
     with pytest.raises(ValueError, match="one shape; got none"):

@@ -114,30 +114,34 @@ def heatmaps(
         shapes = ", ".join(f"{name} {list(matrix.shape)}" for name, matrix in matrices.items()) or "none"
         raise ValueError(f"heatmaps: expected matrices of one shape; got {shapes}")
     low, high = limits or _limits(matrices.values(), zero_centred)
+    [(height, width)] = {matrix.shape for matrix in matrices.values()}
+    x, y = range(width) if x is None else x, range(height) if y is None else y
     columns = min(columns, len(matrices))
     rows = -(-len(matrices) // columns)
+    each = min(PLOT / 2, 1.1 * PLOT / columns * height / width)
+    letters = 0 if _are_numbers(x) else 6.5 * max(len(str(label)) for label in x)  # of turned labels
+    between = 72 + letters
+    drawn = rows * each + (rows - 1) * between
     figure = make_subplots(
         rows,
         columns,
         subplot_titles=[_plain(name) for name in matrices],
-        shared_yaxes=True,
-        horizontal_spacing=0.04,
-        vertical_spacing=0.22 / rows,
+        horizontal_spacing=0.06,
+        vertical_spacing=between / drawn if rows > 1 else None,
     )
-    [(height, width)] = {matrix.shape for matrix in matrices.values()}
     numbers = height * width <= MOST_NUMBERS // 2
-    x, y = range(width) if x is None else x, range(height) if y is None else y
     for i, matrix in enumerate(matrices.values()):
         cells = _cells(matrix, x, y, x_label, y_label, low, high, numbers)
         cells.update(showscale=not numbers and i == 0, colorbar=_colour_bar("") | {"y": 1.12})
         figure.add_trace(cells, i // columns + 1, i % columns + 1)
-    each = min(PLOT / 2, 1.1 * PLOT / columns * height / width)
-    figure = _finish(figure, title, "", "", x, y, rows * (each + 60) + 90)
+    figure = _finish(figure, title, "", "", x, y, drawn + letters + 150)
     figure.update_xaxes(range=[-0.5, width - 0.5], showgrid=False, zeroline=False, constrain="domain")
     figure.update_yaxes(range=[height - 0.5, -0.5], showgrid=False, zeroline=False, constrain="domain")
     for i in range(len(matrices)):
         axis = "x" if i == 0 else f"x{i + 1}"
-        figure.update_yaxes(scaleanchor=axis, row=i // columns + 1, col=i % columns + 1)
+        figure.update_yaxes(
+            scaleanchor=axis, showticklabels=i % columns == 0, row=i // columns + 1, col=i % columns + 1
+        )
         figure.update_xaxes(title={"text": x_label}, row=i // columns + 1, col=i % columns + 1)
     figure.update_yaxes(title={"text": y_label}, col=1)
     figure.update_layout(margin_t=90 if title else 50, meta={"min_width": 190 * columns})
