@@ -74,6 +74,33 @@ def test_the_counts_of_an_exercise_and_its_mistakes(tmp_path: Path) -> None:
     assert outcome.summary(found) == "3 graded, 1 of 39 exercises right, 1 handed in nothing"
 
 
+def test_attempts_and_hints_are_shown_where_they_are_known(tmp_path: Path) -> None:
+    found = made_up(tmp_path, SMALL)
+    run = grade.Run.opened(_saved(tmp_path / "out", found))
+    run.students[0].effort = {"00.1": {"attempts": 2, "hints": 0, "seconds": 600}, "00.2": {"hints": 1}}
+    run.students[1].effort = {"00.1": {"attempts": 5, "hints": 1, "seconds": 1800}}
+    out = written(tmp_path, outcome.Outcome(run))
+    ada, cy = (json.loads((out / f"json/{name}.json").read_text()) for name in ("ada-one", "cy-three"))
+    assert [row["effort"] for row in ada["exercises"][:3]] == [*run.students[0].effort.values(), None]
+    assert {row["effort"] for row in cy["exercises"]} == {None}
+    numbers = json.loads((out / "class.json").read_text())["exercises"]
+    assert numbers[0]["median_effort"] == {"attempts": 3.5, "hints": 0.5, "seconds": 1200}
+    assert numbers[1]["median_effort"] == {"hints": 1}
+    assert numbers[2]["median_effort"] is None
+    text = " ".join(Seen((out / "index.html").read_text()).text.split())
+    assert "3.5 attempts, 0.5 hints, 20 min" in text
+    assert "the 2 of 3 whose progress file came along" in text
+    before = Seen(pages.class_page(found)).text
+    assert "attempts" not in before.lower()  # where nothing is known, nothing is said
+
+
+def _saved(out: Path, found: outcome.Outcome) -> Path:
+    run = grade.Run(out)
+    run.students = [learner.student for learner in found.learners]
+    run.save()
+    return out
+
+
 def test_an_empty_class_has_a_page(tmp_path: Path) -> None:
     found = made_up(tmp_path, {})
     pages.write_report(found, tmp_path / "out")

@@ -81,6 +81,9 @@ The folders `exercises` and `chapters`, as they are:
 python3 -m zipfile -c handed-in.zip exercises chapters
 ```
 
+With `.cleanlens/progress.json` in it too, your teacher sees how many attempts, hints and minutes each exercise took you,
+by your own word; leave it out if you like.
+
 {push}Works without a network once it is installed; nothing is sent anywhere.
 """
 
