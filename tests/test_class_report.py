@@ -134,9 +134,39 @@ def test_junit_is_what_a_reader_of_junit_reads(tmp_path: Path) -> None:
     [failed] = [case for case in cases if case.name == "00.2 encode"]
     assert "BOS was put in front as text" in failed.result[0].text
     assert failed.result[0].type == "bos_as_text"
-    assert ET.fromstring(text.encode()).tag == "testsuites"
+    root = ET.fromstring(text.encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        required, optional, children = JENKINS[element.tag]
+        assert required <= set(element.attrib) <= required | optional, element.tag
+        assert {child.tag for child in element} <= children, element.tag
+        assert not children or not (element.text or "").strip(), element.tag
+    for suite in root:
+        assert all(suite.attrib[name].isdecimal() for name in ("tests", "failures", "errors", "skipped"))
 
 
+COUNTS, SAID = {"tests", "failures", "errors"}, (set(), {"message", "type"}, set())
+JENKINS: dict[str, tuple[set, set, set]] = {
+    # Attributes that an element must have and may have, and its children, by Jenkins' schema for JUnit:
+    # https://github.com/jenkinsci/xunit-plugin, junit-10.xsd
+    "testsuites": (set(), {"name", "time"} | COUNTS, {"testsuite"}),
+    "testsuite": (
+        {"name"} | COUNTS,
+        {"skipped", "time", "timestamp", "hostname", "id", "package", "group", "file", "log", "url"},
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name"},
+        {"time", "classname", "group"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": SAID,
+    "error": SAID,
+    "skipped": SAID,
+}
+
+
+FORMATS = ["text", "html", "simple_format", "md", "ansi"]
 GRADESCOPE = {
     # https://gradescope-autograders.readthedocs.io/en/latest/specs/
     "type": "object",
@@ -145,12 +175,13 @@ GRADESCOPE = {
         "score": {"type": "number"},
         "execution_time": {"type": "number"},
         "output": {"type": "string"},
-        "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
-        "test_output_format": {"type": "string"},
+        "output_format": {"enum": FORMATS},
+        "test_output_format": {"enum": FORMATS},
+        "test_name_format": {"enum": FORMATS},
         "visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
         "stdout_visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
         "extra_data": {"type": "object"},
-        "leaderboard": {"type": "array"},
+        "leaderboard": {"type": "array", "items": {"required": ["name", "value"]}},
         "tests": {
             "type": "array",
             "items": {
@@ -161,10 +192,10 @@ GRADESCOPE = {
                     "max_score": {"type": "number"},
                     "status": {"enum": ["passed", "failed"]},
                     "name": {"type": "string"},
-                    "name_format": {"type": "string"},
+                    "name_format": {"enum": FORMATS},
                     "number": {"type": "string"},
                     "output": {"type": "string"},
-                    "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
+                    "output_format": {"enum": FORMATS},
                     "tags": {"type": "array"},
                     "visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
                     "extra_data": {"type": "object"},
@@ -172,7 +203,11 @@ GRADESCOPE = {
             },
         },
     },
-    "anyOf": [{"required": ["score"]}, {"required": ["tests"]}],
+    # The score is that of the whole, or else of each test.
+    "anyOf": [
+        {"required": ["score"]},
+        {"required": ["tests"], "properties": {"tests": {"minItems": 1, "items": {"required": ["score"]}}}},
+    ],
 }
 
 
@@ -186,6 +221,8 @@ def test_gradescope_gets_the_form_that_it_documents(tmp_path: Path) -> None:
     assert sum(test["score"] for test in made["tests"]) == 1
     assert sum(test["max_score"] for test in made["tests"]) == len(ENTRIES)
     assert "BOS was put in front as text" in made["tests"][1]["output"]
+    assert exports.gradescope(learner, [])["score"] == 0
+    jsonschema.validate(exports.gradescope(learner, []), GRADESCOPE)
 
 
 def test_the_table_has_a_line_for_each_and_no_formula(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def gradescope(learner: Learner, results: list[Result]) -> dict[str, Any]:
             }
         )
     said = learner.student.notes + ([learner.failed] if learner.failed else [])
-    return {
+    score = {} if tests else {"score": 0.0}  # asked for where no test has one
+    return score | {
         "output": "\n".join(said)
         or f"{sum(r.passed for r in results)} of {len(results)} exercises are right.",
         "output_format": "text",
