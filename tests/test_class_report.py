@@ -310,6 +310,7 @@ def test_a_feedback_page_says_what_is_said_at_home(tmp_path: Path) -> None:
     text = " ".join(Seen(pages.feedback_page(found, learner)).text.split())
     for id in ("00.1", "00.2"):
         for label, body in report.lines(learner.verdicts[id].result):
+            body = body.replace("`", "") if label == "Help" else body  # as code
             assert " ".join(f"{label}. {body}".split() if label else body.split()) in text
     others = [other for other in found.graded if other is not learner]
     assert not any(other.name in text for other in others)
