@@ -35,7 +35,7 @@ FOLDED = {
     "tags": ["tell", "hide-input", "remove_input"],
 }
 
-SETUP = """# @title Setup. Where the course is installed this does nothing; elsewhere it installs it, in 1 to 5 minutes.
+SETUP = """# @title Setup: installs the course where there is none, in 1 to 5 minutes (longer where PyTorch is missing too)
 PACKAGE = "cleanlens=={version}"  # or a wheel's address, or git+https://... of the course's repository
 try:
     import cleanlens.course
@@ -43,7 +43,7 @@ except ImportError:
     import glob, importlib, subprocess, sys
 
     wanted = [PACKAGE, *sorted(glob.glob("cleanlens-*.whl"))][-1]  # a wheel beside this notebook comes first
-    print("Installing", wanted, "and what it needs: 1 to 5 minutes.", flush=True)
+    print("Installing", wanted, "and what it needs: 1 to 5 minutes, more if PyTorch is missing too.", flush=True)
     if subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted]).returncode:
         raise RuntimeError("Put the course's wheel beside this notebook, or its address into PACKAGE above.") from None
     importlib.invalidate_caches()

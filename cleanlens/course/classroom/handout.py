@@ -22,7 +22,7 @@ from ..catalog import ChapterEntry, outline
 PYTHON = "3.12"
 IMAGE = f"mcr.microsoft.com/devcontainers/python:1-{PYTHON}-bookworm"
 
-SETUP_CELL = """# On Colab and Kaggle this installs the course and fetches the handout (1 to 5 minutes); anywhere else it does nothing.
+SETUP_CELL = """# On Colab and Kaggle this installs the course and fetches the handout, in 1 to 5 minutes; anywhere else it does nothing.
 import os
 import subprocess
 import sys
