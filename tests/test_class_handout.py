@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -13,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from test_class_report import GRADESCOPE
 
 from cleanlens.course import catalog, seal, sources
 from cleanlens.course.answers import Answers
@@ -198,16 +200,41 @@ def test_the_setup_installs_fetches_and_checks_elsewhere(
 def test_the_devcontainer_is_one(given: Path) -> None:
     book = json.loads((given / ".devcontainer/devcontainer.json").read_text())
     assert book["name"] == 'A day of "circuits"'
-    assert re.fullmatch(r"[\w./-]+:[\w.-]+", book["image"])
-    assert set(book) <= {
-        "name",
-        "image",
-        "postCreateCommand",
-        "customizations",
-        "containerEnv",
-        "forwardPorts",
-    }
-    assert all(isinstance(value, str) for value in book["containerEnv"].values())
+    pytest.importorskip("jsonschema").validate(book, DEVCONTAINER)
+
+
+COMMAND = {
+    "type": ["string", "array", "object"],
+    "items": {"type": "string"},
+    "additionalProperties": {"type": ["string", "array"]},
+}
+DEVCONTAINER = {
+    # What https://containers.dev/implementors/json_reference/ says of a container that is made from an image, as far as
+    # we might want it.
+    "type": "object",
+    "required": ["image"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string"},
+        "image": {"type": "string", "pattern": r"^[\w./-]+:[\w.-]+$"},
+        "features": {"type": "object"},
+        "customizations": {
+            "type": "object",
+            "properties": {
+                "vscode": {"properties": {"extensions": {"items": {"pattern": r"^[\w-]+\.[\w-]+$"}}}},
+                "codespaces": {"properties": {"openFiles": {"items": {"type": "string"}}}},
+            },
+        },
+        "forwardPorts": {"type": "array", "items": {"type": ["integer", "string"]}},
+        "containerEnv": {"type": "object", "additionalProperties": {"type": "string"}},
+        "remoteEnv": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+        "remoteUser": {"type": "string"},
+        "hostRequirements": {"type": "object"},
+        **dict.fromkeys(
+            ["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand"], COMMAND
+        ),
+    },
+}
 
 
 def test_the_devcontainers_command_runs(given: Path, tmp_path: Path) -> None:
@@ -237,6 +264,12 @@ def test_the_workflow_is_one(given: Path) -> None:
         capture_output=True,
         text=True,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not installed")
+def test_actionlint_has_nothing_to_say(given: Path) -> None:
+    done = run("actionlint .github/workflows/grade.yml", given)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -335,6 +368,7 @@ def test_the_autograder_runs(given: Path, tmp_path: Path, handed_in: str) -> Non
     done = run(command, tmp_path, AUTOGRADER=str(tmp_path))
     assert done.returncode == 0, done.stderr
     made = json.loads((tmp_path / "results/results.json").read_text())
+    pytest.importorskip("jsonschema").validate(made, GRADESCOPE)
     scores = {test["number"]: test["score"] for test in made["tests"]}
     assert len(scores) == sum(len(c.exercises) for c in CHAPTERS)
     assert sum(scores.values()) == (5 if handed_in == "files" else 0)
@@ -356,3 +390,4 @@ def test_where_nothing_can_be_sealed_the_autograder_says_so(monkeypatch, tmp_pat
     assert status == 1
     assert made["tests"] == []
     assert "not your fault" in made["output"]
+    pytest.importorskip("jsonschema").validate(made, GRADESCOPE)

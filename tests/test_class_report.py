@@ -74,6 +74,33 @@ def test_the_counts_of_an_exercise_and_its_mistakes(tmp_path: Path) -> None:
     assert outcome.summary(found) == "3 graded, 1 of 39 exercises right, 1 handed in nothing"
 
 
+def test_attempts_and_hints_are_shown_where_they_are_known(tmp_path: Path) -> None:
+    found = made_up(tmp_path, SMALL)
+    run = grade.Run.opened(_saved(tmp_path / "out", found))
+    run.students[0].effort = {"00.1": {"attempts": 2, "hints": 0, "seconds": 600}, "00.2": {"hints": 1}}
+    run.students[1].effort = {"00.1": {"attempts": 5, "hints": 1, "seconds": 1800}}
+    out = written(tmp_path, outcome.Outcome(run))
+    ada, cy = (json.loads((out / f"json/{name}.json").read_text()) for name in ("ada-one", "cy-three"))
+    assert [row["effort"] for row in ada["exercises"][:3]] == [*run.students[0].effort.values(), None]
+    assert {row["effort"] for row in cy["exercises"]} == {None}
+    numbers = json.loads((out / "class.json").read_text())["exercises"]
+    assert numbers[0]["median_effort"] == {"attempts": 3.5, "hints": 0.5, "seconds": 1200}
+    assert numbers[1]["median_effort"] == {"hints": 1}
+    assert numbers[2]["median_effort"] is None
+    text = " ".join(Seen((out / "index.html").read_text()).text.split())
+    assert "3.5 attempts, 0.5 hints, 20 min" in text
+    assert "the 2 of 3 whose progress file came along" in text
+    before = Seen(pages.class_page(found)).text
+    assert "attempts" not in before.lower()  # where nothing is known, nothing is said
+
+
+def _saved(out: Path, found: outcome.Outcome) -> Path:
+    run = grade.Run(out)
+    run.students = [learner.student for learner in found.learners]
+    run.save()
+    return out
+
+
 def test_an_empty_class_has_a_page(tmp_path: Path) -> None:
     found = made_up(tmp_path, {})
     pages.write_report(found, tmp_path / "out")
@@ -107,9 +134,39 @@ def test_junit_is_what_a_reader_of_junit_reads(tmp_path: Path) -> None:
     [failed] = [case for case in cases if case.name == "00.2 encode"]
     assert "BOS was put in front as text" in failed.result[0].text
     assert failed.result[0].type == "bos_as_text"
-    assert ET.fromstring(text.encode()).tag == "testsuites"
+    root = ET.fromstring(text.encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        required, optional, children = JENKINS[element.tag]
+        assert required <= set(element.attrib) <= required | optional, element.tag
+        assert {child.tag for child in element} <= children, element.tag
+        assert not children or not (element.text or "").strip(), element.tag
+    for suite in root:
+        assert all(suite.attrib[name].isdecimal() for name in ("tests", "failures", "errors", "skipped"))
 
 
+COUNTS, SAID = {"tests", "failures", "errors"}, (set(), {"message", "type"}, set())
+JENKINS: dict[str, tuple[set, set, set]] = {
+    # Attributes that an element must have and may have, and its children, by Jenkins' schema for JUnit:
+    # https://github.com/jenkinsci/xunit-plugin, junit-10.xsd
+    "testsuites": (set(), {"name", "time"} | COUNTS, {"testsuite"}),
+    "testsuite": (
+        {"name"} | COUNTS,
+        {"skipped", "time", "timestamp", "hostname", "id", "package", "group", "file", "log", "url"},
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name"},
+        {"time", "classname", "group"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": SAID,
+    "error": SAID,
+    "skipped": SAID,
+}
+
+
+FORMATS = ["text", "html", "simple_format", "md", "ansi"]
 GRADESCOPE = {
     # https://gradescope-autograders.readthedocs.io/en/latest/specs/
     "type": "object",
@@ -118,12 +175,13 @@ GRADESCOPE = {
         "score": {"type": "number"},
         "execution_time": {"type": "number"},
         "output": {"type": "string"},
-        "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
-        "test_output_format": {"type": "string"},
+        "output_format": {"enum": FORMATS},
+        "test_output_format": {"enum": FORMATS},
+        "test_name_format": {"enum": FORMATS},
         "visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
         "stdout_visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
         "extra_data": {"type": "object"},
-        "leaderboard": {"type": "array"},
+        "leaderboard": {"type": "array", "items": {"required": ["name", "value"]}},
         "tests": {
             "type": "array",
             "items": {
@@ -134,10 +192,10 @@ GRADESCOPE = {
                     "max_score": {"type": "number"},
                     "status": {"enum": ["passed", "failed"]},
                     "name": {"type": "string"},
-                    "name_format": {"type": "string"},
+                    "name_format": {"enum": FORMATS},
                     "number": {"type": "string"},
                     "output": {"type": "string"},
-                    "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
+                    "output_format": {"enum": FORMATS},
                     "tags": {"type": "array"},
                     "visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
                     "extra_data": {"type": "object"},
@@ -145,7 +203,11 @@ GRADESCOPE = {
             },
         },
     },
-    "anyOf": [{"required": ["score"]}, {"required": ["tests"]}],
+    # The score is that of the whole, or else of each test.
+    "anyOf": [
+        {"required": ["score"]},
+        {"required": ["tests"], "properties": {"tests": {"minItems": 1, "items": {"required": ["score"]}}}},
+    ],
 }
 
 
@@ -159,6 +221,8 @@ def test_gradescope_gets_the_form_that_it_documents(tmp_path: Path) -> None:
     assert sum(test["score"] for test in made["tests"]) == 1
     assert sum(test["max_score"] for test in made["tests"]) == len(ENTRIES)
     assert "BOS was put in front as text" in made["tests"][1]["output"]
+    assert exports.gradescope(learner, [])["score"] == 0
+    jsonschema.validate(exports.gradescope(learner, []), GRADESCOPE)
 
 
 def test_the_table_has_a_line_for_each_and_no_formula(tmp_path: Path) -> None:
@@ -246,6 +310,7 @@ def test_a_feedback_page_says_what_is_said_at_home(tmp_path: Path) -> None:
     text = " ".join(Seen(pages.feedback_page(found, learner)).text.split())
     for id in ("00.1", "00.2"):
         for label, body in report.lines(learner.verdicts[id].result):
+            body = body.replace("`", "") if label == "Help" else body  # as code
             assert " ".join(f"{label}. {body}".split() if label else body.split()) in text
     others = [other for other in found.graded if other is not learner]
     assert not any(other.name in text for other in others)

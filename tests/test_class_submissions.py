@@ -182,21 +182,31 @@ def test_what_is_nothing_is_said(tmp_path: Path) -> None:
     assert "no file defines what an exercise asks for" in one.read().notes[0]
 
 
-def test_the_hints_that_were_asked_for_are_read_from_the_progress_that_came_along(tmp_path: Path) -> None:
-    book = json.dumps({"format": 1, "hints": {"00.1": 2, "00.2": True, "99.9": 1, "00.3": -1, "00.4": 10**9}})
-    put(
-        tmp_path,
-        {
-            f"a/{TARGET}": ANSWER,
-            "a/.cleanlens/progress.json": book,
-            "a/.cleanlens/backup/ch00_tokens.py": "old",
-        },
-    )
-    put(tmp_path, {f"b/{TARGET}": ANSWER, "b/.cleanlens/progress.json": "[" * 10**5})
+def test_attempts_hints_and_time_are_read_from_the_progress_that_came_along(tmp_path: Path) -> None:
+    told = {"attempts": 3, "seconds": 420, "hints": 1, "began": 1, "last": 2, "right": 0}
+    book = json.dumps({"format": 1, "exercises": {}, "hints": {"00.1": 1}, "effort": {"00.1": told}})
+    files = {
+        f"a/{TARGET}": ANSWER,
+        "a/.cleanlens/progress.json": book,
+        "a/.cleanlens/backup/ch00_tokens.py": "old",
+    }
+    put(tmp_path, files)
+    archive({"exercises/ch00_tokens.py": ANSWER, ".cleanlens/progress.json": book}, tmp_path / "b.zip")
+    put(tmp_path, {f"c/{TARGET}": ANSWER})
     found = {s.student: s.read() for s in find(tmp_path)}
-    assert found["a"].files == found["b"].files == {TARGET: ANSWER.encode()}
-    assert found["a"].hints == {"00.1": 2}
-    assert found["b"].hints == {}
+    assert all(found[name].files == {TARGET: ANSWER.encode()} for name in "abc")
+    assert found["a"].effort == found["b"].effort == {"00.1": {"attempts": 3, "hints": 1, "seconds": 420}}
+    assert found["c"].effort == {}
+
+
+def test_progress_as_the_course_writes_it_is_what_a_class_reads(tmp_path: Path) -> None:
+    from cleanlens.course import catalog, progress
+
+    put(tmp_path, {f"a/{TARGET}": ANSWER})
+    [entry, *_] = catalog.outline()[0].exercises
+    progress.next_hint(tmp_path / "a", entry)
+    [one] = find(tmp_path)
+    assert one.read().effort == {entry.id: {"attempts": 0, "hints": 1, "seconds": 0}}
 
 
 # ---- what means harm -------------------------------------------------------------------------------------
@@ -263,6 +273,13 @@ def test_archives_that_are_none_or_broken_cost_one_submission(tmp_path: Path) ->
             "good.zip": good,
         },
     )
+    for name, method in (("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", method) as packed:
+            packed.writestr(TARGET, ANSWER * 100)
+        data = bytearray((tmp_path / f"{name}.zip").read_bytes())
+        begin = 30 + len(TARGET) + 15  # after the entry's head and a little of its content
+        data[begin : begin + 10] = bytes(byte ^ 255 for byte in data[begin : begin + 10])
+        (tmp_path / f"{name}.zip").write_bytes(data)
     encrypted = bytearray(good)
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = encrypted.find(signature) + offset
@@ -270,9 +287,44 @@ def test_archives_that_are_none_or_broken_cost_one_submission(tmp_path: Path) ->
     (tmp_path / "locked.zip").write_bytes(encrypted)
     found = {s.student: s.read() for s in find(tmp_path)}
     assert found["good"].files == {TARGET: ANSWER.encode()}
-    for name in ("text", "empty", "cut", "damaged", "locked"):
+    for name in ("text", "empty", "cut", "damaged", "locked", "bzip2", "lzma"):
         assert found[name].files == {}, name
         assert found[name].notes, name
+
+
+@pytest.mark.parametrize(
+    ("book", "told"),
+    [
+        ({"effort": {"00.1": {"attempts": True, "hints": -1, "seconds": 10**20}}}, {}),
+        ({"effort": {"00.1": {"attempts": "3", "hints": 2.5, "seconds": None}}}, {}),
+        ({"effort": {"00.1": {"attempts": [], "hints": {}, "<script>": 1}, "99.9": {"hints": 1}}}, {}),
+        ({"effort": {"00.1": 3, "00.2": [1], "00.3": {"hints": 2}}}, {"00.3": {"hints": 2}}),
+        ({"effort": [1]}, {}),
+        ({"effort": 3}, {}),
+        ([], {}),
+        (b"[" * 10**5, {}),
+        (b'{"effort": {"00.1": {"hints": ' + b"1" * 10**5 + b"}}}", {}),
+        (b"\xff\x00", {}),
+        (b" " * (MAX_TEXT + 1) + b'{"effort": {"00.1": {"hints": 1}}}', {}),
+    ],
+)
+def test_a_progress_file_is_not_to_be_trusted(tmp_path: Path, book: object, told: object) -> None:
+    data = book if isinstance(book, bytes) else json.dumps(book)
+    put(tmp_path, {f"eve/{TARGET}": ANSWER, "eve/.cleanlens/progress.json": data})
+    [one] = find(tmp_path)
+    assert one.read().effort == told
+    assert one.read().files == {TARGET: ANSWER.encode()}
+
+
+def test_a_progress_file_that_is_a_link_or_a_pipe_is_left_alone(tmp_path: Path) -> None:
+    real = put(tmp_path / "teacher", {"progress.json": json.dumps({"effort": {"00.1": {"hints": 1}}})})
+    put(tmp_path / "class", {f"{name}/{TARGET}": ANSWER for name in ("eve", "mal", "zoe")})
+    for name in ("eve", "mal"):
+        (tmp_path / "class" / name / ".cleanlens").mkdir()
+    (tmp_path / "class/eve/.cleanlens/progress.json").symlink_to(real / "progress.json")
+    os.mkfifo(tmp_path / "class/mal/.cleanlens/progress.json")
+    (tmp_path / "class/zoe/.cleanlens").symlink_to(real)
+    assert [one.read().effort for one in find(tmp_path / "class")] == [{}, {}, {}]
 
 
 def test_notebooks_that_are_none_are_left_to_the_marker(tmp_path: Path) -> None:

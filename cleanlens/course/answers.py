@@ -93,15 +93,19 @@ class Source:
         for name in entry.names:
             owner = name.partition(".")[0]
             pieces += [broken.message for broken in self.broken if broken.name == owner]
-            for part in reversed([part for part in self.parts if owner in part.text]):
-                try:
-                    node = sources.definition(_parsed(part.text), name)
-                except KeyError:
-                    continue
-                lines = lines_of(part.text)[sources.first_line(node) - 1 : node.end_lineno]
-                pieces.append(textwrap.dedent("\n".join(lines)))
-                break
+            pieces += filter(None, [self.definition(name)])
         return "\n\n\n".join(pieces)
+
+    def definition(self, name: str) -> str:
+        """The text of the last definition of a function, class or method, or ''."""
+        for part in reversed([part for part in self.parts if name.partition(".")[0] in part.text]):
+            try:
+                node = sources.definition(_parsed(part.text), name)
+            except KeyError:
+                continue
+            lines = lines_of(part.text)[sources.first_line(node) - 1 : node.end_lineno]
+            return textwrap.dedent("\n".join(lines))
+        return ""
 
     def syntax_error(self, entry: Entry) -> str:
         """The syntax error that keeps this exercise's answer from being read, or ''."""
@@ -160,13 +164,17 @@ def read_notebook(path: Path, shown: str) -> Source:
         source.broken.append(Broken("", f"{shown} is not a notebook that can be read: {error!r}"))
         return source
     for text, i in texts:
-        if text.lstrip().startswith("%%") or not DEFINES.search(text):
-            continue  # parsing only what can hold an answer keeps `cleanlens` quick
-        plain = MAGIC.sub(r"\1pass", text)
-        cell, broken = readable(plain, f"{shown}, cell {i + 1}")
-        source.parts.append(Part(f"{shown}, cell {i + 1}", cell, definitions_only=True))
-        source.broken += [b for b in broken if b.name]
+        add_cell(source, text, f"{shown}, cell {i + 1}")
     return source
+
+
+def add_cell(source: Source, text: str, shown: str) -> None:
+    """Add what a notebook's cell defines."""
+    if text.lstrip().startswith("%%") or not DEFINES.search(text):
+        return  # parsing only what can hold an answer keeps `cleanlens` quick
+    cell, broken = readable(MAGIC.sub(r"\1pass", text), shown)
+    source.parts.append(Part(shown, cell, definitions_only=True))
+    source.broken += [b for b in broken if b.name]
 
 
 def read_own(path: Path, limit: int) -> bytes | None:

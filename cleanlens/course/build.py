@@ -15,6 +15,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from cleanlens import __version__
 
 from . import sources
 from .catalog import ChapterEntry, Entry, outline
@@ -31,6 +34,21 @@ FOLDED = {
     "cellView": "form",
     "tags": ["tell", "hide-input", "remove_input"],
 }
+
+SETUP = """# @title Setup: installs the course where there is none, in 1 to 5 minutes (longer where PyTorch is missing too)
+PACKAGE = "cleanlens=={version}"  # or a wheel's address, or git+https://... of the course's repository
+try:
+    import cleanlens.course
+except ImportError:
+    import glob, importlib, subprocess, sys
+
+    wanted = [PACKAGE, *sorted(glob.glob("cleanlens-*.whl"))][-1]  # a wheel beside this notebook comes first
+    print("Installing", wanted, "and what it needs: 1 to 5 minutes, more if PyTorch is missing too.", flush=True)
+    if subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted]).returncode:
+        raise RuntimeError("Put the course's wheel beside this notebook, or its address into PACKAGE above.") from None
+    importlib.invalidate_caches()
+    import cleanlens.course
+print("cleanlens", cleanlens.__version__, "is ready.")"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +113,7 @@ def notebook(chapter: ChapterEntry, root: Path, solved: bool = False, tests: boo
 
     Cells of the text can have tags. `test` holds claims of the text as assertions, for whoever runs the chapter as a
     test (`tests`); a learner's notebook is without them. `tell` shows a result in words: its code is folded. An exercise
-    gets a heading.
+    gets a heading. A learner's notebook begins with a cell that installs the course where there is none.
     """
     import jupytext
     import nbformat
@@ -118,14 +136,25 @@ def notebook(chapter: ChapterEntry, root: Path, solved: bool = False, tests: boo
         cells.append(cell)
     for i, cell in enumerate(cells):
         cell["id"] = f"{chapter.id}-{i:03d}"
+    if not tests:
+        cells.insert(1, setup_cell(SETUP.format(version=__version__)))
     book.cells = cells
     book.metadata = {
+        "colab": {"toc_visible": True},
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
+        "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
     }
     book.nbformat, book.nbformat_minor = 4, 5
     nbformat.validate(book)
     return nbformat.writes(book, indent=1) + "\n"
+
+
+def setup_cell(source: str) -> Any:
+    """A notebook's first code cell, folded."""
+    import nbformat
+
+    metadata = FOLDED | {"tags": ["cleanlens-setup", "hide-input", "remove_input"]}
+    return nbformat.v4.new_code_cell(source, id="setup", metadata=metadata)
 
 
 def heading(entry: Entry) -> str:

@@ -199,6 +199,21 @@ def _remember(result: Result) -> None:
     if root is not None:
         with _guard.pristine():
             progress.record(root, [result])
+            if result.where == progress.LIVE and not (root / "exercises").is_dir():
+                _keep(result, root)
+
+
+def _keep(result: Result, folder: Path) -> None:
+    """Write down an answer that was checked where there is no course around the notebook."""
+    from . import alone
+
+    [entry], shell = entries(result.id), _shell()
+    try:
+        said = alone.keep(entry, shell.user_ns.get("In", []), folder)
+    except (OSError, ValueError, SyntaxError) as error:
+        said = f"Your answer is in this notebook only: {Path(entry.chapter.answers).name} cannot be written ({error})."
+    if said:
+        _say(said)
 
 
 def _next_hint(entry: Entry) -> int:
@@ -213,13 +228,13 @@ def _next_hint(entry: Entry) -> int:
 
 
 def _root_of_progress() -> Path | None:
-    """Where progress is shared with the terminal; a notebook on its own has none, nor one that a test runs."""
+    """Where progress is shared with the terminal, or beside a notebook on its own; nowhere for one that a test runs."""
     if os.environ.get("CLEANLENS_PROGRESS") == "off":
         return None
     try:
         return find_root()
     except FileNotFoundError:
-        return None
+        return Path.cwd() if _shell() is not None else None
 
 
 def _root() -> Path:

@@ -16,14 +16,20 @@ _NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def learner_json(outcome: Outcome, learner: Learner) -> dict[str, Any]:
-    """One learner's verdicts, in full."""
+    """One learner's verdicts, in full.
+
+    `effort` holds attempts, hints and seconds of work where they handed in their progress file: their own word, which
+    nobody has checked and no verdict depends on. null: not known.
+    """
     rows = []
     for entry in outcome.entries:
         if (verdict := learner.verdicts.get(entry.id)) is None:
             continue
         row = asdict(verdict.result)
         row.pop("seconds")
-        rows.append(row | {"names": list(entry.names), "title": entry.title, "hints_asked": verdict.hints})
+        rows.append(
+            row | {"names": list(entry.names), "title": entry.title, "effort": verdict.effort or None}
+        )
     student = learner.student
     return {
         "student": student.name,
@@ -59,7 +65,8 @@ def gradescope(learner: Learner, results: list[Result]) -> dict[str, Any]:
             }
         )
     said = learner.student.notes + ([learner.failed] if learner.failed else [])
-    return {
+    score = {} if tests else {"score": 0.0}  # asked for where no test has one
+    return score | {
         "output": "\n".join(said)
         or f"{sum(r.passed for r in results)} of {len(results)} exercises are right.",
         "output_format": "text",
@@ -142,6 +149,7 @@ def class_json(outcome: Outcome) -> dict[str, Any]:
                 **counts,
                 "mistakes": mistakes,
                 "unnamed": len(outcome.unnamed(entry)),
+                "median_effort": outcome.effort(entry) or None,
             }
         )
     learners = [

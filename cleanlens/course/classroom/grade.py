@@ -44,7 +44,7 @@ class Student:
     notes: list[str] = field(default_factory=list)
     id: str = ""
     email: str = ""
-    hints: dict[str, int] = field(default_factory=dict)  # asked for, by exercise; the learner's own word
+    effort: dict[str, dict[str, int]] = field(default_factory=dict)  # by exercise, by the learner's own word
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Run:
         for submission in submissions:
             found, person = submission.read(), matched.get(submission.student)
             name = person.name if person else _shown(submission.student)
-            student = Student(name, notes=found.notes, hints=found.hints)
+            student = Student(name, notes=found.notes, effort=found.effort)
             if person:
                 student.id, student.email = person.id, person.email
             elif people:

@@ -6,16 +6,19 @@ import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import chain, count
+from statistics import median
 from typing import Any
 
 from ..catalog import ChapterEntry, Entry
 from ..report import WORDS
 from ..result import Result, Status
+from ..terminal import duration
 from .grade import Run, Student
-from .submissions import plain
+from .submissions import MOST, plain
 
 NOTHING = "nothing handed in"
 STATES = (Status.RIGHT, Status.WRONG, Status.ERROR, Status.NOT_ATTEMPTED)
@@ -37,7 +40,7 @@ class Verdict:
 
     result: Result
     text: str = ""
-    hints: int | None = None  # how many hints were asked for, by the learner's own progress file
+    effort: dict[str, int] = field(default_factory=dict)  # attempts, hints, seconds; the learner's own word
 
     @property
     def status(self) -> Status:
@@ -96,7 +99,8 @@ class Outcome:
                 for row in record["exercises"]:
                     fields_ = {k: v for k, v in row.items() if k in _RESULT}
                     result = Result(**fields_ | {"status": Status(row["status"])})
-                    learner.verdicts[result.id] = Verdict(result, row["text"], student.hints.get(result.id))
+                    effort = student.effort.get(result.id, {})
+                    learner.verdicts[result.id] = Verdict(result, row["text"], effort)
             elif student.key:
                 learner.failed = failed.get(student.key, "it was not graded.")
             self.learners.append(learner)
@@ -121,6 +125,19 @@ class Outcome:
     def counts(self, entry: Entry) -> dict[Status, int]:
         found = Counter(learner.verdicts[entry.id].status for learner in self.graded)
         return {status: found[status] for status in STATES}
+
+    def effort(self, entry: Entry) -> dict[str, float]:
+        """Medians of attempts, hints and seconds over those of whom they are known."""
+        told, found = [learner.verdicts[entry.id].effort for learner in self.graded], dict[str, float]()
+        for name in MOST:
+            if numbers := [effort[name] for effort in told if name in effort]:
+                found[name] = median(numbers)
+        return found
+
+    @property
+    def with_effort(self) -> int:
+        """How many handed in the progress file that tells of it."""
+        return sum(bool(learner.student.effort) for learner in self.graded)
 
     def mistakes(self, entry: Entry) -> list[Mistake]:
         """The documented mistakes that were made here, the most frequent first."""
@@ -170,6 +187,13 @@ def anonymous(text: str, names: list[str]) -> str:
     for name in sorted(names, key=len, reverse=True):
         made = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", made, flags=re.I)
     return made
+
+
+def in_words(effort: Mapping[str, float]) -> str:
+    """`3 attempts, 1 hint, 12 min`, or "" of what is not known."""
+    counts = [(effort[f"{word}s"], word) for word in ("attempt", "hint") if f"{word}s" in effort]
+    words = [f"{n:g} {word}{'s' * (n != 1)}" for n, word in counts]
+    return ", ".join(words + [duration(effort[key]) for key in ("seconds",) if key in effort])
 
 
 def words_of(learners: list[Learner]) -> list[str]:

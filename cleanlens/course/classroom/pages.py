@@ -16,7 +16,7 @@ from .. import report
 from ..progress import write_whole
 from ..result import Status
 from . import exports, similar
-from .outcome import SHORT, SIGNS, STATES, Learner, Outcome
+from .outcome import SHORT, SIGNS, STATES, Learner, Outcome, in_words
 
 BY_STATUS = {
     status: SimpleNamespace(
@@ -93,6 +93,7 @@ def class_page(outcome: Outcome) -> str:
         mistakes=mistakes,
         missing=[learner for learner in outcome.learners if not learner.handed_in],
         failed=[learner for learner in outcome.learners if learner.failed],
+        in_words=in_words,
         similar=similar.pairs(outcome) if similar.available() else None,
         remarks=remarks,
     )

@@ -13,7 +13,6 @@ import re
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ MAX_TOTAL = 200 * 2**20  # bytes read for one submission
 MAX_ARCHIVE = 256 * 2**20  # an archive inside of an archive or folder
 MAX_HELPERS = 50  # modules of the learner's own beside the answers
 MAX_NAME = 120
+MOST = {"attempts": 10_000, "hints": 100, "seconds": 10**7}  # that a progress file is believed
 LEFT_OUT = {
     ".git",
     "__MACOSX",
@@ -57,9 +57,7 @@ class Files:
 
     files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    hints: dict[str, int] = field(
-        default_factory=dict
-    )  # asked for, by exercise, as the learner's progress says
+    effort: dict[str, dict[str, int]] = field(default_factory=dict)  # by exercise, by the learner's own word
 
 
 @dataclass
@@ -73,8 +71,8 @@ class Submission:
     def read(self) -> Files:
         try:
             return _collect(self.open())
-        except (Unreadable, OSError, zipfile.BadZipFile) as error:
-            return Files({}, [clean(f"it cannot be read: {error}")])
+        except Exception as error:  # whatever it is, it costs this submission and no other
+            return Files({}, [clean(f"it cannot be read: {error or type(error).__name__}")[:500]])
 
 
 # ---- a folder and an archive are looked at in the same way ---------------------------------------------
@@ -134,7 +132,7 @@ def tree_of_archive(data: bytes | Path, shown: str) -> Tree:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
         infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error) as error:
+    except Exception as error:
         raise Unreadable(f"{shown} is no zip archive that can be read ({error})") from None
     tree = Tree({})
     if len(infos) > MAX_ENTRIES:
@@ -162,7 +160,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> byte
     try:
         with archive.open(info) as file:
             return file.read(limit + 1)
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except Exception as error:  # of zipfile, zlib, bz2, lzma: each has its own
         raise OSError(f"it cannot be unpacked ({error})") from None
 
 
@@ -329,7 +327,7 @@ def _collect(tree: Tree) -> Files:
         name, suffix = PurePosixPath(path).name, PurePosixPath(path).suffix.lower()
         if ".cleanlens" in PurePosixPath(path).parts:
             if name == "progress.json":
-                made.hints = made.hints or _hints(entries[path][1])
+                made.effort = made.effort or _effort(entries[path][1])
             continue  # the rest are backups
         if suffix not in ANSWERS or ".new" in name:
             continue
@@ -375,14 +373,21 @@ def _collect(tree: Tree) -> Files:
     return made
 
 
-def _hints(read: Callable[[int], bytes]) -> dict[str, int]:
-    """How many hints were asked for, in a progress file; {} in what is none."""
+def _effort(read: Callable[[int], bytes]) -> dict[str, dict[str, int]]:
+    """Attempts, hints and seconds of each exercise that a progress file (see `..progress`) tells of; {} of what is none.
+
+    It is the learner's own word, like their answers: only ids that we know, and numbers that can be, are taken from it.
+    """
     try:
-        found = dict(json.loads(read(MAX_TEXT))["hints"])
+        found = dict(json.loads(read(MAX_TEXT))["effort"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-    ids = {entry.id for chapter in outline() for entry in chapter.exercises}
-    return {id: n for id, n in found.items() if id in ids and type(n) is int and 0 < n < 100}
+    told = {}
+    for id in (entry.id for chapter in outline() for entry in chapter.exercises):
+        if isinstance(known := found.get(id), dict):
+            numbers = {name: known.get(name) for name in MOST}
+            told[id] = {k: n for k, n in numbers.items() if type(n) is int and 0 <= n <= MOST[k]}
+    return {id: numbers for id, numbers in told.items() if numbers}
 
 
 def _with_archives(tree: Tree, made: Files) -> Iterator[tuple[str, tuple[int, Callable[[int], bytes]]]]:

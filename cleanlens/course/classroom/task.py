@@ -88,8 +88,7 @@ def close() -> None:
 def allowed(chosen: list[Entry]) -> float:
     """The seconds for a submission, more where the machine has more to do than it has cores."""
     chapters = len({entry.chapter.id for entry in chosen})
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
-    return (START_SECONDS + CHAPTER_SECONDS * chapters) * min(max(busy, 1.0), runner.PATIENCE)
+    return (START_SECONDS + CHAPTER_SECONDS * chapters) * runner.slowness()
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:
