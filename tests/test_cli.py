@@ -25,7 +25,7 @@ from cleanlens.course.result import Result, Status
 from cleanlens.loading import aliases, fetch
 
 REPOSITORY = Path(__file__).parents[1]
-TOKENS = catalog.outline()[0]
+TOKENS = catalog.chapter_of("00")
 VOCAB = TOKENS.exercises[0]
 STUB = 'raise NotImplementedError("00.1")'
 
@@ -127,7 +127,7 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 def test_list_for_people_and_for_scripts(place: Path) -> None:
     assert "· 00.1 build_vocab: not attempted, 10 min, check names 17 mistakes" in invoke("list", "00")
     rows = json.loads(invoke("list", "--json"))
-    assert [row["id"] for row in rows[:2]] == ["00.1", "00.2"]
+    assert [row["id"] for row in rows[:2]] == ["pre.1", "pre.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()
 
 
@@ -183,7 +183,7 @@ def test_the_solution_and_what_differs(place: Path) -> None:
 
 
 def test_a_method_is_compared_with_the_method_alone(place: Path) -> None:
-    path = place / catalog.outline()[1].answers
+    path = place / catalog.chapter_of("01").answers
     path.write_text(path.read_text().replace('raise NotImplementedError("01.1")', "return x", 1))
     said = invoke("solution", "01.1", "--diff")
     assert "-    return x" in said
@@ -360,7 +360,7 @@ def newer(monkeypatch: pytest.MonkeyPatch, pristine: Path) -> Iterator[dict[str,
 
 
 def test_update_replaces_what_is_untouched_and_keeps_what_is_not(place: Path, newer: dict[str, str]) -> None:
-    other = catalog.outline()[1]
+    other = catalog.chapter_of("01")
     newer[TOKENS.answers] += "# newer\n"
     newer[other.answers] += "# newer\n"
     newer["exercises/ch98_new.py"] = "# new\n"
@@ -399,10 +399,10 @@ def test_update_of_a_moved_half_made_or_older_workspace(
     write(moved)
     (moved / WORKSPACE).write_text("{")  # cut short, or from before there was one
     newer[TOKENS.answers] += "# newer\n"
-    newer[catalog.outline()[1].answers] += "# newer\n"
+    newer[catalog.chapter_of("01").answers] += "# newer\n"
     said = invoke("update")
     assert "kept, yours; the new one is ch00_tokens.new.py" in said
-    assert f"{catalog.outline()[1].answers}: replaced" in said
+    assert f"{catalog.chapter_of('01').answers}: replaced" in said
     assert "return {}, {}" in (moved / TOKENS.answers).read_text()
 
 
