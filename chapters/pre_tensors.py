@@ -127,7 +127,9 @@ check("pre.1")
 rows = torch.randn(4, 4) + torch.tensor([0.0, 10.0, 20.0, 30.0])[:, None]
 right = rows - rows.mean(dim=1, keepdim=True)
 wrong = rows - rows.mean(dim=1)
-plots.heatmaps({"with keepdim": right, "without": wrong}, title="Rows minus their means")
+plots.heatmaps(
+    {"with keepdim": right, "without": wrong}, title="Rows minus their means", x_label="column", y_label="row"
+)
 
 # %% tags=["test"]
 assert right.mean(dim=1).abs().max() < 1e-5
@@ -160,7 +162,7 @@ check("pre.2")
 # | `i, j -> i j` | $x_i y_j$ | an outer product |
 # | `i j, j k -> i k` | $\sum_j A_{ij} B_{jk}$ | a matrix product |
 # | `b i j, b j k -> b i k` | the same for each $b$ | a batched matrix product |
-# | `i i ->` | $\sum_i A_{ii}$ | the trace (`torch.einsum` only) |
+# | `i i ->` | $\sum_i A_{ii}$ | the trace |
 #
 # `einops.einsum(x, y, "i j, j k -> i k")` takes words, `torch.einsum("ij,jk->ik", x, y)` letters. To read one, write it as a loop:
 # a `for` over every name, and inside a product that is added to the output at its names.
@@ -337,9 +339,10 @@ W = torch.tensor([[2.0, 1.0], [-0.5, 0.5]])
 around = torch.arange(72) * 2 * math.pi / 72
 circle = torch.stack([around.cos(), around.sin()], dim=-1)
 image = circle @ W
-plots.scatter(
+figure = plots.scatter(
     image[:, 0], image[:, 1], title="Where W takes the circle", color=around.rad2deg(), color_label="from"
 )
+figure.update_yaxes(scaleanchor="x")  # as wide as high
 
 # %% tags=["tell"]
 print("singular values:", [round(value, 2) for value in torch.linalg.svdvals(W).tolist()])

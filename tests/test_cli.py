@@ -87,8 +87,10 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     assert "· 00 Tokens: 0/6" in said
     assert "Next: 00.1 build_vocab" in said
     assert "exercises/ch00_tokens.py, line 21" in said
+    assert "cleanlens watch pre" in said  # for a newcomer, and only for one
     write(place)
     assert "? not checked yet\nTry: cleanlens check 00.1" in invoke()
+    assert "cleanlens watch pre" not in invoke()
     verdicts(monkeypatch, ex00_1=WRONG)
     assert "this mistake gives: Sort them." in invoke("check", "00.1", status=1)
     assert "✗ not right yet" in invoke()
@@ -96,6 +98,16 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     invoke("check", "00.1")
     assert "00 Tokens: 1/6" in invoke()
     assert "Next: 00.2 encode" in invoke("next")
+
+
+def test_the_prerequisites_are_next_for_who_begins_with_them(place: Path, monkeypatch) -> None:
+    path = place / catalog.chapter_of("pre").answers
+    path.write_text(
+        path.read_text().replace('raise NotImplementedError("pre.4")', "return scores.softmax(-1)")
+    )
+    assert "Next: pre.1 split_heads" in invoke("next")
+    write(place)  # and 00.1 is begun as well
+    assert "Next: 00.1 build_vocab" in invoke("next")
 
 
 def test_a_subfolder_is_as_good_as_the_workspace(place: Path, monkeypatch) -> None:

@@ -140,6 +140,15 @@ def test_without_solutions_no_answer_is_anywhere() -> None:
     assert [name for name, text in dict(content(book()).files()).items() if answer in text]
 
 
+@pytest.mark.parametrize("solutions", [True, False])
+def test_the_glossary_is_for_everybody(solutions: bool) -> None:
+    files = dict(content(book(), solutions).files())
+    assert "[00](chapters/00_tokens.ipynb)" in files["glossary.md"]
+    assert "](07_training.ipynb)" not in files["glossary.md"], "it was not run"
+    assert "[glossary](glossary.md)" in files["index.md"]
+    assert not [name for name in files if name.startswith("teaching/glossary")]
+
+
 def test_the_mistakes_have_a_page_for_each_chapter() -> None:
     chapters = list(catalog.outline())
     pages = dict(Content(ROOT, chapters, dict.fromkeys(c.id for c in chapters)).mistakes())
