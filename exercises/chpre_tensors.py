@@ -41,9 +41,9 @@ def dot_products(
 
 # exercise pre.4
 def softmax(scores: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
-    """exp(x_i) / sum_j exp(x_j) along the last axis, whatever axes stand before it, and also where exp overflows.
+    """exp(x_i) / sum_j exp(x_j) along the last axis, right also where exp itself would overflow or be 0.
 
-    A score of -inf gives 0. No row is -inf throughout.
+    Any axes may stand before it, or none. A score of -inf gives 0; no row is -inf throughout.
     """
     raise NotImplementedError("pre.4")
 

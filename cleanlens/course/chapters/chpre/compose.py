@@ -41,8 +41,9 @@ def _(seed):
         torch.tensor([[0.0], [3.0], [0.0]]),
         torch.tensor([[2.0, 0.0, 0.0]]),
     ]  # from direction 1 to direction 0
-    repeated = pair(5, 3)
-    repeated[0][:, 2] = repeated[0][:, 1]
+    repeated = pair(5, 3)  # `first` is of rank 3, `second` of rank 2
+    repeated[1][2] = repeated[1][1]
+    nearly = [torch.diag(torch.tensor([1e-3, 2.0, 5e-5])), torch.eye(3)]  # small, and too small to count
     cases = [
         pair(6, 2),
         pair(4, 7),
@@ -52,6 +53,7 @@ def _(seed):
         pair(6, 3, 100.0),
         moves,
         repeated,
+        nearly,
     ]
     return [{"first": first, "second": second} for first, second in [*cases, pair(1, 2), pair(3, 3)]]
 
@@ -177,4 +179,10 @@ ex.slip(
     "That is the map alone. Its rank was asked for as well: return W, rank.",
     "return W, rank",
     "return W",
+)
+
+
+ex.equivalent(
+    "W times its transpose has the same eigenvalues on either side.",
+    "eigvalsh(W.double() @ W.double().T) => eigvalsh(W.double().T @ W.double())",
 )

@@ -162,3 +162,10 @@ ex.slip(
     "return x - along[..., None] * unit",
     "x -= along[..., None] * unit\n    return x",
 )
+
+
+ex.equivalent(
+    "Tensors have no @ in place: `x @= ...` makes a new one.",
+    "return x @ (torch.eye(len(direction)) - projection) => x @= torch.eye(len(direction)) - projection return x",
+)
+ex.equivalent("The outer product of a vector with itself is symmetric.", "projection) => projection).mT")

@@ -35,7 +35,7 @@ def _(seed):
     masked = 3 * randn(3, 6)
     masked[torch.rand(3, 6, generator=generator) < 0.4] = -math.inf
     masked[torch.arange(3), torch.randint(6, (3,), generator=generator)] = 1.0
-    levels = randn(3, 5) + torch.tensor([[-1000.0], [0.0], [1000.0]])
+    levels = randn(3, 5) + torch.tensor([[-300.0], [0.0], [300.0]])
     cases = [randn(2, 3, 5), 50 * randn(4), masked, levels, 100 * randn(1, 2, 3, 4), randn(3, 1)]
     return [{"scores": scores} for scores in [*cases, torch.tensor([[95.0, 95.0], [-95.0, -95.0]])]]
 

@@ -178,3 +178,10 @@ ex.slip(
     "return x - mean",
     "x -= mean\n    return x",
 )
+
+
+ex.equivalent("A mask times a float is a float, and a sum counts its True.", "None].float() => None]")
+ex.equivalent("There are three axes: 1 and -2 are the same.", "(dim=1, keepdim => (dim=-2, keepdim")
+ex.equivalent(
+    "[1 d] broadcasts over the positions as [d] does.", ".mean(0) for => .mean(0, keepdim=True) for"
+)
