@@ -117,6 +117,23 @@ ex.slip(
 
 
 ex.slip(
+    "d_mid",
+    "The rank is d_mid, read from the shapes. It may be less: d_model may be smaller, and second may not read all that first writes.",
+    "int((values > 1e-4 * values.max()).sum())",
+    "first.shape[1]",
+)
+
+
+ex.slip(
+    "another_threshold",
+    "The rank was counted with torch's own threshold (about 1e-7 times the largest singular value and the size), which is another one: "
+    "a singular value at 3e-5 of the largest counts there, and not here. matrix_rank takes rtol=1e-4.",
+    "int((values > 1e-4 * values.max()).sum())",
+    "int(torch.linalg.matrix_rank(W))",
+)
+
+
+ex.slip(
     "smaller_of_two_ranks",
     "The rank is that of whichever map has the smaller one. That is the largest it can be; second may not read all that first writes.",
     "int((values > 1e-4 * values.max()).sum())",

@@ -154,6 +154,14 @@ ex.slip(
 
 
 ex.slip(
+    "batch_of_one_lost",
+    "With a batch of one, or one position, an axis is missing: a bare squeeze() drops every axis of size 1. squeeze(-1) drops the last.",
+    "squeeze(-1)",
+    "squeeze()",
+)
+
+
+ex.slip(
     "of_the_most_likely",
     "That is the surprise of the most likely one, whatever the target is. Gather at the targets.",
     "log_probs.gather(-1, targets[..., None])",

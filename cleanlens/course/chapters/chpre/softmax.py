@@ -83,6 +83,17 @@ ex.slip(
 
 
 ex.slip(
+    "nan_replaced",
+    "exp was taken of the scores as they are, and what came out as nan was replaced by 0: such rows no longer sum to 1. Subtract each row's "
+    "largest score first; then there is no nan.",
+    "scores - scores.amax(dim=-1, keepdim=True)",
+    "scores",
+    "return weights / weights.sum(dim=-1, keepdim=True)",
+    "return (weights / weights.sum(dim=-1, keepdim=True)).nan_to_num(0.0)",
+)
+
+
+ex.slip(
     "one_maximum_for_all_rows",
     "The largest score of the whole tensor was subtracted. In a row far below it every exp is 0, and 0 / 0 is nan: subtract each row's own "
     "maximum.",

@@ -162,3 +162,6 @@ def each_once(x, positions):
         found = x[b, own.unique()]
         out[b, : len(found)] = found
     return out
+
+
+ex.equivalent("There are three axes: 1 and -2 are the same.", "None], dim=1) => None], dim=-2)")
