@@ -221,7 +221,7 @@ def test_every_chapter_comes_once_and_an_error_comes_through(
 ) -> None:
     chapters = list(catalog.outline())
     found = list(execution.all_executed(chapters, ROOT, tmp_path, workers=2))
-    assert sorted(chapter.id for chapter, _ in found) == [chapter.id for chapter in chapters]
+    assert sorted(chapter.id for chapter, _ in found) == sorted(chapter.id for chapter in chapters)
 
     def fails(chapter: catalog.ChapterEntry, root: Path, **rest: Any) -> Any:
         raise RuntimeError(f"{chapter.id} fails")
