@@ -25,7 +25,7 @@ from cleanlens.course.result import Result, Status
 from cleanlens.loading import aliases, fetch
 
 REPOSITORY = Path(__file__).parents[1]
-TOKENS = catalog.outline()[0]
+TOKENS = catalog.chapter_of("00")
 VOCAB = TOKENS.exercises[0]
 STUB = 'raise NotImplementedError("00.1")'
 
@@ -87,8 +87,10 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     assert "· 00 Tokens: 0/6" in said
     assert "Next: 00.1 build_vocab" in said
     assert "exercises/ch00_tokens.py, line 21" in said
+    assert "cleanlens watch pre" in said  # for a newcomer, and only for one
     write(place)
     assert "? not checked yet\nTry: cleanlens check 00.1" in invoke()
+    assert "cleanlens watch pre" not in invoke()
     verdicts(monkeypatch, ex00_1=WRONG)
     assert "this mistake gives: Sort them." in invoke("check", "00.1", status=1)
     assert "✗ not right yet" in invoke()
@@ -96,6 +98,16 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     invoke("check", "00.1")
     assert "00 Tokens: 1/6" in invoke()
     assert "Next: 00.2 encode" in invoke("next")
+
+
+def test_the_prerequisites_are_next_for_who_begins_with_them(place: Path, monkeypatch) -> None:
+    path = place / catalog.chapter_of("pre").answers
+    path.write_text(
+        path.read_text().replace('raise NotImplementedError("pre.4")', "return scores.softmax(-1)")
+    )
+    assert "Next: pre.1 split_heads" in invoke("next")
+    write(place)  # and 00.1 is begun as well
+    assert "Next: 00.1 build_vocab" in invoke("next")
 
 
 def test_a_subfolder_is_as_good_as_the_workspace(place: Path, monkeypatch) -> None:
@@ -127,7 +139,7 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 def test_list_for_people_and_for_scripts(place: Path) -> None:
     assert "· 00.1 build_vocab: not attempted, 10 min, check names 17 mistakes" in invoke("list", "00")
     rows = json.loads(invoke("list", "--json"))
-    assert [row["id"] for row in rows[:2]] == ["00.1", "00.2"]
+    assert [row["id"] for row in rows[:2]] == ["pre.1", "pre.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()
 
 
@@ -183,7 +195,7 @@ def test_the_solution_and_what_differs(place: Path) -> None:
 
 
 def test_a_method_is_compared_with_the_method_alone(place: Path) -> None:
-    path = place / catalog.outline()[1].answers
+    path = place / catalog.chapter_of("01").answers
     path.write_text(path.read_text().replace('raise NotImplementedError("01.1")', "return x", 1))
     said = invoke("solution", "01.1", "--diff")
     assert "-    return x" in said
@@ -360,7 +372,7 @@ def newer(monkeypatch: pytest.MonkeyPatch, pristine: Path) -> Iterator[dict[str,
 
 
 def test_update_replaces_what_is_untouched_and_keeps_what_is_not(place: Path, newer: dict[str, str]) -> None:
-    other = catalog.outline()[1]
+    other = catalog.chapter_of("01")
     newer[TOKENS.answers] += "# newer\n"
     newer[other.answers] += "# newer\n"
     newer["exercises/ch98_new.py"] = "# new\n"
@@ -399,10 +411,10 @@ def test_update_of_a_moved_half_made_or_older_workspace(
     write(moved)
     (moved / WORKSPACE).write_text("{")  # cut short, or from before there was one
     newer[TOKENS.answers] += "# newer\n"
-    newer[catalog.outline()[1].answers] += "# newer\n"
+    newer[catalog.chapter_of("01").answers] += "# newer\n"
     said = invoke("update")
     assert "kept, yours; the new one is ch00_tokens.new.py" in said
-    assert f"{catalog.outline()[1].answers}: replaced" in said
+    assert f"{catalog.chapter_of('01').answers}: replaced" in said
     assert "return {}, {}" in (moved / TOKENS.answers).read_text()
 
 

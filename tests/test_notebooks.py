@@ -13,7 +13,7 @@ from types import CodeType
 import nbformat
 import pytest
 
-from cleanlens.course import build, catalog, report, site
+from cleanlens.course import build, catalog, report, site, sources
 from cleanlens.course.result import Status
 from cleanlens.loading import best_real_model
 
@@ -78,7 +78,7 @@ def problems_of(cell: nbformat.NotebookNode) -> list[str]:
 
 def verdicts_of(cell: nbformat.NotebookNode) -> dict[str, str]:
     """Exercise id -> the text that its check printed below this cell."""
-    [match] = re.findall(r'^check\("(\d\d\.\d+)"\)', cell.source, re.M)[:1] or [None]
+    [match] = re.findall(rf'^check\("({sources.ID})"\)', cell.source, re.M)[:1] or [None]
     shown = [
         out.get("data", {}).get("text/plain", "") or out.get("text", "") for out in cell.get("outputs", [])
     ]

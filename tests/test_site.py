@@ -18,7 +18,7 @@ from cleanlens.course.site.content import Content
 
 ROOT = Path(__file__).parents[1]
 v4 = nbformat.v4
-CHAPTER = catalog.outline()[0]
+CHAPTER = catalog.chapter_of("00")
 ENTRY = CHAPTER.exercises[0]
 
 
@@ -140,6 +140,15 @@ def test_without_solutions_no_answer_is_anywhere() -> None:
     assert [name for name, text in dict(content(book()).files()).items() if answer in text]
 
 
+@pytest.mark.parametrize("solutions", [True, False])
+def test_the_glossary_is_for_everybody(solutions: bool) -> None:
+    files = dict(content(book(), solutions).files())
+    assert "[00](chapters/00_tokens.ipynb)" in files["glossary.md"]
+    assert "](07_training.ipynb)" not in files["glossary.md"], "it was not run"
+    assert "[glossary](glossary.md)" in files["index.md"]
+    assert not [name for name in files if name.startswith("teaching/glossary")]
+
+
 def test_the_mistakes_have_a_page_for_each_chapter() -> None:
     chapters = list(catalog.outline())
     pages = dict(Content(ROOT, chapters, dict.fromkeys(c.id for c in chapters)).mistakes())
@@ -212,7 +221,7 @@ def test_every_chapter_comes_once_and_an_error_comes_through(
 ) -> None:
     chapters = list(catalog.outline())
     found = list(execution.all_executed(chapters, ROOT, tmp_path, workers=2))
-    assert sorted(chapter.id for chapter, _ in found) == [chapter.id for chapter in chapters]
+    assert sorted(chapter.id for chapter, _ in found) == sorted(chapter.id for chapter in chapters)
 
     def fails(chapter: catalog.ChapterEntry, root: Path, **rest: Any) -> Any:
         raise RuntimeError(f"{chapter.id} fails")
@@ -244,7 +253,7 @@ def test_when_one_chapter_fails_the_others_stop(tmp_path: Path, monkeypatch: pyt
 
 def test_an_unknown_chapter_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert site.run(tmp_path, only="99") == 2
-    assert "There is no chapter '99'; the chapters are 00, 01" in capsys.readouterr().out
+    assert "There is no chapter '99'; the chapters are pre, 00, 01" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- pages

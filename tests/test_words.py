@@ -190,7 +190,7 @@ def test_a_pair_that_never_ends_costs_its_budget_only(monkeypatch: pytest.Monkey
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "course"
     (folder / "exercises").mkdir(parents=True)
-    chapter = catalog.outline()[1]
+    chapter = catalog.chapter_of("01")
     text = build.stub_file(chapter, workspace.home())
     text = text.replace('raise NotImplementedError("01.5")', "scores = q * 2\n    return scores")
     (folder / chapter.answers).write_text(text)
@@ -219,7 +219,7 @@ def test_what_is_expected_of_a_method_is_what_it_returns() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
 def test_debug_stops_in_the_answer_and_breakpoint_works(place: Path) -> None:
-    path = place / catalog.outline()[1].answers
+    path = place / catalog.chapter_of("01").answers
     path.write_text(
         path.read_text().replace("    return scores", "    breakpoint()\n    return scores.nothing", 1)
     )
@@ -289,7 +289,7 @@ def test_a_notebook_on_its_own_points_to_no_file(tmp_path: Path, monkeypatch: py
 
 
 def test_the_effort_of_a_chapter_in_words() -> None:
-    tokens = catalog.outline()[0].exercises
+    tokens = catalog.chapter_of("00").exercises
     known = {
         "00.1": {"attempts": 3, "seconds": 4000, "hints": 1},
         "00.2": {"attempts": 1, "seconds": 50, "hints": 0},

@@ -40,7 +40,7 @@ from .plain import encode, raised
 from .result import Result, Status
 
 ROOT = Path(__file__).parents[2]
-HEADING = re.compile(r"^# %% (wrong|right) (\d\d\.\d+): *(.*?) *$", re.MULTILINE)
+HEADING = re.compile(rf"^# %% (wrong|right) ({sources.ID}): *(.*?) *$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Block:
     right: bool
     title: str
     text: str
+
+    @property
+    def chapter(self) -> str:
+        return self.id.partition(".")[0]
 
     @property
     def heading(self) -> str:
@@ -73,7 +77,7 @@ class Judged:
 def read(folder: Path) -> list[Block]:
     """The answers of every chapter; of two under one heading the second gets ` (2)`."""
     found: dict[str, Block] = {}
-    for path in sorted(folder.glob("ch[0-9][0-9]*.py")):
+    for path in sorted(folder.glob("ch*.py")):
         text = path.read_text(encoding="utf-8")
         headings = list(HEADING.finditer(text))
         ends = [heading.start() for heading in headings[1:]] + [len(text)]
@@ -135,8 +139,7 @@ def _judge_some(id: str, blocks: list[Block], root: Path, fresh: bool) -> list[R
     torch.set_num_threads(1)
     ex = catalog.find(id)
     judge, made = Judge(ex), dict[Block, Result]()
-    [chapter] = [entry for entry in catalog.outline() if entry.id == id[:2]]
-    stubs = (root / chapter.answers).read_text(encoding="utf-8")
+    stubs = (root / catalog.chapter_of(id).answers).read_text(encoding="utf-8")
     check = kept.digest(kept.check(ex), kept.engine(*kept.JUDGING, "blind"), stubs, kept.library_in(stubs))
     with kept.Kept("blind", id, fresh) as known:
         for block in blocks:
@@ -152,10 +155,10 @@ def _judge_some(id: str, blocks: list[Block], root: Path, fresh: bool) -> list[R
 
 
 def _in_the_child(judge: Judge, block: Block, root: Path) -> bytes:
-    ex, space, runs = judge.ex, dict(_stubs(block.id[:2], root)), []
+    ex, space, runs = judge.ex, dict(_stubs(block.chapter, root)), []
     exec(compile(block.text, "answer.py", "exec"), space)
     _lend_the_rest(ex, space)
-    before = itertools.takewhile(lambda other: other is not ex, catalog.load(ex.id[:2]).exercises)
+    before = itertools.takewhile(lambda other: other is not ex, catalog.load(block.chapter).exercises)
     rights = {name: part.value for other in before for name, part in other.reference.items()}
     own = {name.partition(".")[0] for name in ex.names}
     earlier = {name: value for name, value in rights.items() if name.partition(".")[0] not in own}
@@ -186,7 +189,7 @@ def _lend_the_rest(ex: Exercise, space: dict[str, Any]) -> None:
 @cache
 def _stubs(chapter_id: str, root: Path) -> dict[str, Any]:
     """The namespace of the learner's file as it is handed out."""
-    [chapter] = [entry for entry in catalog.outline() if entry.id == chapter_id]
+    chapter = catalog.chapter_of(chapter_id)
     space: dict[str, Any] = {"__name__": f"blind_{chapter_id}"}
     exec(compile((root / chapter.answers).read_text(encoding="utf-8"), chapter.answers, "exec"), space)
     return space
@@ -195,9 +198,10 @@ def _stubs(chapter_id: str, root: Path) -> dict[str, Any]:
 def table(judged: list[Judged]) -> Iterator[str]:
     """Rejected, accepted and named, per chapter. What is excepted counts on neither side."""
     yield f"{'chapter':10}{'wrong':>7}{'rejected':>10}{'':>8}{'named':>8}{'right':>8}{'accepted':>10}{'excepted':>10}"
-    chapters = sorted({j.block.id[:2] for j in judged})
+    judged_in = {j.block.chapter for j in judged}
+    chapters = [chapter.id for chapter in catalog.outline() if chapter.id in judged_in]
     for name in [*chapters, "all"]:
-        mine = [j for j in judged if name in ("all", j.block.id[:2])]
+        mine = [j for j in judged if name in ("all", j.block.chapter)]
         wrong = [j for j in mine if not j.block.right and not j.exception]
         right = [j for j in mine if j.block.right and not j.exception]
         rejected = [j for j in wrong if not j.result.passed]

@@ -38,10 +38,15 @@ class Entry:
 class ChapterEntry:
     """A chapter's id, the slug in its files' names, its title, and its exercises."""
 
-    id: str
+    id: str  # "00", "01", ...; of the prerequisites, which a learner may leave out, a name: "pre"
     slug: str
     title: str
     exercises: list[Entry] = field(default_factory=list)
+
+    @property
+    def optional(self) -> bool:
+        """Whether one may begin without it."""
+        return not self.id.isdigit()
 
     @property
     def answers(self) -> str:
@@ -66,7 +71,15 @@ def outline() -> tuple[ChapterEntry, ...]:
 
     The details in `exercise(...)` must therefore be literals (numbers, texts, lists of them).
     """
-    return tuple(_read_outline(path) for path in sorted(FOLDER.glob("ch[0-9][0-9]")))
+    folders = [path.parent for path in FOLDER.glob("ch*/__init__.py")]
+    # The prerequisites have a name instead of a number, and come before the chapters that have one.
+    folders.sort(key=lambda path: (path.name[2:].isdigit(), path.name))
+    return tuple(_read_outline(path) for path in folders)
+
+
+def chapter_of(id: str) -> ChapterEntry:
+    """The chapter with this id ("00"), or of the exercise with this id ("00.1")."""
+    return next(chapter for chapter in outline() if chapter.id == id.partition(".")[0])
 
 
 def _read_outline(folder: Path) -> ChapterEntry:

@@ -19,9 +19,9 @@ from . import progress, report, workspace
 from .answers import Answers, find_root
 from .catalog import ChapterEntry, Entry, entries, outline
 from .classroom import commands as classroom
-from .position import efforts, following, here, introduce
+from .position import efforts, following, here, in_turn, introduce
 from .result import Result, Status
-from .terminal import COLOURS, SIGNS, WORDS, say, settings, show, summary, warn
+from .terminal import COLOURS, SIGNS, WORDS, say, say_wrapped, settings, show, summary, warn
 
 app = typer.Typer(
     help="Rebuild a transformer, take it apart, and be told which mistake you made.",
@@ -193,6 +193,8 @@ def status(root: Path | None = None) -> None:
     state = states[entry.id]
     if state == Status.NOT_ATTEMPTED:
         say("Try: cleanlens watch")
+        if all(state == Status.NOT_ATTEMPTED for state in states.values()):
+            say_wrapped("New to einsum or broadcasting? Begin with the prerequisites: cleanlens watch pre")
     else:
         work = efforts([entry], effort)
         say(f"  {SIGNS[state]} {WORDS[state]}{f' · {work}' if work else ''}")
@@ -234,7 +236,8 @@ def watch(which: Which = None, root: Root = None) -> None:
 
     place = folder(root)
     states = progress.states(place, here(place))
-    first = next((e for e in some(which) if states.get(e.id, Status.RIGHT) != Status.RIGHT), None)
+    wanted = some(which) if which else [e for c in in_turn(here(place), states) for e in c.exercises]
+    first = next((e for e in wanted if states.get(e.id, Status.RIGHT) != Status.RIGHT), None)
     if first is None:
         say("Everything is right already." if which is None else f"{which} is right already.")
         return
@@ -470,7 +473,7 @@ def lab(context: typer.Context, which: Which = None, root: Root = None) -> None:
     options = list(context.args)
     if which is not None and which.startswith("-"):  # an option in the place of a chapter
         options, which = [which, *options], None
-    entry = chosen(which)[0] if which else following(place) or entries()[0]
+    entry = chosen(which)[0] if which else following(place) or entries("00")[0]
     notebook = place / entry.chapter.notebook
     if not notebook.is_file():
         raise Problem(f"{notebook} is missing; `cleanlens update` brings it back.")

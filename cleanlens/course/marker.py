@@ -17,7 +17,7 @@ from typing import Any
 from . import wire
 from .answers import Answers
 from .asking import questions
-from .catalog import outline
+from .catalog import chapter_of
 from .result import Result, Status
 from .text import clean
 
@@ -57,7 +57,7 @@ def with_limits(on: bool = True) -> None:
 
 def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, Any]:
     """What is written for these exercises, and what the child needs to run it, right answers to `lend` included."""
-    [entry_of_chapter] = [c for c in outline() if c.id == chapter]
+    entry_of_chapter = chapter_of(chapter)
     entries = [entry for entry in entry_of_chapter.exercises if entry.id in ids]
     try:
         answers = Answers.read(entry_of_chapter, Path(root))
@@ -97,7 +97,7 @@ def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, 
 
 def texts(chapter: str, root: str, ids: list[str]) -> dict[str, Any]:
     """What is written for these exercises, as text, for a teacher to read: at most 20,000 characters of each."""
-    [entry_of_chapter] = [c for c in outline() if c.id == chapter]
+    entry_of_chapter = chapter_of(chapter)
     answers, found = Answers.read(entry_of_chapter, Path(root)), dict[str, str]()
     for entry in entry_of_chapter.exercises:
         if entry.id in ids:

@@ -74,8 +74,7 @@ def _alternative(ex: Exercise, part: Implementation) -> Answer:
 
 def _solution(ex: Exercise, root: Path) -> Answer | None:
     """The solution's definitions, with the helpers that it uses and, around a method, its whole class."""
-    [chapter] = [entry for entry in catalog.outline() if entry.id == ex.id[:2]]
-    path = root / chapter.solutions
+    path = root / catalog.chapter_of(ex.id).solutions
     if not path.exists():
         return None
     text = path.read_text(encoding="utf-8")

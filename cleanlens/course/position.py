@@ -19,11 +19,22 @@ def here(place: Path) -> list[ChapterEntry]:
 def following(place: Path, states: dict[str, str] | None = None, after: str = "") -> Entry | None:
     """The first exercise that is not right, from `after` on if there is one."""
     states = states or progress.states(place, here(place))
-    order = [e for c in here(place) for e in c.exercises]
+    order = [e for c in in_turn(here(place), states) for e in c.exercises]
     rest = [e for e in order if states[e.id] != Status.RIGHT]
     ids = [e.id for e in order]
     later = [e for e in rest if after in ids and ids.index(e.id) > ids.index(after)]
     return next(iter(later or rest), None)
+
+
+def in_turn(chapters: list[ChapterEntry], states: dict[str, str]) -> list[ChapterEntry]:
+    """The chapters in the order of work. Optional ones come first for those who begin with them, for all others last."""
+
+    def begun(optional: bool) -> bool:
+        mine = [e for c in chapters if c.optional == optional for e in c.exercises]
+        return any(states[e.id] != Status.NOT_ATTEMPTED for e in mine)
+
+    first = begun(optional=True) and not begun(optional=False)
+    return sorted(chapters, key=lambda chapter: chapter.optional != first)
 
 
 def spot(entry: Entry, place: Path) -> tuple[str, int]:

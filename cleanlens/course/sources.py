@@ -13,7 +13,8 @@ from .text import lines_of
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-MARKER = re.compile(r"^\s*# exercise (\d\d\.\d+)\s*$")
+ID = r"\w+\.\d+"  # 00.1, pre.1
+MARKER = re.compile(rf"^\s*# exercise ({ID})\s*$")
 SOLUTION_ONLY = re.compile(r"^\s*# solution only\s*$")
 
 
@@ -196,7 +197,7 @@ def cell_text(stubs: str, id: str, helpers: bool = False) -> str:
     earlier = {
         n.partition(".")[0]
         for other in everything
-        if _order(other) < _order(id)
+        if _number(other) < _number(id)
         for n, _ in everything[other]
     }
     for name, node in everything[id]:
@@ -219,8 +220,9 @@ def cell_text(stubs: str, id: str, helpers: bool = False) -> str:
     return "\n\n\n".join(parts)
 
 
-def _order(id: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in id.split("."))
+def _number(id: str) -> int:
+    """Which of its chapter's exercises it is."""
+    return int(id.rpartition(".")[2])
 
 
 def _text(lines: list[str], node: Definition) -> str:

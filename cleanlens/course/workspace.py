@@ -51,6 +51,8 @@ def chapters() -> Iterator[ChapterEntry]:
 def shipped(solutions: bool = False) -> dict[str, str]:
     """Every file of a fresh workspace: its path and its text."""
     source, files = home(), {"README.md": README, ".gitignore": ".cleanlens/\n__pycache__/\n"}
+    glossary = "chapters/GLOSSARY.md"  # to which the chapters' texts link
+    files[glossary] = (source / glossary).read_text(encoding="utf-8")
     files["tests/test_exercises.py"] = (source / "tests" / "test_exercises.py").read_text(encoding="utf-8")
     for chapter in chapters():
         files[chapter.answers] = build.stub_file(chapter, source)

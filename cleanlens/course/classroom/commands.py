@@ -24,14 +24,15 @@ def chapters_of(text: str) -> list[Any]:
     from ..cli import Problem
 
     known, wanted = {chapter.id: chapter for chapter in outline()}, list[str]()
+    order = [*known]  # the prerequisites, "pre", come first
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         ends = [first.zfill(2), (last if dash else first).zfill(2)]
-        if any(end not in known for end in ends) or ends[0] > ends[1]:
+        if any(end not in known for end in ends) or order.index(ends[0]) > order.index(ends[1]):
             raise Problem(
                 f"--chapters takes 00-03 or 00,01,03; {part!r} is none. There are {', '.join(known)}."
             )
-        wanted += [id for id in known if ends[0] <= id <= ends[1]]
+        wanted += order[order.index(ends[0]) : order.index(ends[1]) + 1]
     return [e for id, chapter in known.items() if not text or id in wanted for e in chapter.exercises]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import reference
 from ..catalog import ChapterEntry, Entry
+from ..sources import ID
 
 PACKAGE = Path(__file__).parents[2]
 SCRIPTS = (
@@ -33,9 +34,8 @@ class Content:
         self.chapters = [chapter for chapter in chapters if chapter.id in books]
         self.library = reference.Library(self.chapters, root if solutions else None)
         self.cards = sorted((PACKAGE / "models").glob("*/README.md"))
-        self.guides = [
-            path for path in sorted((root / "chapters").glob("*.md")) if path.name != "MISTAKES.md"
-        ]
+        others = ("GLOSSARY.md", "MISTAKES.md")
+        self.guides = [path for path in sorted((root / "chapters").glob("*.md")) if path.name not in others]
         self.numbers = itertools.count(1)  # of a chapter's figures
         self.assets: dict[str, Path] = {}  # file of the site -> the picture that it is
         self.places = dict(self._places())
@@ -46,6 +46,7 @@ class Content:
         for chapter in self.chapters:
             yield chapter.notebook, chapter.notebook
             yield chapter.text, chapter.notebook
+        yield "chapters/GLOSSARY.md", "glossary.md"
         if self.solutions:
             yield "chapters/MISTAKES.md", "mistakes/index.md"
         for file in self.library.files:
@@ -61,6 +62,8 @@ class Content:
         yield "index.md", self.index()
         for chapter in self.chapters:
             yield chapter.notebook, self.chapter(chapter, self.books[chapter.id])
+        text = (self.root / "chapters" / "GLOSSARY.md").read_text(encoding="utf-8")
+        yield "glossary.md", self.linked(text, "chapters", "glossary.md")
         for name, text in self.library.pages():
             yield f"reference/{name}.md", text
         if self.solutions:
@@ -96,6 +99,7 @@ class Content:
             '<div class="cards">',
             *cards,
             "</div>\n",
+            "The words of the course stand in the [glossary](glossary.md).\n",
             "## The library\n",
             f"[Reading the source](reference/index.md) is the library as {len(self.library.files)} pages: what each part "
             "says on the left, its code on the right, with the shapes of a real run and the exercise that rebuilds it. "
@@ -104,7 +108,10 @@ class Content:
             + ".\n",
         ]
         toctrees = [
-            _toctree("The course", [chapter.notebook.removesuffix(".ipynb") for chapter in self.chapters]),
+            _toctree(
+                "The course",
+                [*(chapter.notebook.removesuffix(".ipynb") for chapter in self.chapters), "glossary"],
+            ),
             _toctree(
                 "The library", ["reference/index", *(f"models/{path.parent.name}" for path in self.cards)]
             ),
@@ -194,7 +201,8 @@ class Content:
         """The table of mistakes, a page for each chapter."""
         text = (self.root / "chapters" / "MISTAKES.md").read_text(encoding="utf-8")
         introduction, *parts = re.split(r"^## ", text, flags=re.M)
-        shown = [(part[:2], part) for part in parts if part[:2] in {chapter.id for chapter in self.chapters}]
+        shown = [(part.split()[0], part) for part in parts]
+        shown = [(id, part) for id, part in shown if id in {chapter.id for chapter in self.chapters}]
         contents = [introduction.strip() + "\n"]
         for id, part in shown:
             n_rows = len(re.findall(r"^\| (?!mistake \|)", part, re.M))
@@ -203,7 +211,7 @@ class Content:
         for id, part in shown:
             name = f"mistakes/{id}.md"
             title, _, rest = part.partition("\n")
-            body = re.sub(r"^### (\d\d\.\d+)", r"## \1", rest, flags=re.M).strip()
+            body = re.sub(rf"^### ({ID} )", r"## \1", rest, flags=re.M).strip()
             text = f'# Mistakes: {title}\n\n<div class="mistakes">\n\n{body}\n\n</div>\n'
             yield name, self.linked(text, "chapters", name)
 
