@@ -54,7 +54,11 @@ def _(seed):
     plain = _tokenizer(adds_bos=False)
     cases += [
         {"tokenizer": tokenizer, "text": "", "encode_after": ""},
-        {"tokenizer": tokenizer, "text": BOS, "encode_after": ""},  # a BOS of the text is a token like any other
+        {
+            "tokenizer": tokenizer,
+            "text": BOS,
+            "encode_after": "",
+        },  # a BOS of the text is a token like any other
         {"tokenizer": tokenizer, "text": BOS + texts[0], "encode_after": ""},
         {"tokenizer": plain, "text": texts[1], "encode_after": ""},
         {"tokenizer": plain, "text": letter + texts[1], "encode_after": ""},  # two tokens
