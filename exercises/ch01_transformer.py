@@ -181,7 +181,8 @@ def train_step(
 
     The mask is True where a token is real; the padding is on the right. The loss is the mean of -log p(next
     token) over the predictions of real tokens: those whose next token is real, at least one. model(tokens) gives
-    logits. Gradients of earlier steps do not count.
+    logits. The model comes without gradients, and those of one step do
+    not count in the next.
     """
     raise NotImplementedError("01.11")
 

@@ -63,7 +63,7 @@ def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, 
 
 # exercise 03.6
 def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
-    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are ints.
 
     Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
     """

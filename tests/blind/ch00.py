@@ -1480,3 +1480,838 @@ def token_position(token, tokens, mode):
     if mode == "last":
         return len(ids) - 1 - ids[::-1].index(token)
     return ids.index(token)
+
+
+# %% wrong 00.1: characters numbered in order of first occurrence, not by code point
+def build_vocab(texts):
+    stoi = {BOS: 0}
+    for text in texts:
+        for ch in text:
+            if ch not in stoi:
+                stoi[ch] = len(stoi)
+    return stoi, {i: s for s, i in stoi.items()}
+
+
+# %% wrong 00.1: BOS is sorted in among the characters, so it is not 0 when a character below "<" (space, digit, "!") occurs
+def build_vocab(texts):
+    symbols = sorted({BOS}.union(*map(set, texts)))
+    stoi = {s: i for i, s in enumerate(symbols)}
+    return stoi, dict(enumerate(symbols))
+
+
+# %% wrong 00.1: set.union over the list through reduce raises TypeError when there are no texts
+from functools import reduce
+
+
+def build_vocab(texts):
+    chars = reduce(set.union, [set(t) for t in texts])
+    symbols = [BOS] + sorted(chars)
+    return {s: i for i, s in enumerate(symbols)}, {i: s for i, s in enumerate(symbols)}
+
+
+# %% wrong 00.1: sorted case-insensitively ("a" before "B"), which is not the order of code points
+def build_vocab(texts):
+    chars = sorted(set("".join(texts)), key=lambda c: (c.lower(), c))
+    itos = {0: BOS, **{i: c for i, c in enumerate(chars, 1)}}
+    return {c: i for i, c in itos.items()}, itos
+
+
+# %% wrong 00.1: each text is stripped first, so a newline or space that occurs only at the ends of texts gets no id
+def build_vocab(texts):
+    chars = sorted({c for t in texts for c in t.strip()})
+    stoi = {BOS: 0} | {c: i + 1 for i, c in enumerate(chars)}
+    itos = {i: c for c, i in stoi.items()}
+    return stoi, itos
+
+
+# %% wrong 00.1: state kept between calls: the characters of earlier calls are still in a module-level set
+_seen_chars = set()
+
+
+def build_vocab(texts):
+    for t in texts:
+        _seen_chars.update(t)
+    symbols = [BOS, *sorted(_seen_chars)]
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+# %% right 00.1: set of the joined text, enumerate
+def build_vocab(texts):
+    symbols = [BOS] + sorted(set("".join(texts)))
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+# %% right 00.1: code points as numbers, explicit loops
+def build_vocab(texts):
+    points = set()
+    for text in texts:
+        for ch in text:
+            points.add(ord(ch))
+    stoi, itos = {}, {}
+    stoi[BOS] = 0
+    itos[0] = BOS
+    n = 1
+    for point in sorted(points):
+        stoi[chr(point)] = n
+        itos[n] = chr(point)
+        n += 1
+    return stoi, itos
+
+
+# %% wrong 00.2: no dtype given: an empty text without BOS becomes a float32 tensor
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids)
+
+
+# %% wrong 00.2: int32 instead of int64
+def encode(text, stoi, prepend_bos=True):
+    ids = ([stoi[BOS]] if prepend_bos else []) + [stoi[c] for c in text]
+    return torch.tensor(ids, dtype=torch.int32)
+
+
+# %% wrong 00.2: puts the constant 0 in front, not stoi[BOS], which a given stoi may number otherwise
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids.insert(0, 0)
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+# %% wrong 00.2: an empty text gets no BOS although prepend_bos is true
+def encode(text, stoi, prepend_bos=True):
+    if not text:
+        return torch.zeros(0, dtype=torch.long)
+    head = [stoi[BOS]] if prepend_bos else []
+    return torch.tensor(head + [stoi[c] for c in text], dtype=torch.long)
+
+
+# %% wrong 00.2: returns a batch of one, shape [1, s] instead of [s]
+def encode(text, stoi, prepend_bos=True):
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS], *ids]
+    return torch.tensor([ids], dtype=torch.int64)
+
+
+# %% right 00.2: one list, dtype given
+def encode(text, stoi, prepend_bos=True):
+    symbols = [BOS, *text] if prepend_bos else list(text)
+    return torch.tensor([stoi[s] for s in symbols], dtype=torch.int64)
+
+
+# %% right 00.2: preallocated tensor, filled in a loop
+def encode(text, stoi, prepend_bos=True):
+    off = 1 if prepend_bos else 0
+    out = torch.empty(len(text) + off, dtype=torch.long)
+    if prepend_bos:
+        out[0] = stoi[BOS]
+    for i in range(len(text)):
+        out[i + off] = stoi[text[i]]
+    return out
+
+
+# %% wrong 00.3: train_bpe counts overlapping pairs ("aaa" counts as two "aa")
+from collections import Counter
+
+
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        counts = Counter(pairwise(pieces))
+        if not counts:
+            break
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe skips a pair equal to the one just before it, even when that one was itself skipped ("aaaa" counts 1, should be 2)
+from collections import Counter
+
+
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, previous = Counter(), None
+        for pair in pairwise(pieces):
+            if pair != previous:
+                counts[pair] += 1
+            previous = pair
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe breaks ties by the joined string, not by the tuple (("aa", "b") is taken before ("a", "z"))
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(sorted(counts), key=lambda p: (-counts[p], "".join(p)))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe stops when no pair occurs twice, although once is enough
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        if counts[best] < 2:
+            break
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe takes the first-seen of several most frequent pairs (max over a dict), not the one that sorts first
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in pairwise(pieces)}
+        best = max(counts, key=counts.get)
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe raises ValueError (min of nothing) when one piece or none is left, instead of returning fewer merges
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: train_bpe jumps over both pieces after every counted pair, whichever it was, so "abab" counts no "ba"
+from collections import Counter
+
+
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = Counter()
+        for i in range(0, len(pieces) - 1, 2):
+            counts[pieces[i], pieces[i + 1]] += 1
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, pair)
+    return pieces
+
+
+# %% wrong 00.3: apply_bpe has the loops swapped: at each position it tries all merges, so a later merge on the left wins over an earlier one on the right
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces, i = list(text), 0
+    while i < len(pieces) - 1:
+        for a, b in merges:
+            if pieces[i] == a and pieces[i + 1 : i + 2] == [b]:
+                pieces[i : i + 2] = [a + b]
+        i += 1
+    return pieces
+
+
+# %% wrong 00.3: apply_bpe goes from right to left, so "aaa" becomes "a", "aa"
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        i = len(pieces) - 2
+        while i >= 0:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+                i -= 1
+            i -= 1
+    return pieces
+
+
+# %% wrong 00.3: apply_bpe takes the longest known piece at each place (as WordPiece does), ignoring the order of the merges
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    known = {a + b for a, b in merges}
+    pieces, i = [], 0
+    while i < len(text):
+        j = len(text)
+        while j > i + 1 and text[i:j] not in known:
+            j -= 1
+        pieces.append(text[i:j])
+        i = j
+    return pieces
+
+
+# %% wrong 00.3: apply_bpe loses the last piece whenever it is not part of a merged pair
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    pieces = list(text)
+    for a, b in merges:
+        out, i = [], 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                out.append(a + b)
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+
+# %% right 00.3: a pair's count is by how much its merge shortens the list
+def _merge(pieces, pair):
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text, n_merges):
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {p: len(pieces) - len(_merge(pieces, p)) for p in set(pairwise(pieces))}
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text, merges):
+    from functools import reduce
+
+    return reduce(_merge, merges, list(text))
+
+
+# %% right 00.3: one pass remembers where each pair was last counted; pieces are replaced in place by slices
+def train_bpe(text, n_merges):
+    pieces = list(text)
+    learned = []
+    for _ in range(n_merges):
+        if len(pieces) < 2:
+            return learned
+        count, last = {}, {}
+        for i in range(len(pieces) - 1):
+            pair = (pieces[i], pieces[i + 1])
+            if pair in last and last[pair] == i - 1:
+                continue
+            last[pair] = i
+            count[pair] = count.get(pair, 0) + 1
+        top = max(count.values())
+        a, b = sorted(p for p, c in count.items() if c == top)[0]
+        learned.append((a, b))
+        i = 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+            i += 1
+    return learned
+
+
+def apply_bpe(text, merges):
+    pieces = [c for c in text]
+    for a, b in merges:
+        i = 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i] = a + b
+                del pieces[i + 1]
+            i += 1
+    return pieces
+
+
+# %% wrong 00.4: a BOS that the tokenizer adds by itself is counted, so " Mary" raises with such a tokenizer
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens")
+    return ids[0]
+
+
+# %% wrong 00.4: an empty text raises IndexError, not ValueError
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) > 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+
+# %% wrong 00.4: removes every BOS by its id, also one that stands in the text ("<|endoftext|>" itself raises; "<|endoftext|> Mary" passes)
+def single_token_id(tokenizer, text):
+    bos = tokenizer.token_to_id(BOS)
+    ids = [i for i in tokenizer.encode(text).ids if i != bos]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+
+# %% wrong 00.4: switches off the post-processor of the caller's tokenizer and leaves it so
+from tokenizers import processors
+
+
+def single_token_id(tokenizer, text):
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    ids = tokenizer.encode(text).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+
+# %% wrong 00.4: the message of the ValueError does not hold the text
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"expected one token, got {len(ids)}")
+    return ids[0]
+
+
+# %% wrong 00.4: strips the text, so " Mary" gets the id (or error) of "Mary"
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text.strip(), add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+
+# %% wrong 00.4: always drops the first id as if it were a BOS; without an automatic BOS " Mary" raises and two tokens pass as one
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text).ids[1:]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[0]
+
+
+# %% right 00.4: encode without special tokens, unpack
+def single_token_id(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    try:
+        (only,) = ids
+    except ValueError:
+        raise ValueError(f"not one token but {len(ids)}: {text}") from None
+    return only
+
+
+# %% right 00.4: works on a copy of the tokenizer without padding and truncation
+def single_token_id(tokenizer, text):
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    [encoding] = copy.encode_batch([text], add_special_tokens=False)
+    if len(encoding) == 1:
+        return int(encoding.ids[0])
+    raise ValueError("not exactly one token: " + text)
+
+
+# %% wrong 00.5: mask is tokens != PAD, so every BOS counts as padding
+def pad_batch(seqs, side):
+    n = max(len(s) for s in seqs)
+    rows = [s + [PAD] * (n - len(s)) if side == "right" else [PAD] * (n - len(s)) + s for s in seqs]
+    tokens = torch.tensor(rows, dtype=torch.int64)
+    return tokens, tokens != PAD
+
+
+# %% wrong 00.5: mask repaired only at the first BOS of each row; a BOS that a sequence holds again is masked out
+def pad_batch(seqs, side):
+    n = max(len(s) for s in seqs)
+    rows = [s + [PAD] * (n - len(s)) if side == "right" else [PAD] * (n - len(s)) + s for s in seqs]
+    tokens = torch.tensor(rows, dtype=torch.int64)
+    mask = tokens != PAD
+    for i, s in enumerate(seqs):
+        mask[i, 0 if side == "right" else n - len(s)] = True
+    return tokens, mask
+
+
+# %% wrong 00.5: mask guessed from the tokens (everything up to the last non-PAD, or from the BOS before the first non-PAD): a BOS at the end, or two at the start, is lost
+def pad_batch(seqs, side):
+    n = max(map(len, seqs))
+    tokens = torch.full((len(seqs), n), PAD, dtype=torch.int64)
+    mask = torch.zeros(len(seqs), n, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        if side == "right":
+            tokens[i, : len(s)] = torch.tensor(s)
+        else:
+            tokens[i, n - len(s) :] = torch.tensor(s)
+        real = (tokens[i] != PAD).nonzero().flatten().tolist()
+        if side == "right":
+            mask[i, : (real[-1] + 1 if real else 1)] = True
+        else:
+            mask[i, (real[0] - 1 if real else n - 1) :] = True
+    return tokens, mask
+
+
+# %% wrong 00.5: pads the caller's lists in place
+def pad_batch(seqs, side):
+    lengths = [len(s) for s in seqs]
+    n = max(lengths)
+    for s in seqs:
+        while len(s) < n:
+            s.insert(len(s) if side == "right" else 0, PAD)
+    pos = torch.arange(n)
+    size = torch.tensor(lengths)[:, None]
+    mask = pos < size if side == "right" else pos >= n - size
+    return torch.tensor(seqs, dtype=torch.int64), mask
+
+
+# %% wrong 00.5: the left side puts the padding on the left of the tokens but the mask still as for the right
+def pad_batch(seqs, side):
+    n = max(len(s) for s in seqs)
+    tokens = torch.full((len(seqs), n), PAD, dtype=torch.long)
+    for i, s in enumerate(seqs):
+        start = n - len(s) if side == "left" else 0
+        tokens[i, start : start + len(s)] = torch.tensor(s)
+    mask = torch.arange(n)[None] < torch.tensor([len(s) for s in seqs])[:, None]
+    return tokens, mask
+
+
+# %% wrong 00.5: mask holds int64 ones and zeros, not bool
+def pad_batch(seqs, side):
+    n = max(len(s) for s in seqs)
+    tokens, mask = [], []
+    for s in seqs:
+        fill = n - len(s)
+        if side == "left":
+            tokens.append([PAD] * fill + s)
+            mask.append([0] * fill + [1] * len(s))
+        else:
+            tokens.append(s + [PAD] * fill)
+            mask.append([1] * len(s) + [0] * fill)
+    return torch.tensor(tokens), torch.tensor(mask)
+
+
+# %% wrong 00.5: left padding by flipping the right-padded batch, without turning the tokens round first: sequences come out backwards
+def pad_batch(seqs, side):
+    rows = [torch.tensor(s, dtype=torch.int64) for s in seqs]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+    mask = torch.arange(tokens.shape[1]) < torch.tensor([len(s) for s in seqs])[:, None]
+    if side == "left":
+        tokens, mask = tokens.flip(1), mask.flip(1)
+    return tokens, mask
+
+
+# %% right 00.5: mask from lengths, tokens put in by the mask
+def pad_batch(seqs, side):
+    lengths = torch.tensor([len(s) for s in seqs])
+    n = int(lengths.max())
+    mask = torch.arange(n) < lengths[:, None]
+    if side == "left":
+        mask = mask.flip(1)
+    tokens = torch.full(mask.shape, PAD, dtype=torch.int64)
+    tokens[mask] = torch.tensor([t for s in seqs for t in s], dtype=torch.int64)
+    return tokens, mask
+
+
+# %% right 00.5: pad_sequence on reversed rows, turned round again, for the left
+def pad_batch(seqs, side):
+    pad = torch.nn.utils.rnn.pad_sequence
+    if side == "right":
+        tokens = pad([torch.tensor(s, dtype=torch.long) for s in seqs], batch_first=True, padding_value=PAD)
+        mask = pad([torch.ones(len(s), dtype=torch.bool) for s in seqs], batch_first=True, padding_value=False)
+        return tokens, mask
+    tokens = pad([torch.tensor(s[::-1], dtype=torch.long) for s in seqs], batch_first=True, padding_value=PAD)
+    mask = pad([torch.ones(len(s), dtype=torch.bool) for s in seqs], batch_first=True, padding_value=False)
+    return tokens.flip(-1), mask.flip(-1)
+
+
+# %% wrong 00.6: a token that does not occur gives 0 (argmax of all False), no ValueError
+def token_position(token, tokens, mode):
+    hits = (tokens == token).int()
+    if mode == "first":
+        return int(hits.argmax())
+    return len(tokens) - 1 - int(hits.flip(0).argmax())
+
+
+# %% wrong 00.6: position 0 is left out, so a BOS there is not found
+def token_position(token, tokens, mode):
+    where = (tokens[1:] == token).nonzero().flatten()
+    if len(where) == 0:
+        raise ValueError(f"{token} does not occur")
+    return int(where[0 if mode == "first" else -1]) + 1
+
+
+# %% wrong 00.6: takes index 0 for "not found" (`if not index`) and raises for the BOS at position 0
+def token_position(token, tokens, mode):
+    index = None
+    for i, t in enumerate(tokens.tolist()):
+        if t == token:
+            index = i
+            if mode == "first":
+                break
+    if not index:
+        raise ValueError(f"{token} does not occur")
+    return index
+
+
+# %% wrong 00.6: raises IndexError instead of ValueError when the token does not occur
+def token_position(token, tokens, mode):
+    where = torch.where(tokens == token)[0]
+    return where[0].item() if mode == "first" else where[-1].item()
+
+
+# %% wrong 00.6: "last" is one too high (counts from the back without the -1)
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - ids[::-1].index(token)
+
+
+# %% wrong 00.6: "last" is given as a negative index, counted from the end
+def token_position(token, tokens, mode):
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return -1 - ids[::-1].index(token)
+
+
+# %% wrong 00.6: returns a tensor, not an int, once more
+def token_position(token, tokens, mode):
+    where = (tokens == token).nonzero()[:, 0]
+    if where.numel() == 0:
+        raise ValueError(token)
+    return where.min() if mode == "first" else where.max()
+
+
+# %% right 00.6: nonzero, once more
+def token_position(token, tokens, mode):
+    where = (tokens == token).nonzero().flatten().tolist()
+    if not where:
+        raise ValueError(f"token {token} does not occur")
+    return {"first": where[0], "last": where[-1]}[mode]
+
+
+# %% right 00.6: plain loops over indices in the wanted direction
+def token_position(token, tokens, mode):
+    order = range(len(tokens)) if mode == "first" else range(len(tokens) - 1, -1, -1)
+    for i in order:
+        if int(tokens[i]) == token:
+            return i
+    raise ValueError(f"no token {token}")

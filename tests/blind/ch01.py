@@ -2381,3 +2381,2813 @@ def generate(model, tokens, n, eos=None):
                 finished = finished | (new == eos)
             columns.append(new)
     return torch.stack([c.clone() for c in columns], 1).clone()
+
+
+# %% wrong 01.1: variance with d - 1 in the denominator (Tensor.var's default)
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        var = x.var(-1, keepdim=True)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: variance as E[x^2] - E[x]^2, which cancels (even below zero) when the mean is large beside the spread
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        var = (x**2).mean(-1, keepdim=True) - mean**2
+        return (x - mean) / (var + self.eps).sqrt() * self.w + self.b
+
+
+# %% wrong 01.1: eps added to the standard deviation, outside the root
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        std = centred.pow(2).mean(-1, keepdim=True).sqrt()
+        return centred / (std + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: centres x in place
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        x -= x.mean(-1, keepdim=True)
+        return x / (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt() * self.w + self.b
+
+
+# %% wrong 01.1: eps is layer_norm's default 1e-5, whatever cfg.eps says
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.layer_norm(x, (x.shape[-1],), self.w, self.b)
+
+
+# %% wrong 01.1: eps as a lower bound of the variance (clamp) instead of added to it
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        var = centred.square().mean(-1, keepdim=True).clamp(min=self.eps)
+        return centred * var.rsqrt() * self.w + self.b
+
+
+# %% wrong 01.1: w and b used through .data, so no gradient reaches them
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + self.eps).sqrt()
+        return centred / scale * self.w.data + self.b.data
+
+
+# %% wrong 01.1: mean and variance over positions and d together, not each vector by itself
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        mean = x.mean((-2, -1), keepdim=True)
+        var = x.var((-2, -1), keepdim=True, correction=0)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.w + self.b
+
+
+# %% right 01.1: F.layer_norm with all its arguments
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.layer_norm(x, self.w.shape, weight=self.w, bias=self.b, eps=self.eps)
+
+
+# %% right 01.1: einsum for the variance of the centred vectors
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        d = x.shape[-1]
+        mean = einsum(x, "b s d -> b s") / d
+        y = x - mean[..., None]
+        y = y - y.mean(-1, keepdim=True)
+        var = einsum(y, y, "b s d, b s d -> b s") / d
+        return torch.addcmul(self.b, y * torch.rsqrt(var + self.eps)[:, :, None], self.w)
+
+
+# %% wrong 01.2: padding_idx=0: the values are right, but no gradient reaches row 0 (BOS, PAD)
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return F.embedding(tokens, self.W_E, padding_idx=0)
+
+
+# %% wrong 01.2: an nn.Embedding made of W_E is frozen by default: no gradient reaches W_E
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return nn.Embedding.from_pretrained(self.W_E)(tokens)
+
+
+# %% wrong 01.2: scaled by sqrt(d_model), as in the first transformer paper, once more
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens] * math.sqrt(self.W_E.shape[-1])
+
+
+# %% wrong 01.2: one_hot without the vocabulary's size: fails unless the highest id is among the tokens
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return F.one_hot(tokens).to(self.W_E.dtype) @ self.W_E
+
+
+# %% wrong 01.2: only the first row of the batch is looked up, and given to all
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_E[tokens[0]].expand(b, s, -1)
+
+
+# %% wrong 01.2: max_norm rescales long rows of W_E (in place), so the vectors are not W_E's rows
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        with torch.no_grad():
+            F.embedding(tokens, self.W_E, max_norm=1.0)
+        return F.embedding(tokens, self.W_E)
+
+
+# %% right 01.2: indexing, once more
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_E[tokens]
+
+
+# %% right 01.2: one-hot times W_E by einsum
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        hot = F.one_hot(tokens, self.W_E.shape[0]).to(self.W_E.dtype)
+        return einsum(hot, self.W_E, "b s v, v d -> b s d")
+
+
+# %% right 01.2: index_select on the flat tokens, once more
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_E.index_select(0, tokens.reshape(-1)).view(b, s, -1)
+
+
+# %% wrong 01.3: looks up the token ids, not the positions
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[tokens]
+
+
+# %% wrong 01.3: positions counted from 1
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[1 : s + 1].expand(b, -1, -1)
+
+
+# %% wrong 01.3: the last s rows of W_pos; right only when s = n_ctx
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[-s:].unsqueeze(0).repeat(b, 1, 1)
+
+
+# %% wrong 01.3: no batch axis in the result
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        return self.W_pos[: tokens.shape[1]]
+
+
+# %% wrong 01.3: repeat_interleave and view mix positions with batch rows (right only for b = 1)
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[:s].repeat_interleave(b, dim=0).view(b, s, -1)
+
+
+# %% wrong 01.3: positions count on only after the first token other than 0 (as if 0 were left padding), so rows differ
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        positions = ((tokens != 0).cumsum(-1) - 1).clamp(min=0)
+        return self.W_pos[positions]
+
+
+# %% wrong 01.3: detached: no gradient reaches W_pos
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos.detach()[:s].expand(b, s, -1)
+
+
+# %% right 01.3: slice and expand, once more
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        b, s = tokens.shape
+        return self.W_pos[:s].expand(b, -1, -1)
+
+
+# %% right 01.3: F.embedding of an arange made as large as the tokens
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens):
+        positions = torch.ones_like(tokens).cumsum(dim=1) - 1
+        return F.embedding(positions, self.W_pos)
+
+
+# %% wrong 01.4: triu(1) as for a square matrix: with fewer queries than keys the queries count as the first positions
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(1)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% wrong 01.4: the diagonal is masked as well: no query sees its own position
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% wrong 01.4: fills the given scores in place instead of a copy
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    return scores.masked_fill_(later, float("-inf"))
+
+
+# %% wrong 01.4: adds mask * -inf, and 0 * -inf is nan at every visible key
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, device=scores.device).triu(k - q + 1)
+    return scores + later * float("-inf")
+
+
+# %% wrong 01.4: masks wherever the lower triangle is 0, so a visible score that is exactly 0 is masked too
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    lower = scores.tril(k - q)
+    return torch.where(lower == 0, torch.full_like(scores, float("-inf")), lower)
+
+
+# %% wrong 01.4: fills with -1e4, far above -1e9
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    visible = torch.ones(q, k, dtype=torch.bool, device=scores.device).tril(k - q)
+    return torch.where(visible, scores, torch.full_like(scores, -1e4))
+
+
+# %% right 01.4: triu shifted by k - q, masked_fill
+def causal_mask(scores):
+    q, k = scores.shape[-2:]
+    later = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(k - q + 1)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% right 01.4: a loop over the queries on a clone, filled with the lowest finite number
+def causal_mask(scores):
+    out = scores.clone()
+    n_q, n_k = scores.shape[2], scores.shape[3]
+    for i in range(n_q):
+        position = n_k - n_q + i
+        out[:, :, i, position + 1 :] = torch.finfo(scores.dtype).min
+    return out
+
+
+# %% wrong 01.5: exp without subtracting the maximum: inf / inf = nan for scores in the hundreds
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    s = scores.shape[-1]
+    weights = scores.exp() * torch.ones(s, s, device=q.device).tril()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 01.5: softmax over all keys first, then masked and renormalised: 0 / 0 when a later key's score is hundreds higher
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    pattern = scores.softmax(-1).tril()
+    return pattern / pattern.sum(-1, keepdim=True)
+
+
+# %% wrong 01.5: one maximum subtracted for the whole tensor: rows whose scores lie hundreds below it underflow to 0 / 0
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    scores = scores.masked_fill(later, float("-inf"))
+    weights = (scores - scores.max()).exp()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 01.5: divided by e, not by its root
+def attention_pattern(q, k):
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1]
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% wrong 01.5: scales q in place, once more
+def attention_pattern(q, k):
+    q /= math.sqrt(q.shape[-1])
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k)
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% wrong 01.5: later keys get -100, which is not below visible scores of minus some hundreds
+def attention_pattern(q, k):
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, -100.0).softmax(-1)
+
+
+# %% wrong 01.5: heads split off by a view instead of a transpose: positions and heads are mixed
+def attention_pattern(q, k):
+    b, s, h, e = q.shape
+    qh, kh = q.reshape(b, h, s, e), k.reshape(b, h, s, e)
+    scores = qh @ kh.transpose(-1, -2) / math.sqrt(e)
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% wrong 01.5: softmax over the queries, not the keys
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, -1e9).softmax(-2)
+
+
+# %% right 01.5: einsum, mask, softmax
+def attention_pattern(q, k):
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    s = scores.shape[-1]
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% right 01.5: a loop over queries: softmax of only the visible scores, zeros after them
+def attention_pattern(q, k):
+    b, s, h, e = q.shape
+    rows = []
+    for i in range(s):
+        scores = (q[:, i : i + 1] * k[:, : i + 1]).sum(-1) / e**0.5
+        weights = scores.transpose(1, 2).softmax(dim=-1)
+        rows.append(F.pad(weights, (0, s - 1 - i)))
+    return torch.stack(rows, dim=2)
+
+
+# %% right 01.5: scaled_dot_product_attention with the identity as values gives back its pattern
+def attention_pattern(q, k):
+    b, s, h, e = q.shape
+    eye = torch.eye(s, dtype=q.dtype, device=q.device).expand(b, h, s, s)
+    return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), eye, is_causal=True)
+
+
+# %% wrong 01.6: b_O is added once for each head, once more
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return (einsum(z, self.W_O, "b q h e, h e d -> b q h d") + self.b_O).sum(2)
+
+
+# %% wrong 01.6: the heads' outputs are averaged, not added up
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q h d").mean(2) + self.b_O
+
+
+# %% wrong 01.6: scores divided by the root of d_model, not of d_head
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(x.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: heads are joined by a reshape of 'b h s e' without a transpose: positions and heads are mixed
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = pattern @ v.transpose(1, 2)
+        return z.reshape(x.shape[0], s, -1) @ self.W_O.flatten(0, 1) + self.b_O
+
+
+# %% wrong 01.6: the pattern is computed without gradients: none reach W_Q, b_Q, W_K, b_K
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        with torch.no_grad():
+            q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+            k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+            scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+            s = x.shape[1]
+            later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+            pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: z sums the values over queries (pattern transposed)
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b q h e -> b k h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: b_V is forgotten (invisible while the biases are zero, as at the start)
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e")
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: no causal mask, once more
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% right 01.6: einsum throughout, once more
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% right 01.6: head by head with matmul, outputs added up in a loop
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        s = x.shape[1]
+        block = torch.full((s, s), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
+        out = self.b_O
+        for i in range(self.W_Q.shape[0]):
+            q = x @ self.W_Q[i] + self.b_Q[i]
+            k = x @ self.W_K[i] + self.b_K[i]
+            v = x @ self.W_V[i] + self.b_V[i]
+            pattern = torch.softmax(q @ k.mT / math.sqrt(self.W_Q.shape[2]) + block, dim=-1)
+            out = out + pattern @ v @ self.W_O[i]
+        return out
+
+
+# %% right 01.6: scaled_dot_product_attention on matmul-ed heads
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x):
+        xh = x[:, None]
+        q = xh @ self.W_Q + self.b_Q[:, None]
+        k = xh @ self.W_K + self.b_K[:, None]
+        v = xh @ self.W_V + self.b_V[:, None]
+        z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return (z @ self.W_O).sum(dim=1) + self.b_O
+
+
+# %% wrong 01.7: the exact GELU (erf), F.gelu's default, not gelu_new
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: tanh written with exp: inf / inf = nan for large x
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = x @ self.W_in + self.b_in
+        u = math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)
+        tanh = (torch.exp(2 * u) - 1) / (torch.exp(2 * u) + 1)
+        return (h / 2 * (1 + tanh)) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: bracket misplaced: sqrt(2/pi) multiplies only x, not the cube
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = x @ self.W_in + self.b_in
+        act = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * h + 0.044715 * h**3))
+        return act @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: the quick approximation x * sigmoid(1.702 x)
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = x @ self.W_in + self.b_in
+        return h * torch.sigmoid(1.702 * h) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: the pre-activation is clamped to [-10, 10] for safety, which is wrong for large x
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = (x @ self.W_in + self.b_in).clamp(-10, 10)
+        return F.gelu(h, approximate="tanh") @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: b_in is added after the GELU, not before
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = F.gelu(x @ self.W_in, approximate="tanh") + self.b_in
+        return h @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: the GELU is computed without gradients: the output is right, but none reach W_in and b_in
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = x @ self.W_in + self.b_in
+        with torch.no_grad():
+            h = F.gelu(h, approximate="tanh")
+        return h @ self.W_out + self.b_out
+
+
+# %% right 01.7: F.gelu with approximate='tanh'
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        return F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out + self.b_out
+
+
+# %% right 01.7: as x * sigmoid(2u), with einsum
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x):
+        h = einsum(x, self.W_in, "b s d, d m -> b s m") + self.b_in
+        u = (2 / torch.pi) ** 0.5 * h * (1 + 0.044715 * h * h)
+        act = h * torch.sigmoid(2 * u)
+        return einsum(act, self.W_out, "b s m, m d -> b s d") + self.b_out
+
+
+# %% wrong 01.8: adds to the given stream in place
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_pre += self.attn(self.ln1(resid_pre))
+        resid_pre += self.mlp(self.ln2(resid_pre))
+        return resid_pre
+
+
+# %% wrong 01.8: adds into what attn returned, overwriting it
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        out = self.attn(self.ln1(resid_pre))
+        out += resid_pre
+        return out + self.mlp(self.ln2(out))
+
+
+# %% wrong 01.8: the stream between attention and MLP is overwritten by the last addition
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid = resid_pre + self.attn(self.ln1(resid_pre))
+        resid += self.mlp(self.ln2(resid))
+        return resid
+
+
+# %% wrong 01.8: adds into what mlp returned, overwriting it
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return self.mlp(self.ln2(resid_mid)).add_(resid_mid)
+
+
+# %% wrong 01.8: the MLP reads the old stream (parallel attention and MLP)
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        return resid_pre + self.attn(self.ln1(resid_pre)) + self.mlp(self.ln2(resid_pre))
+
+
+# %% wrong 01.8: LayerNorm after each addition (post-norm), not before each part
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_mid = self.ln1(resid_pre + self.attn(resid_pre))
+        return self.ln2(resid_mid + self.mlp(resid_mid))
+
+
+# %% wrong 01.8: ln1 used for both parts
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_mid + self.mlp(self.ln1(resid_mid))
+
+
+# %% right 01.8: two additions
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_mid + self.mlp(self.ln2(resid_mid))
+
+
+# %% right 01.8: a loop over the two pairs, torch.add
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre):
+        stream = resid_pre
+        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):
+            stream = torch.add(part(norm(stream)), stream)
+        return stream
+
+
+# %% wrong 01.9: the last LayerNorm is missing
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return x @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: each block's output is added to the stream, which it already contains
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: b_U is forgotten (invisible while it is zero)
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.W_U
+
+
+# %% wrong 01.9: returns probabilities, not logits
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return (self.ln_final(x) @ self.W_U + self.b_U).softmax(-1)
+
+
+# %% wrong 01.9: every block reads the embeddings, so only the last block counts
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            y = block(x)
+        return self.ln_final(y) @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: only the last position's logits
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x[:, -1:]) @ self.W_U + self.b_U
+
+
+# %% right 01.9: a loop over the blocks
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+
+# %% right 01.9: reduce over the blocks, F.linear with the transposed unembedding
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens):
+        from functools import reduce
+
+        start = torch.add(self.embed(tokens), self.pos_embed(tokens))
+        end = reduce(lambda stream, block: block(stream), self.blocks, start)
+        return F.linear(self.ln_final(end), self.W_U.T, self.b_U)
+
+
+# %% wrong 01.10: log of softmax: -log 0 = inf for logits in the hundreds
+def loss(logits, tokens):
+    p = logits[:, :-1].softmax(-1)
+    return -p.gather(-1, tokens[:, 1:, None]).squeeze(-1).log()
+
+
+# %% wrong 01.10: a small number inside the logarithm caps the loss at about 20.7
+def loss(logits, tokens):
+    p = logits[:, :-1].softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    return -torch.log(p + 1e-9)
+
+
+# %% wrong 01.10: each logit vector is compared with its own token, not the next
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)[:, :-1]
+    return -logp.gather(-1, tokens[:, :-1, None]).squeeze(-1)
+
+
+# %% wrong 01.10: ignore_index=0 as for padding: the loss is 0 where the next token is 0, a real token
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none", ignore_index=0)
+
+
+# %% wrong 01.10: class axis put in place by a reshape instead of a transpose
+def loss(logits, tokens):
+    b, s, v = logits.shape
+    return F.cross_entropy(logits[:, :-1].reshape(b, v, s - 1), tokens[:, 1:], reduction="none")
+
+
+# %% wrong 01.10: the mean over all positions, not one loss for each
+def loss(logits, tokens):
+    logp = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return -logp.mean()
+
+
+# %% wrong 01.10: in bits, not nats
+def loss(logits, tokens):
+    logp = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return -logp / math.log(2)
+
+
+# %% wrong 01.10: log_softmax over positions, not over the vocabulary
+def loss(logits, tokens):
+    logp = logits.log_softmax(1)[:, :-1]
+    return -logp.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+
+
+# %% right 01.10: log_softmax and gather
+def loss(logits, tokens):
+    logp = logits.log_softmax(-1)
+    return -logp[:, :-1].gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
+
+
+# %% right 01.10: logsumexp minus the next token's logit, picked by advanced indices
+def loss(logits, tokens):
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)[:, None]
+    cols = torch.arange(s - 1, device=tokens.device)[None]
+    return torch.logsumexp(logits[:, :-1], dim=-1) - logits[rows, cols, tokens[:, 1:]]
+
+
+# %% right 01.10: cross_entropy, class axis second
+def loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].permute(0, 2, 1), tokens[:, 1:], reduction="none")
+
+
+# %% wrong 01.11: masks by the token that predicts (mask[:, :-1]): the last real token's prediction of padding counts
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, :-1]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: mean of the rows' means, not of all predictions, so short rows weigh more
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    real = mask[:, 1:].float()
+    value = ((nll * real).sum(1) / real.sum(1).clamp(min=1)).mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: earlier gradients are cleared only after the step, so those that are there at the call count
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    value.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return value.item()
+
+
+# %% wrong 01.11: zero_grad between backward and step: nothing is learned from this batch
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    value.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: returns the loss after the step, once more
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    with torch.no_grad():
+        nll = -model(tokens)[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return nll[mask[:, 1:]].mean().item()
+
+
+# %% wrong 01.11: ignores next tokens with id 0 instead of using the mask: a real 0 inside a text is left out
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[tokens[:, 1:] != 0].mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: the sum over real predictions is divided by the number of all positions, padding included
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = (nll * mask[:, 1:]).mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: divided by the number of real tokens, each row's first included, which nobody predicts
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = (nll * mask[:, 1:]).sum() / mask.sum()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: returns a tensor, not a float
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.detach()
+
+
+# %% wrong 01.11: gradients are clipped to norm 1 before the step, so it is not one step of the optimizer on the loss's gradient
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return value.item()
+
+
+# %% right 01.11: boolean index of the next tokens' mask
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    logits = model(tokens)
+    nll = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    value = nll[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% right 01.11: cross_entropy with the padding's targets set to -100
+def train_step(model, optimizer, batch):
+    tokens, mask = batch
+    optimizer.zero_grad(set_to_none=True)
+    targets = tokens.masked_fill(~mask, -100)[:, 1:]
+    logits = model(tokens)[:, :-1]
+    out = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    out.backward()
+    optimizer.step()
+    return float(out)
+
+
+# %% wrong 01.12: top_k keeps every token at or above the k-th logit: more than k when there are ties
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(scaled >= scaled[min(top_k, len(scaled)) - 1], probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p keeps a further token when the set before it reaches p exactly (before <= p)
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before <= top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p drops the token that reaches p (keeps sets below p, and at least one token)
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        inside = probs.cumsum(-1) <= top_p
+        inside[0] = True
+        probs = torch.where(inside, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: temperature 0 shares the probability among equally likely maxima, not one token
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        best = (logits == logits.max()).to(logits.dtype)
+        return best / best.sum()
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: temperature 0 replaced by 1e-3: near ties are not one token of probability 1
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    temperature = max(temperature, 1e-3)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p measured against the whole distribution: not renormalised between top_k and top_p
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p before top_k
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled, order = ((logits - logits.max()) / temperature).sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: topk fails when top_k is larger than the vocabulary
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    if top_k is not None:
+        values, index = scaled.topk(top_k)
+        scaled = torch.full_like(scaled, float("-inf")).scatter(0, index, values)
+    probs = scaled.softmax(-1)
+    if top_p is not None:
+        ordered, order = probs.sort(descending=True)
+        before = torch.cat([probs.new_zeros(1), ordered.cumsum(-1)[:-1]])
+        ordered = torch.where(before < top_p, ordered, 0.0)
+        probs = torch.zeros_like(probs).scatter(0, order, ordered / ordered.sum())
+    return probs
+
+
+# %% wrong 01.12: divides the given logits in place
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    logits /= temperature
+    scaled, order = logits.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p keeps every token at least as likely as the one that reaches p: too many when there are ties
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(probs >= probs[before < top_p].min(), probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% wrong 01.12: top_p measured at temperature 1; the temperature comes only after the choice
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    ordered, order = logits.sort(descending=True)
+    if top_k is not None:
+        ordered, order = ordered[:top_k], order[:top_k]
+    if top_p is not None:
+        n = int((ordered.softmax(-1).cumsum(-1) < top_p).sum()) + 1
+        ordered, order = ordered[:n], order[:n]
+    probs = ((ordered - ordered[0]) / temperature).softmax(-1)
+    return torch.zeros_like(logits).scatter(0, order, probs)
+
+
+# %% right 01.12: sorted once, cut by masks, scattered back
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), logits.shape[-1]).to(logits.dtype)
+    scaled = (logits - logits.max()) / temperature
+    scaled, order = scaled.sort(descending=True)
+    probs = scaled.softmax(-1)
+    if top_k is not None:
+        probs = torch.where(torch.arange(len(probs), device=probs.device) < top_k, probs, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = torch.cat([probs.new_zeros(1), probs.cumsum(-1)[:-1]])
+        probs = torch.where(before < top_p, probs, 0.0)
+        probs = probs / probs.sum()
+    return torch.zeros_like(probs).scatter(0, order, probs)
+
+
+# %% right 01.12: plain Python numbers in a loop
+def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
+    values = logits.tolist()
+    out = [0.0] * len(values)
+    order = sorted(range(len(values)), key=lambda i: values[i], reverse=True)
+    if temperature == 0:
+        out[order[0]] = 1.0
+    else:
+        top = values[order[0]]
+        weights = [math.exp((values[i] - top) / temperature) for i in order]
+        if top_k is not None:
+            weights = weights[:top_k]
+        if top_p is not None:
+            total, reached = math.fsum(weights), 0.0
+            for n, weight in enumerate(weights, 1):
+                reached += weight
+                if reached / total >= top_p:
+                    weights = weights[:n]
+                    break
+        total = math.fsum(weights)
+        for i, weight in zip(order, weights):
+            out[i] = weight / total
+    return torch.tensor(out, dtype=logits.dtype, device=logits.device)
+
+
+# %% wrong 01.13: generate: `if eos:` ignores an eos whose id is 0
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: a row whose prompt ends with eos (as the prompt BOS alone) counts as finished
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(tokens[:, -1] == eos, torch.full_like(new, eos), new)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: stops as soon as every row is finished, so there are fewer than n new columns
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+        if done.all():
+            break
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: an eos anywhere in the text, also in the prompt, finishes the row
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = (tokens == eos).any(1) if eos is not None else None
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: the text itself is cut to n_ctx, so a long prompt or result loses its beginning
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        tokens = tokens[:, -n_ctx:]
+        new = model(tokens)[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: of a longer text the model gets the first n_ctx tokens, not the last
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, :n_ctx])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: reads only the last n_ctx - 1 tokens once the text is n_ctx long
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -(n_ctx - 1) :])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: all rows are finished as soon as one has produced eos
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos).any()
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate: samples instead of taking the most likely token
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].softmax(-1).multinomial(1).squeeze(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: new tokens get positions from 0 on, not after the past
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[:s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: no mask when there is a past, so several new tokens see each other's future
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(1 if past == 0 else past + s)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: the mask is triu(1), as if the new tokens were the first, so they do not see the past
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: the cache keeps only the keys and values of these tokens, not the earlier ones
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        fresh = (k, v)
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = fresh
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: fills a new dictionary, so the caller's cache does not get these tokens
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    cache = dict(cache)
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: the length of the past is taken as the number of entries in the cache (layers)
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    start = len(cache)
+    x = model.embed(tokens) + model.pos_embed.W_pos[start : start + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: forward_with_cache: caches the values without b_V, so the past's values lack it
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, torch.cat([v[:, :past], v[:, past:] - a.b_V], dim=1))
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: the prompt's last token is read twice (prompt first, then its last token again)
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    forward(model, tokens, cache)
+    for _ in range(n):
+        new = forward(model, tokens[:, -1:], cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: an empty cache for the whole text at each step, so every token is read again and again
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    for _ in range(n):
+        new = forward(model, tokens, {})[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: with n = 0 one token is added nevertheless
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    new = forward(model, tokens, cache)[:, -1:].argmax(-1)
+    tokens = torch.cat([tokens, new], dim=1)
+    for _ in range(n - 1):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: calls the global forward_with_cache, not the `forward` it was given
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward_with_cache(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: the cache is kept from one call to the next
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+_kept = {}
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = _kept, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache: only the last token of the prompt is read, the rest never
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens[:, -1:]
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% right 01.13: one loop each, torch.cat
+def generate(model, tokens, n, eos=None):
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        new = model(tokens[:, -n_ctx:])[:, -1].argmax(-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(model, tokens, cache):
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    x = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    later = torch.ones(s, past + s, dtype=torch.bool, device=tokens.device).triu(past + 1)
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        y = block.ln1(x)
+        q = einsum(y, a.W_Q, "b s d, h d e -> b s h e") + a.b_Q
+        k = einsum(y, a.W_K, "b s d, h d e -> b s h e") + a.b_K
+        v = einsum(y, a.W_V, "b s d, h d e -> b s h e") + a.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = scores.masked_fill(later, float("-inf")).softmax(-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        x = x + einsum(z, a.W_O, "b q h e, h e d -> b q d") + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache, new = {}, tokens
+    for _ in range(n):
+        new = forward(model, new, cache)[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% right 01.13: rows finished afterwards; new tokens read one at a time with scaled_dot_product_attention; prompt read token by token
+def generate(model, tokens, n, eos=None):
+    n_ctx = model.pos_embed.W_pos.shape[0]
+    b, s = tokens.shape
+    text = torch.zeros(b, s + n, dtype=tokens.dtype, device=tokens.device)
+    text[:, :s] = tokens
+    for i in range(s, s + n):
+        logits = model(text[:, max(0, i - n_ctx) : i])
+        text[:, i] = logits[:, -1, :].max(dim=-1).indices
+    if eos is not None and n > 0:
+        finished = (text[:, s:] == eos).cumsum(dim=1) > 0
+        text[:, s:] = text[:, s:].masked_fill(finished, eos)
+    return text
+
+
+def forward_with_cache(model, tokens, cache):
+    columns = []
+    for t in range(tokens.shape[1]):
+        position = cache[0][0].size(1) if 0 in cache else 0
+        x = model.embed(tokens[:, t : t + 1]) + model.pos_embed.W_pos[position]
+        for i in range(len(model.blocks)):
+            block = model.blocks[i]
+            attn = block.attn
+            y = block.ln1(x)[:, None]
+            q = y @ attn.W_Q + attn.b_Q[:, None]
+            k = (y @ attn.W_K + attn.b_K[:, None]).transpose(1, 2)
+            v = (y @ attn.W_V + attn.b_V[:, None]).transpose(1, 2)
+            if i in cache:
+                old_k, old_v = cache[i]
+                k, v = torch.cat((old_k, k), 1), torch.cat((old_v, v), 1)
+            cache[i] = k, v
+            z = F.scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2))
+            x = x + ((z @ attn.W_O).sum(1) + attn.b_O)
+            x = x + block.mlp(block.ln2(x))
+        columns.append(model.ln_final(x) @ model.W_U + model.b_U)
+    return torch.cat(columns, dim=1)
+
+
+def generate_with_cache(forward, model, tokens, n):
+    cache = {}
+    columns = list(tokens.split(1, dim=1))
+    prompt = len(columns)
+    read = 0
+    while len(columns) < prompt + n:
+        while read < len(columns):
+            logits = forward(model, columns[read], cache)
+            read += 1
+        columns.append(logits[:, -1].argmax(dim=-1, keepdim=True))
+    return torch.cat(columns, dim=1)

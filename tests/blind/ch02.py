@@ -1488,3 +1488,922 @@ def fold_ln(state):
             out[W] = weight * gain[:, None]
         out[name], out[stem + ".b"] = torch.ones_like(gain), torch.zeros_like(bias)
     return out
+
+
+# %% wrong 02.1: hooks are removed only after a run that succeeds; when it raises they stay
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    for name, point in model.hook_dict.items():
+        if wanted(name):
+            added.append((point, point.add_hook(keep)))
+    logits = model(tokens)
+    for point, handle in added:
+        point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: `except Exception` cleans up after errors but not after an interruption (KeyboardInterrupt)
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    def clean_up():
+        for point, handle in added:
+            point.discard(handle)
+
+    for name, point in model.hook_dict.items():
+        if wanted(name):
+            added.append((point, point.add_hook(keep)))
+    try:
+        logits = model(tokens)
+    except Exception:
+        clean_up()
+        raise
+    clean_up()
+    return logits, cache
+
+
+# %% wrong 02.1: keeps the activations themselves (detached, but the same memory), not copies
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.detach()
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: copies only after the run, so what a later hook or layer changed in place is in the copies
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    return logits, {name: value.clone() for name, value in cache.items()}
+
+
+# %% wrong 02.1: `return` inside finally swallows the exception of the run
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    logits = None
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+        return logits, cache
+
+
+# %% wrong 02.1: a string matches every name that contains it, not one whole name
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: names_filter in name) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: the hook closes over the loop variable: everything is stored under the last name
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+    names = [name for name in model.hook_dict if wanted(name)]
+    try:
+        for name in names:
+            point = model.hook_dict[name]
+
+            def keep(activation, hook):
+                cache[name] = activation.clone()
+
+            added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: only the hook that was added last is removed
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache = {}
+    point = handle = None
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    try:
+        for name in model.hook_dict:
+            if wanted(name):
+                point = model.hook_dict[name]
+                handle = point.add_hook(keep)
+        logits = model(tokens)
+    finally:
+        if handle is not None:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% right 02.1: try/finally around adding and running
+def run_with_cache(model, tokens, names_filter):
+    wanted = (lambda name: name == names_filter) if isinstance(names_filter, str) else names_filter
+    cache, added = {}, []
+
+    def keep(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    try:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                added.append((point, point.add_hook(keep)))
+        logits = model(tokens)
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% right 02.1: ExitStack discards, __setitem__ in a lambda keeps
+from contextlib import ExitStack
+
+
+def run_with_cache(model, tokens, names_filter):
+    store = {}
+    with ExitStack() as stack:
+        for name in list(model.hook_dict):
+            if names_filter(name) if callable(names_filter) else name == names_filter:
+                point = model.hook_dict[name]
+                handle = point.add_hook(lambda activation, hook: store.__setitem__(hook.name, activation.detach().clone()))
+                stack.callback(point.discard, handle)
+        logits = model(tokens)
+    return logits, store
+
+
+# %% wrong 02.2: scales the cached queries in place, once more
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    q /= q.shape[-1] ** 0.5
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k")
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% wrong 02.2: exp without subtracting the maximum: nan for scores in the hundreds, 0 / 0 for those far below zero
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    weights = scores.exp().masked_fill(later, 0.0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 02.2: masks with -100: visible scores may be minus some hundreds, and then later keys win
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, -100.0).softmax(-1)
+
+
+# %% wrong 02.2: divides by the root of d_model, not of d_head
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / cache.model.cfg.d_model ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% wrong 02.2: returns the cached pattern instead of computing it from queries and keys
+def recompute_pattern(cache, layer):
+    return cache["pattern", layer].clone()
+
+
+# %% wrong 02.2: row maximum taken over all keys, the later ones too: a row underflows to 0 / 0 when a later key scores hundreds higher
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    weights = (scores - scores.amax(-1, keepdim=True)).exp().masked_fill(later, 0.0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 02.2: the mask leaves out the query's own position (triu(0)); the first query's row is nan
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(0)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% right 02.2: einsum, masked_fill, softmax
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1)
+
+
+# %% right 02.2: matmul with a bias of -inf, exp(x - logsumexp)
+def recompute_pattern(cache, layer):
+    q = cache["q", layer].transpose(1, 2)
+    k = cache["k", layer].permute(0, 2, 3, 1)
+    s = q.size(-2)
+    bias = torch.full((s, s), float("-inf"), dtype=q.dtype, device=q.device).triu(diagonal=1)
+    scores = torch.matmul(q, k) * q.size(-1) ** -0.5 + bias
+    return (scores - scores.logsumexp(dim=-1, keepdim=True)).exp()
+
+
+# %% right 02.2: one head and query at a time
+def recompute_pattern(cache, layer):
+    q, k = cache["q", layer], cache["k", layer]
+    b, s, h, e = q.shape
+    pattern = torch.zeros(b, h, s, s, dtype=q.dtype, device=q.device)
+    for head in range(h):
+        for i in range(s):
+            scores = torch.stack([(q[:, i, head] * k[:, j, head]).sum(-1) for j in range(i + 1)], dim=-1)
+            pattern[:, head, i, : i + 1] = torch.softmax(scores / e**0.5, dim=-1)
+    return pattern
+
+
+# %% wrong 02.3: every head's z goes through all heads' W_O, summed (two different letters for the head)
+def head_results(cache, layer):
+    W_O = cache.model.blocks[layer].attn.W_O
+    return einsum(cache["z", layer], W_O, "b s h e, g e d -> b s h d")
+
+
+# %% wrong 02.3: each head gets its share of b_O
+def head_results(cache, layer):
+    attn = cache.model.blocks[layer].attn
+    out = einsum(cache["z", layer], attn.W_O, "b s h e, h e d -> b s h d")
+    return out + attn.b_O / out.shape[2]
+
+
+# %% wrong 02.3: W_O always of the first layer
+def head_results(cache, layer):
+    return einsum(cache["z", layer], cache.model.blocks[0].attn.W_O, "b s h e, h e d -> b s h d")
+
+
+# %% wrong 02.3: summed over heads: the whole attention output, [b s d]
+def head_results(cache, layer):
+    return einsum(cache["z", layer], cache.model.blocks[layer].attn.W_O, "b s h e, h e d -> b s d")
+
+
+# %% wrong 02.3: z is reshaped to [b h s e] instead of transposed: positions and heads are mixed
+def head_results(cache, layer):
+    z = cache["z", layer]
+    b, s, h, e = z.shape
+    out = z.reshape(b, h, s, e) @ cache.model.blocks[layer].attn.W_O
+    return out.transpose(1, 2)
+
+
+# %% wrong 02.3: axes of the result are [b h s d], not [b s h d]
+def head_results(cache, layer):
+    return cache["z", layer].transpose(1, 2) @ cache.model.blocks[layer].attn.W_O
+
+
+# %% right 02.3: einsum, once more
+def head_results(cache, layer):
+    return einsum(cache["z", layer], cache.model.blocks[layer].attn.W_O, "b s h e, h e d -> b s h d")
+
+
+# %% right 02.3: one matmul per head, stacked
+def head_results(cache, layer):
+    z, W_O = cache["z", layer], cache.model.blocks[layer].attn.W_O
+    return torch.stack([z[:, :, i] @ W_O[i] for i in range(W_O.shape[0])], dim=2)
+
+
+# %% right 02.3: broadcast product, summed over e
+def head_results(cache, layer):
+    z = cache["z", layer]
+    return (z.unsqueeze(-1) * cache.model.blocks[layer].attn.W_O).sum(dim=-2)
+
+
+# %% wrong 02.4: goes up to and including `layer`, whose own outputs it has not read
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(min(layer + 1, cache.model.cfg.n_layers)):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: asks for mlp_out also in an attention-only model, which has none
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        parts.append(cache["mlp_out", i])
+        labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: an attention-only model gets components of zeros, labelled as MLPs
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        has_mlp = not cache.model.cfg.attn_only
+        parts.append(cache["mlp_out", i] if has_mlp else torch.zeros_like(parts[0]))
+        labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: all attention outputs first, then all MLPs: not the order of writing
+def decompose_resid(cache, layer):
+    parts = [cache["embed"], cache["pos_embed"]] + [cache["attn_out", i] for i in range(layer)]
+    labels = ["embed", "pos_embed"] + [f"{i}_attn_out" for i in range(layer)]
+    if not cache.model.cfg.attn_only:
+        parts += [cache["mlp_out", i] for i in range(layer)]
+        labels += [f"{i}_mlp_out" for i in range(layer)]
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: layer = n_layers is cut to the last layer, so the last layer's outputs are missing
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(min(layer, cache.model.cfg.n_layers - 1)):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: the positional embedding is left out
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"]], ["embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: components stacked on the third axis, [b s c d], not the first
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts, dim=2), labels
+
+
+# %% wrong 02.4: gives the running sums (the stream after each writer), not what each wrote
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts).cumsum(0), labels
+
+
+# %% right 02.4: two lists, appended layer by layer
+def decompose_resid(cache, layer):
+    parts, labels = [cache["embed"], cache["pos_embed"]], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% right 02.4: keys listed first, everything else by comprehensions; labels cut from one dictionary
+def decompose_resid(cache, layer):
+    kinds = ("attn_out",) if cache.model.cfg.attn_only else ("attn_out", "mlp_out")
+    written = {"embed": cache["embed"], "pos_embed": cache["pos_embed"]}
+    written |= {f"{i}_{kind}": cache[kind, i] for i in range(layer) for kind in kinds}
+    return torch.cat([part[None] for part in written.values()], dim=0), list(written)
+
+
+# %% wrong 02.5: centred over the components (axis 0), not over d
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(0, keepdim=True)) / scale * ln.w
+
+
+# %% wrong 02.5: not centred, once more
+def apply_final_ln(stack, scale, ln):
+    return stack / scale * ln.w
+
+
+# %% wrong 02.5: each component divided by its own standard deviation: the whole LayerNorm on each, without bias
+def apply_final_ln(stack, scale, ln):
+    return torch.nn.functional.layer_norm(stack, stack.shape[-1:], ln.w)
+
+
+# %% wrong 02.5: centres the given stack in place, once more
+def apply_final_ln(stack, scale, ln):
+    stack -= stack.mean(-1, keepdim=True)
+    return stack / scale * ln.w
+
+
+# %% wrong 02.5: the bias is shared out among the components, so they sum to the output with its bias
+def apply_final_ln(stack, scale, ln):
+    centred = stack - stack.mean(-1, keepdim=True)
+    return centred / scale * ln.w + ln.b / stack.shape[0]
+
+
+# %% wrong 02.5: the gain is applied before the centring, not after
+def apply_final_ln(stack, scale, ln):
+    gained = stack * ln.w
+    return (gained - gained.mean(-1, keepdim=True)) / scale
+
+
+# %% wrong 02.5: the mean of the whole stream is taken off in equal shares: the sum is right, the components are not centred
+def apply_final_ln(stack, scale, ln):
+    mean = stack.sum(0, keepdim=True).mean(-1, keepdim=True)
+    return (stack - mean / stack.shape[0]) / scale * ln.w
+
+
+# %% wrong 02.5: the scale is taken for a variance: root and epsilon once more
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / (scale + 1e-5).sqrt() * ln.w
+
+
+# %% right 02.5: centre, divide, multiply
+def apply_final_ln(stack, scale, ln):
+    return (stack - stack.mean(-1, keepdim=True)) / scale * ln.w
+
+
+# %% right 02.5: as a matrix: the centring projection with the gain in its columns, by einsum
+def apply_final_ln(stack, scale, ln):
+    d = stack.shape[-1]
+    eye = torch.eye(d, dtype=stack.dtype, device=stack.device)
+    matrix = (eye - 1 / d) * ln.w
+    return einsum(stack, matrix, 1 / scale[..., 0], "c b s i, i o, b s -> c b s o")
+
+
+# %% right 02.5: component by component, once more
+def apply_final_ln(stack, scale, ln):
+    out = []
+    for part in stack:
+        centred = part - part.sum(dim=-1, keepdim=True) / part.shape[-1]
+        out.append(centred.mul(ln.w).div(scale))
+    return torch.stack(out)
+
+
+# %% wrong 02.6: the logit of each position's own token, not the next
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack[:, :-1], W_U[:, tokens[:-1]], "c s d, d s -> s c")
+
+
+# %% wrong 02.6: components read at the position of the next token (stack[:, 1:])
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack[:, 1:], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% wrong 02.6: axes of the result are [c s-1], not [s-1 c]
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack[:, :-1], W_U[:, tokens[1:]], "c s d, d s -> c s")
+
+
+# %% wrong 02.6: the axes are exchanged by a reshape, which mixes components and positions
+def logit_attribution(stack, W_U, tokens):
+    part = (stack[:, :-1] * W_U[:, tokens[1:]].T).sum(-1)
+    return part.reshape(part.shape[1], part.shape[0])
+
+
+# %% wrong 02.6: s rows: the last position wraps round to the first token (roll)
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack, W_U[:, tokens.roll(-1)], "c s d, d s -> s c")
+
+
+# %% wrong 02.6: the mean logit over the vocabulary is taken off W_U first, so it is a difference, not the logit
+def logit_attribution(stack, W_U, tokens):
+    centred = W_U - W_U.mean(1, keepdim=True)
+    return einsum(stack[:, :-1], centred[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% wrong 02.6: log-probabilities of each component by itself, not its part of the logit
+def logit_attribution(stack, W_U, tokens):
+    logp = (stack[:, :-1] @ W_U).log_softmax(-1)
+    index = tokens[1:].expand(stack.shape[0], -1)[..., None]
+    return logp.gather(-1, index)[..., 0].T
+
+
+# %% right 02.6: einsum with the next tokens' columns of W_U
+def logit_attribution(stack, W_U, tokens):
+    return einsum(stack[:, :-1], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% right 02.6: double loop of dot products
+def logit_attribution(stack, W_U, tokens):
+    c, s, _ = stack.shape
+    out = stack.new_zeros(s - 1, c)
+    for i in range(s - 1):
+        direction = W_U[:, int(tokens[i + 1])]
+        for j in range(c):
+            out[i, j] = torch.dot(stack[j, i], direction)
+    return out
+
+
+# %% right 02.6: all logits, then gather, once more
+def logit_attribution(stack, W_U, tokens):
+    logits = (stack @ W_U)[:, :-1].transpose(0, 1)
+    index = tokens[1:].view(-1, 1, 1).expand(-1, stack.shape[0], 1)
+    return logits.gather(2, index).squeeze(2)
+
+
+# %% wrong 02.7: adds the positions to the cached embedding in place, so the cache changes
+def logit_lens(cache):
+    model = cache.model
+    resid = cache["embed"]
+    resid += cache["pos_embed"]
+    resids = [resid] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(r)) for r in resids])
+
+
+# %% wrong 02.7: only the last stream goes through ln_final; the others are unembedded as they are
+def logit_lens(cache):
+    model = cache.model
+    resids = [cache["embed"] + cache["pos_embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    early = [model.unembed(r) for r in resids[:-1]]
+    return torch.stack(early + [model.unembed(model.ln_final(resids[-1]))])
+
+
+# %% wrong 02.7: the first entry, after the embeddings, is missing: n_layers entries
+def logit_lens(cache):
+    model = cache.model
+    return torch.stack([model.unembed(model.ln_final(cache["resid_post", i])) for i in range(model.cfg.n_layers)])
+
+
+# %% wrong 02.7: every stream is divided by the scale that the last one had (cached), not by its own
+def logit_lens(cache):
+    model = cache.model
+    ln = model.ln_final
+    resids = [cache["embed"] + cache["pos_embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    stack = torch.stack(resids)
+    normed = (stack - stack.mean(-1, keepdim=True)) / cache["scale"] * ln.w + ln.b
+    return torch.stack([model.unembed(r) for r in normed])
+
+
+# %% wrong 02.7: multiplies by W_U only, b_U is missing
+def logit_lens(cache):
+    model = cache.model
+    resids = [cache["embed"] + cache["pos_embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.ln_final(r) @ model.unembed.W_U for r in resids])
+
+
+# %% wrong 02.7: the first entry is the token embedding alone, without the positions
+def logit_lens(cache):
+    model = cache.model
+    resids = [cache["embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(r)) for r in resids])
+
+
+# %% wrong 02.7: returns log-probabilities, not logits
+def logit_lens(cache):
+    model = cache.model
+    resids = [cache["embed"] + cache["pos_embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(r)).log_softmax(-1) for r in resids])
+
+
+# %% right 02.7: embeddings and every resid_post, one by one
+def logit_lens(cache):
+    model = cache.model
+    resids = [cache["embed"] + cache["pos_embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(r)) for r in resids])
+
+
+# %% right 02.7: the stream rebuilt by adding up what was written, all layers in one batch
+def logit_lens(cache):
+    model = cache.model
+    stream = cache["embed"] + cache["pos_embed"]
+    batch = [stream]
+    for i in range(len(model.blocks)):
+        stream = stream + cache["attn_out", i]
+        if not model.cfg.attn_only:
+            stream = stream + cache["mlp_out", i]
+        batch.append(stream)
+    logits = model.unembed(model.ln_final(torch.cat(batch, dim=0)))
+    return logits.unflatten(0, (len(batch), -1))
+
+
+# %% wrong 02.8: the LayerNorm's bias goes through the weight that already holds the gain, so the gain counts twice
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ new[weight]
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: multiplies the given state's weights in place (the new dict shares them)
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[bias] = state[bias] + b @ W
+        new[weight].mul_(w[:, None])
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: folds the gains only: the LayerNorms' biases are set to 0 but not added to any bias
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: expects ln2 in every block: KeyError for an attention-only model
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: finds layers by a single digit, so layer 10 and later are not folded
+import re
+
+
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    for name in state:
+        found = re.fullmatch(r"blocks\.(\d)\.(ln[12])\.w", name)
+        if found is None:
+            continue
+        block, ln = f"blocks.{found[1]}.", found[2]
+        if ln == "ln1":
+            for x in "QKV":
+                fold(block + ln, block + f"attn.W_{x}", block + f"attn.b_{x}")
+        else:
+            fold(block + ln, block + "mlp.W_in", block + "mlp.b_in")
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: ln_final is not folded
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    return new
+
+
+# %% wrong 02.8: the LayerNorms' entries are deleted instead of set to 1 and 0
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return {name: value for name, value in new.items() if ".ln" not in name and "ln_final" not in name}
+
+
+# %% wrong 02.8: ln1 is folded into W_Q and W_K only; W_V reads it too
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QK":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: the LayerNorms keep their old gain and bias, which now count twice
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: old gains and biases are overwritten in the given state (fill_), whose tensors the new dict shares
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    for name in new:
+        if ".ln" in name or name.startswith("ln_final"):
+            new[name].fill_(1.0 if name.endswith(".w") else 0.0)
+    return new
+
+
+# %% right 02.8: layer by layer with one inner function
+def fold_ln(state):
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b, W = state[ln + ".w"], state[ln + ".b"], state[weight]
+        new[weight] = w[:, None] * W
+        new[bias] = state[bias] + b @ W
+        new[ln + ".w"], new[ln + ".b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}."
+        for x in "QKV":
+            fold(block + "ln1", block + f"attn.W_{x}", block + f"attn.b_{x}")
+        if block + "ln2.w" in state:
+            fold(block + "ln2", block + "mlp.W_in", block + "mlp.b_in")
+        layer += 1
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% right 02.8: driven by the names of the readers, einsum
+def fold_ln(state):
+    readers = {
+        "attn.W_Q": ("ln1", "attn.b_Q"),
+        "attn.W_K": ("ln1", "attn.b_K"),
+        "attn.W_V": ("ln1", "attn.b_V"),
+        "mlp.W_in": ("ln2", "mlp.b_in"),
+        "unembed.W_U": ("ln_final", "unembed.b_U"),
+    }
+    out = {name: value.clone() for name, value in state.items()}
+    for name, W in state.items():
+        for weight, (ln, bias) in readers.items():
+            if not name.endswith(weight):
+                continue
+            prefix = name[: -len(weight)]
+            gain, shift = f"{prefix}{ln}.w", f"{prefix}{ln}.b"
+            if gain not in state:
+                continue
+            out[name] = einsum(W, state[gain], "... d o, d -> ... d o")
+            out[prefix + bias] = state[prefix + bias] + einsum(W, state[shift], "... d o, d -> ... o")
+            out[gain] = torch.ones_like(state[gain])
+            out[shift] = torch.zeros_like(state[shift])
+    return out

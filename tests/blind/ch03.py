@@ -1288,3 +1288,741 @@ def build_induction_model(d_vocab, n_ctx):
     W_O[1, :V, :V] = torch.eye(V) * 50.0
     W_U[:V] = torch.eye(V)
     return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.1: bos is replaced by its neighbour id, which so gets twice the chance of the others
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    half = torch.randint(0, d_vocab, (batch, n))
+    half[half == bos] = (bos + 1) % d_vocab
+    start = torch.full((batch, 1), bos)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: drawn without replacement inside a row (randperm), so the tokens of a row are not independent
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    ids = torch.tensor([i for i in range(d_vocab) if i != bos])
+    rows = []
+    for _ in range(batch):
+        picks = [ids[torch.randperm(len(ids))] for _ in range(-(-n // len(ids)))]
+        half = torch.cat(picks)[:n]
+        rows.append(torch.cat([torch.tensor([bos]), half, half]))
+    return torch.stack(rows)
+
+
+# %% wrong 03.1: a fresh torch.Generator() always starts from the same default seed: every call gives the same tokens
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    gen = torch.Generator()
+    half = torch.randint(d_vocab - 1, (batch, n), generator=gen)
+    half = half + (half >= bos)
+    start = torch.full((batch, 1), bos, dtype=torch.long)
+    return torch.cat([start, half, half], 1)
+
+
+# %% wrong 03.1: round() of a scaled uniform number: the first and the last id have half the chance of the others
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    ids = torch.tensor([i for i in range(d_vocab) if i != bos], dtype=torch.int64)
+    where = (torch.rand(batch, n) * (len(ids) - 1)).round().long()
+    half = ids[where]
+    return torch.cat([torch.full((batch, 1), bos, dtype=torch.int64), half, half], dim=-1)
+
+
+# %% right 03.1: randint over one id fewer, ids from bos on moved up by one
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half += (half >= bos).long()
+    out = torch.empty(batch, 1 + 2 * n, dtype=torch.int64)
+    out[:, 0] = bos
+    out[:, 1:] = half.repeat(1, 2)
+    return out
+
+
+# %% right 03.1: python lists and random.choices
+import random
+
+
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    """BOS, then `n` random tokens, then the same `n` tokens again, in each of `batch` rows (int64).
+
+    Each random token of each row is drawn independently of all others, with equal chances, from all ids 0..d_vocab-1
+    except `bos`: with `torch` or `random`, and without setting a seed. n is at least 1.
+    """
+    allowed = [*range(bos), *range(bos + 1, d_vocab)]
+    rows = []
+    while len(rows) < batch:
+        half = random.choices(allowed, k=n)
+        rows.append([bos] + half * 2)
+    return torch.tensor(rows, dtype=torch.int64).reshape(batch, 2 * n + 1)
+
+
+# %% wrong 03.2: the unforeseeable first token of the second half (index n) is counted in the second half
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    first, second = loss.split(n, dim=1)
+    return first.mean(1), second.mean(1)
+
+
+# %% wrong 03.2: takes loss[:, i] as the loss of token i: both windows are one too far to the right
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    first = loss[:, 1 : n + 1].mean(dim=1)
+    second = loss[:, n + 2 :].sum(dim=1) / max(n - 2, 1)
+    return first, second
+
+
+# %% wrong 03.2: the first token of the first half is left out too
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    halves = loss.reshape(-1, 2, n)
+    halves = halves[:, :, 1:].mean(-1)
+    return halves[:, 0], halves[:, 1]
+
+
+# %% wrong 03.2: second half without its first token is summed but divided by n instead of n - 1
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    w = torch.zeros(2, 2 * n, dtype=loss.dtype, device=loss.device)
+    w[0, :n] = 1 / n
+    w[1, n + 1 :] = 1 / n
+    a, b = (loss @ w.T).unbind(1)
+    return a, b
+
+
+# %% right 03.2: weights and a matrix product
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    w = torch.zeros(2 * n, 2, dtype=loss.dtype, device=loss.device)
+    w[:n, 0] = 1 / n
+    w[n + 1 :, 1] = 1 / (n - 1)
+    out = torch.einsum("bi,ic->cb", loss, w)
+    return out[0], out[1]
+
+
+# %% right 03.2: python loops over rows
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Each row's mean loss on the first half and on the second half of BOS + half + half.
+
+    loss[:, i] is the loss of predicting token i + 1. The first token of the second half cannot be foreseen and
+    counts in neither. n is at least 2.
+    """
+    before, after = [], []
+    for row in loss:
+        before.append(sum(row[i] for i in range(0, n)) / n)
+        after.append(sum(row[i] for i in range(n + 1, 2 * n)) / (n - 1))
+    return torch.stack(before), torch.stack(after)
+
+
+# %% wrong 03.3: current and first are means over all queries, query 0 included
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    p = pattern.mean(0)
+    return {
+        "prev": p.diagonal(-1, 1, 2).mean(-1),
+        "current": p.diagonal(0, 1, 2).mean(-1),
+        "first": p[:, :, 0].mean(-1),
+    }
+
+
+# %% wrong 03.3: prev indexes q - 1 for q = 0 as well: key -1 (the last one) enters and the mean is over s queries, not s - 1
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    q = torch.arange(pattern.shape[-1], device=pattern.device)
+    return {
+        "prev": pattern[:, :, q, q - 1].mean((0, 2)),
+        "current": pattern[:, :, q, q][..., 1:].mean((0, 2)),
+        "first": pattern[:, :, 1:, 0].mean((0, 2)),
+    }
+
+
+# %% wrong 03.3: first leaves query 1 out (since its previous token is token 0): means from query 2 on, nan with two positions
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    p = pattern.mean(dim=0)
+    return {
+        "prev": torch.stack([head.diagonal(-1).mean() for head in p]),
+        "current": torch.stack([head.diagonal()[1:].mean() for head in p]),
+        "first": torch.stack([head[2:, 0].mean() for head in p]),
+    }
+
+
+# %% wrong 03.3: squeeze() takes the head axis away when there is one head (shape [] instead of [1])
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    p = pattern.mean(0, keepdim=True)
+    prev = p.diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1)
+    current = p.diagonal(offset=0, dim1=-2, dim2=-1)[..., 1:].mean(-1)
+    first = p[..., 1:, 0].mean(-1)
+    return {"prev": prev.squeeze(), "current": current.squeeze(), "first": first.squeeze()}
+
+
+# %% right 03.3: one einsum with three masks
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    b, h, s, _ = pattern.shape
+    masks = torch.zeros(3, s, s, dtype=pattern.dtype, device=pattern.device)
+    q = torch.arange(1, s, device=pattern.device)
+    masks[0, q, q - 1] = 1
+    masks[1, q, q] = 1
+    masks[2, q, 0] = 1
+    prev, current, first = torch.einsum("bhqk,cqk->ch", pattern, masks) / (b * (s - 1))
+    return dict(prev=prev, current=current, first=first)
+
+
+# %% right 03.3: loops over queries
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    """Each head's mean attention to the previous token ("prev"), to itself ("current"), to token 0 ("first").
+
+    All three are means over the batch and over the queries from 1 on: query 0 has nowhere else to look. There are at
+    least two positions.
+    """
+    s = pattern.size(-1)
+    keys = {"prev": lambda q: q - 1, "current": lambda q: q, "first": lambda q: 0}
+    out = {}
+    for name, key in keys.items():
+        total = 0
+        for q in range(1, s):
+            total = total + pattern[:, :, q, key(q)].mean(0)
+        out[name] = total / (s - 1)
+    return out
+
+
+# %% wrong 03.4: the whole diagonal at -n: it begins with query n (still the first half) looking at BOS
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1).mean(dim=(0, -1))
+
+
+# %% wrong 03.4: halves sliced as if there were no BOS: queries n..2n-1 and keys 0..n-1
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    block = pattern[:, :, n : 2 * n, 0:n]
+    return torch.einsum("bhii->h", block) / (pattern.shape[0] * n)
+
+
+# %% wrong 03.4: the last query 2n is left out (range ends one early), yet the sum is still divided by n
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    total = torch.zeros(pattern.shape[1], dtype=pattern.dtype, device=pattern.device)
+    for q in range(n + 1, 2 * n):
+        total = total + pattern[:, :, q, q - n].mean(0)
+    return total / n
+
+
+# %% wrong 03.4: attention to any token of the first half counts, not only to the same one
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    return pattern[:, :, n + 1 :, 1 : n + 1].sum(-1).mean(dim=(0, 2))
+
+
+# %% right 03.4: gather with an index
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    b, h, s, _ = pattern.shape
+    queries = pattern[:, :, s - n :, :]
+    idx = torch.arange(1, n + 1, device=pattern.device).view(1, 1, n, 1).expand(b, h, n, 1)
+    return queries.gather(-1, idx).squeeze(-1).mean(2).mean(0)
+
+
+# %% right 03.4: trace of the lower left block
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to the same tokens in the first half.
+
+    The pattern is of BOS + half + half with halves of `n` tokens: q and k run from 0 to 2n.
+    """
+    lower_left = pattern[..., n + 1 :, 1 : n + 1].mean(0)
+    return torch.stack([torch.trace(m) for m in lower_left]) / n
+
+
+# %% wrong 03.5: the whole diagonal at 1 - n: its first two entries are queries n - 1 and n of the first half
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    return pattern.diagonal(1 - n, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+# %% wrong 03.5: only keys in the first half: query 2n, whose follower is position n + 1, is not counted (n - 1 queries, for n = 1 none)
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    block = pattern[:, :, n + 1 :, 1 : n + 1]
+    d = block.diagonal(offset=1, dim1=-2, dim2=-1)
+    return d.sum((0, -1)) / (pattern.shape[0] * max(n - 1, 1))
+
+
+# %% wrong 03.5: off by one: queries n..2n are averaged, so the last token of the first half counts as well
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    q = torch.arange(n, 2 * n + 1, device=pattern.device)
+    return pattern[:, :, q, q - n + 1].mean(dim=(0, 2))
+
+
+# %% wrong 03.5: looks at the token before the first occurrence (q - n - 1) instead of the one after it
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    d = pattern.diagonal(offset=-(n + 1), dim1=-2, dim2=-1)
+    return d[..., -n:].mean((0, -1))
+
+
+# %% right 03.5: diagonal, last n entries
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    d = torch.diagonal(pattern, offset=1 - n, dim1=2, dim2=3)
+    return d[:, :, 2:].mean(dim=[0, 2])
+
+
+# %% right 03.5: mask and sum
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    """Each head's mean attention from the second half's tokens to what followed them the first time.
+
+    The pattern is of BOS + half + half with halves of `n` tokens. All `n` queries of the second half count.
+    """
+    s = pattern.shape[-1]
+    q = torch.arange(s, device=pattern.device)[:, None]
+    k = torch.arange(s, device=pattern.device)[None, :]
+    hit = (k == q - n + 1) & (q > n)
+    return torch.where(hit, pattern, torch.zeros_like(pattern)).sum((-1, -2)).mean(0) / n
+
+
+# %% wrong 03.6: the flat index is divided by the number of layers instead of the number of heads
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    flat = scores.flatten().topk(k).indices.tolist()
+    n = scores.shape[0]
+    return [(i // n, i % n) for i in flat]
+
+
+# %% wrong 03.6: looks each value up with == and takes the first match: one of two tied heads comes twice, the other never
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    out = []
+    for v in scores.flatten().sort(descending=True).values[:k]:
+        l, h = (scores == v).nonzero()[0].tolist()
+        out.append((l, h))
+    return out
+
+
+# %% wrong 03.6: layer and head are numpy integers, not Python ints
+import numpy as np
+
+
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    s = scores.detach().cpu().numpy()
+    order = np.argsort(-s, axis=None)[:k]
+    layers, heads = np.unravel_index(order, s.shape)
+    return list(zip(layers, heads))
+
+
+# %% wrong 03.6: ranks by absolute value, so a very negative score counts as high
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    n_heads = scores.shape[1]
+    flat = scores.abs().reshape(-1).argsort(descending=True)[:k]
+    return [divmod(int(i), n_heads) for i in flat]
+
+
+# %% right 03.6: topk and divmod, once more
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    _, idx = torch.topk(scores.reshape(-1), k)
+    return [divmod(i, scores.size(1)) for i in idx.tolist()]
+
+
+# %% right 03.6: sorted list of pairs
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    """The `k` heads with the highest scores as (layer, head), the highest first; layer and head are Python ints.
+
+    Heads with equal scores come in any order. k is at least 1 and at most the number of heads.
+    """
+    table = scores.tolist()
+    pairs = [(l, h) for l, row in enumerate(table) for h in range(len(row))]
+    return sorted(pairs, key=lambda lh: -table[lh[0]][lh[1]])[:k]
+
+
+# %% wrong 03.7: the division by sqrt(d_head) is not made up for: with large d_vocab or n_ctx the attention is spread out
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    tok, pos, prev = 0, d_vocab, d_vocab + n_ctx
+    out = prev + d_vocab
+    d_model = out + d_vocab
+    d_head = max(d_vocab, n_ctx)
+    c = 30.0
+    W_E = torch.zeros(d_vocab, d_model)
+    W_pos = torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    for t in range(d_vocab):
+        W_E[t, tok + t] = 1
+        W_V[0, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_V[1, tok + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 30
+    for p in range(n_ctx):
+        W_pos[p, pos + p] = 1
+        W_Q[0, pos + p, p] = c
+    for p in range(n_ctx - 1):
+        W_K[0, pos + p, p + 1] = 1
+    for t in range(d_vocab):
+        W_Q[1, tok + t, t] = c
+        W_K[1, prev + t, t] = 1
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.7: layer 1 looks back a fixed distance that fits only the longest half, (n_ctx - 1) // 2, not repeats of every length
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    tok, pos, prev = 0, d_vocab, d_vocab + n_ctx
+    out = prev + d_vocab
+    d_model = out + d_vocab
+    d_head = max(d_vocab, n_ctx)
+    c = 30 * math.sqrt(d_head)
+    W_E = torch.zeros(d_vocab, d_model)
+    W_pos = torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    for t in range(d_vocab):
+        W_E[t, tok + t] = 1
+        W_V[0, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_V[1, tok + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 30
+    for p in range(n_ctx):
+        W_pos[p, pos + p] = 1
+        W_Q[0, pos + p, p] = c
+    for p in range(n_ctx - 1):
+        W_K[0, pos + p, p + 1] = 1
+    n = (n_ctx - 1) // 2
+    for p in range(n_ctx):
+        W_Q[1, pos + p, p] = c
+        if 0 <= p + n - 1 < n_ctx:
+            W_K[1, pos + p, p + n - 1] = 1
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.7: the last position has no key for its predecessor (range one short): in a full prompt query n_ctx - 1 looks everywhere, for small n_ctx the mean is below 0.9
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    tok, pos, prev = 0, d_vocab, d_vocab + n_ctx
+    out = prev + d_vocab
+    d_model = out + d_vocab
+    d_head = max(d_vocab, n_ctx)
+    c = 30 * math.sqrt(d_head)
+    W_E = torch.zeros(d_vocab, d_model)
+    W_pos = torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    for t in range(d_vocab):
+        W_E[t, tok + t] = 1
+        W_V[0, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_V[1, tok + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 30
+    for p in range(n_ctx):
+        W_pos[p, pos + p] = 1
+        W_Q[0, pos + p, p] = c
+    for p in range(n_ctx - 2):
+        W_K[0, pos + p, p + 1] = 1
+    for t in range(d_vocab):
+        W_Q[1, tok + t, t] = c
+        W_K[1, prev + t, t] = 1
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.7: tokens go through n_ctx channels by their id modulo n_ctx: with d_vocab > n_ctx different tokens are taken for the same
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    d_head = n_ctx
+    d_model = d_vocab + 3 * n_ctx
+    c = 30 * d_head**0.5
+    fold = torch.zeros(d_vocab, n_ctx)
+    fold[torch.arange(d_vocab), torch.arange(d_vocab) % n_ctx] = 1.0
+    eye = torch.eye(n_ctx)
+    T, P = slice(0, d_vocab), slice(d_vocab, d_vocab + n_ctx)
+    B, O = slice(d_vocab + n_ctx, d_vocab + 2 * n_ctx), slice(d_vocab + 2 * n_ctx, d_model)
+    w = {
+        "W_E": torch.zeros(d_vocab, d_model),
+        "W_pos": torch.zeros(n_ctx, d_model),
+        "W_U": torch.zeros(d_model, d_vocab),
+        "W_Q": torch.zeros(2, d_model, d_head),
+        "W_K": torch.zeros(2, d_model, d_head),
+        "W_V": torch.zeros(2, d_model, d_head),
+        "W_O": torch.zeros(2, d_head, d_model),
+    }
+    w["W_E"][:, T] = torch.eye(d_vocab)
+    w["W_pos"][:, P] = eye
+    w["W_Q"][0, P] = c * eye
+    w["W_K"][0, P] = eye.roll(1, dims=1)
+    w["W_V"][0, T] = fold
+    w["W_O"][0, :, B] = eye
+    w["W_Q"][1, T] = c * fold
+    w["W_K"][1, B] = eye
+    w["W_V"][1, T] = fold
+    w["W_O"][1, :, O] = eye
+    w["W_U"][O] = 30 * fold.T
+    return w
+
+
+# %% right 03.7: one-hot channels, filled in loops
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    tok, pos, prev = 0, d_vocab, d_vocab + n_ctx
+    out = prev + d_vocab
+    d_model = out + d_vocab
+    d_head = max(d_vocab, n_ctx)
+    c = 30 * math.sqrt(d_head)
+    W_E = torch.zeros(d_vocab, d_model)
+    W_pos = torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    for t in range(d_vocab):
+        W_E[t, tok + t] = 1
+        W_V[0, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_V[1, tok + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 30
+    for p in range(n_ctx):
+        W_pos[p, pos + p] = 1
+        W_Q[0, pos + p, p] = c
+    for p in range(n_ctx - 1):
+        W_K[0, pos + p, p + 1] = 1
+    for t in range(d_vocab):
+        W_Q[1, tok + t, t] = c
+        W_K[1, prev + t, t] = 1
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% right 03.7: Fourier positions, a rotation for the shift, the copied token written over the current one, all in a random orthogonal basis
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    """Weights of a two-layer attention-only model with one head per layer that does induction. No training.
+
+    Layer 0 looks at the previous token; layer 1 looks, from the second of two equal tokens, at what followed the
+    first one, which it finds through its keys; the model predicts that token. It must do so for repeats of every
+    length that fits into `n_ctx` positions, also with other tokens between BOS and the first half. Token 0 is BOS and
+    comes first; all other tokens of a prompt are different, but for the repeat. What is measured, as means over a
+    prompt: layer 0's attention to the previous token (all queries but 0) and layer 1's at its place (queries of the
+    second half) are above 0.9; the loss of the second half, its first token left out, is below 0.1.
+
+    There are no biases and no LayerNorm; scores are divided by sqrt(d_head). Choose d_model and d_head yourself; any
+    d_vocab from 3 and n_ctx from 4 may be asked for.
+
+    Returns:
+        W_E [d_vocab, d_model], W_pos [n_ctx, d_model], W_U [d_model, d_vocab];
+        W_Q, W_K, W_V [2, d_model, d_head] and W_O [2, d_head, d_model], whose first axis is the layer.
+    """
+    N, V = n_ctx, d_vocab
+    f = torch.arange(N, dtype=torch.float64)
+    angle = 2 * math.pi * torch.outer(f, f) / N
+    places = torch.cat([angle.cos(), angle.sin()], 1) / math.sqrt(N)
+    turn = 2 * math.pi * f / N
+    cos, sin = torch.diag(turn.cos()), torch.diag(turn.sin())
+    shift = torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)], 0)
+    d_model, d_head = 2 * V + 2 * N, max(V, 2 * N)
+    basis, _ = torch.linalg.qr(torch.randn(d_model, d_model, dtype=torch.float64))
+    now, before, where = basis[:V], basis[V : 2 * V], basis[2 * V :]
+
+    def pad(x, dim):
+        size = list(x.shape)
+        size[dim] = d_head - size[dim]
+        return torch.cat([x, x.new_zeros(size)], dim)
+
+    sharp = 30 * math.sqrt(d_head)
+    w = {
+        "W_E": now,
+        "W_pos": places @ where,
+        "W_U": 30 * now.T,
+        "W_Q": torch.stack([sharp * pad(where.T, 1), sharp * pad(now.T, 1)]),
+        "W_K": torch.stack([pad(where.T @ shift, 1), pad(before.T, 1)]),
+        "W_V": torch.stack([pad(now.T, 1), pad(now.T, 1)]),
+        "W_O": torch.stack([pad(before, 0), pad(2 * now, 0)]),
+    }
+    return {name: x.float().contiguous() for name, x in w.items()}

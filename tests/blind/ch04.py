@@ -1894,3 +1894,1048 @@ def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: st
     with torch.enable_grad():
         loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, keep)])
     return torch.autograd.grad(loss, found[0])[0].detach()
+
+
+# %% wrong 04.1: the number is one more than the largest still attached: after the last hook is removed its number is given out again
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        number = max(self.hooks, default=-1) + 1
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    points = dict(model.named_modules())
+    done = []
+    try:
+        for name, function in hooks:
+            point = points[name]
+            done.append((point, point.add_hook(function)))
+        return model(tokens)
+    finally:
+        for point, number in done:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: cleans up only after `except Exception`: Ctrl-C (KeyboardInterrupt) leaves the hooks attached
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    points = dict(model.named_modules())
+    for name, _ in hooks:
+        if name not in points:
+            raise KeyError(name)
+    added = [(points[name], points[name].add_hook(function)) for name, function in hooks]
+    try:
+        out = model(tokens)
+    except Exception:
+        for point, number in added:
+            point.remove_hook(number)
+        raise
+    for point, number in added:
+        point.remove_hook(number)
+    return out
+
+
+# %% wrong 04.1: attached outside the try: when a later name raises KeyError, the hooks of the names before it stay
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    points = dict(model.named_modules())
+    added = []
+    for name, function in hooks:
+        added.append((points[name], points[name].add_hook(function)))
+    try:
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: cleans up by function: the same function that was attached there before the run is removed too
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    points = dict(model.named_modules())
+    missing = [name for name, _ in hooks if name not in points]
+    if missing:
+        raise KeyError(missing[0])
+    try:
+        for name, function in hooks:
+            points[name].add_hook(function)
+        return model(tokens)
+    finally:
+        for name, function in hooks:
+            point = points[name]
+            for number in [i for i, f in point.hooks.items() if f == function]:
+                point.remove_hook(number)
+
+
+# %% right 04.1: ExitStack, numbers from the counter
+from contextlib import ExitStack
+
+
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    with ExitStack() as stack:
+        places = dict(model.named_modules())
+        for name, function in hooks:
+            place = places[name]
+            number = place.add_hook(function)
+            stack.callback(place.remove_hook, number)
+        return model(tokens)
+
+
+# %% right 04.1: reduce in forward, names looked up first, removal backwards
+import functools
+
+
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    # exercise 04.1
+    def forward(self, x: Tensor) -> Tensor:
+        """Call every hook in order as `hook(x, hook=self)`.
+
+        What a hook returns is what the next one gets, and in the end what is returned here; a hook that
+        returns None leaves x as it was. Gradients pass through.
+        """
+        def step(value, hook):
+            new = hook(value, hook=self)
+            return value if new is None else new
+
+        return functools.reduce(step, tuple(self.hooks.values()), x)
+
+    # exercise 04.1
+    def add_hook(self, hook: Callable) -> int:
+        """Attach `hook` behind those already there; return its number, which no other hook has or had."""
+        self.attached = self.attached + 1
+        self.hooks.update({self.attached: hook})
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    """One run of the model with `hooks` attached, (name, function) pairs; returns what the model returns.
+
+    A name is a module's exact path, a key of `dict(model.named_modules())`; KeyError for any other. Afterwards,
+    and also after an exception or Ctrl-C, which goes on to the caller, exactly these hooks are gone again and all others are
+    still there.
+    """
+    everything = {name: module for name, module in model.named_modules()}
+    pairs = [(everything[name], function) for name, function in hooks]
+    numbers = []
+    try:
+        for point, function in pairs:
+            numbers.append(point.add_hook(function))
+        result = model(tokens)
+    finally:
+        while numbers:
+            number = numbers.pop()
+            pairs[len(numbers)][0].remove_hook(number)
+    return result
+
+
+# %% wrong 04.2: mean over the batch instead of the sum over its prompts
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    prev = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += prev.mean(dim=(0, -1))
+
+
+# %% wrong 04.2: no detach: the store gets a grad_fn and keeps the graph
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    prev = pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1)
+    store[hook.layer()] += prev.sum(0)
+
+
+# %% wrong 04.2: sets query 0 of the pattern to zero in place (detach shares memory), so the model's own activation changes
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    p = pattern.detach()
+    p[:, :, 0] = 0
+    q = torch.arange(p.shape[-1], device=p.device)
+    prev = p[:, :, q, q - 1].sum(-1) / (p.shape[-1] - 1)
+    store[hook.layer()] += prev.sum(0)
+
+
+# %% wrong 04.2: returns the result of add_, which as a hook's return value replaces the pattern
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    prev = pattern.detach().diagonal(-1, 2, 3).mean(-1).sum(0)
+    return store[hook.layer()].add_(prev)
+
+
+# %% right 04.2: einsum with a shifted identity under no_grad
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    with torch.no_grad():
+        s = pattern.shape[-1]
+        shifted = torch.diag(torch.ones(s - 1, dtype=pattern.dtype, device=pattern.device), -1)
+        store[hook.layer()].add_(torch.einsum("bhqk,qk->h", pattern, shifted) / (s - 1))
+
+
+# %% right 04.2: loops over prompts and heads
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    """Add every head's attention to the previous token to its place in `store`, and change nothing else.
+
+    For one prompt it is the mean, over the queries from position 1 on, of the attention to the position before;
+    the prompts of a batch are summed up, so that the caller may divide by their number after all batches.
+    `hook.layer()` is the layer. The store keeps no graph. Returns nothing. (Prompts have two tokens or more.)
+    """
+    layer = hook.layer()
+    for prompt in pattern.detach():
+        for h, head in enumerate(prompt):
+            s = head.shape[0]
+            store[layer, h] += sum(head[q, q - 1] for q in range(1, s)) / (s - 1)
+
+
+# %% wrong 04.3: contiguous() is no copy when z is contiguous already: z itself is changed
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    out = z.contiguous()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: wrong axis: zeroes component `head` of every head's vector
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    out = z.clone()
+    out[..., head] = 0
+    return out
+
+
+# %% wrong 04.3: detached copy: no gradient passes through the other heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    out = z.detach().clone()
+    out[:, :, head, :] = 0
+    return out
+
+
+# %% wrong 04.3: z - z.detach(): the value is zero, but the gradient still goes through the ablated head
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    parts = list(z.unbind(dim=2))
+    parts[head] = parts[head] - parts[head].detach()
+    return torch.stack(parts, dim=2)
+
+
+# %% right 04.3: index_fill, once more
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    return z.index_fill(2, torch.tensor([head], device=z.device), 0.0)
+
+
+# %% right 04.3: unbind and stack
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    return torch.stack([torch.zeros_like(part) if i == head else part for i, part in enumerate(z.unbind(2))], dim=2)
+
+
+# %% wrong 04.4: padding is zeroed but the sum is divided by all n prompts instead of the real ones
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    mean = (reference[:, :, head] * mask[:, :, None]).mean(dim=0)
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.4: one mean over all real tokens of all positions instead of one per position
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    mean = reference[:, :, head][mask].mean(0)
+    out = z.clone()
+    out[:, :, head, :] = mean
+    return out
+
+
+# %% wrong 04.4: takes the padding to be on the right (first mask.sum tokens are real): wrong for padding on the left
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    lengths = mask.sum(1)
+    real = torch.arange(mask.shape[1], device=mask.device)[None] < lengths[:, None]
+    w = real.to(reference.dtype)
+    mean = torch.einsum("ns,nse->se", w, reference[:, :, head]) / w.sum(0).clamp(min=1)[:, None]
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.4: counts the entries that are not 0 as the real ones: a real token whose z is exactly 0 is left out of the mean
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    kept = reference[:, :, head].masked_fill(~mask[..., None], 0.0)
+    count = (kept != 0).sum(0).clamp(min=1)
+    out = z.clone()
+    out[:, :, head] = kept.sum(0) / count
+    return out
+
+
+# %% right 04.4: nanmean and torch.where
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    part = torch.where(mask[:, :, None], reference[:, :, head], torch.nan)
+    mean = part.nanmean(dim=0)
+    chosen = (torch.arange(z.shape[2], device=z.device) == head)[None, None, :, None]
+    return torch.where(chosen, mean[None, :, None, :].to(z.dtype), z)
+
+
+# %% right 04.4: loop over positions
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    """z with this head's part replaced by its mean over the reference prompts, at each position by itself.
+
+    `reference` holds the layer's z on n other prompts; `mask` is True where their tokens are real and False where
+    they are padding, which does not count. (Some prompt is real at every position, and all numbers are finite.) z itself is not
+    changed; gradients pass through the other heads.
+    """
+    columns = []
+    for p in range(z.shape[1]):
+        columns.append(reference[mask[:, p], p, head].mean(0))
+    mean = torch.stack(columns).to(z.dtype)
+    filler = mean[None, :, None].expand(z.shape[0], -1, 1, -1)
+    return torch.cat([z[:, :, :head], filler, z[:, :, head + 1 :]], dim=2)
+
+
+# %% wrong 04.5: the loss counts the unforeseeable first token of the second repeat
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    cfg = model.cfg
+    n = (tokens.shape[1] - 1) // 2
+
+    def ablate(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    def loss(logits):
+        logp = logits.log_softmax(-1)[:, n:-1]
+        target = tokens[:, n + 1 :]
+        return -logp.gather(-1, target[..., None]).mean()
+
+    with torch.no_grad():
+        base = loss(model(tokens))
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            for head in range(cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(ablate, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: model.reset_hooks() after each run also removes the hooks that the model had
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    cfg = model.cfg
+    n = (tokens.shape[1] - 1) // 2
+
+    def ablate(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    def loss(logits):
+        logp = logits.log_softmax(-1)[:, n + 1:-1]
+        target = tokens[:, n + 2 :]
+        return -logp.gather(-1, target[..., None]).mean()
+
+    with torch.no_grad():
+        base = loss(model(tokens))
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            for head in range(cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(ablate, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+                model.reset_hooks()
+    return scores
+
+
+# %% wrong 04.5: late binding: the functions of a layer are made in a list first and all ablate the last head
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    cfg = model.cfg
+    n = (tokens.shape[1] - 1) // 2
+
+    def ablate(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    def loss(logits):
+        logp = logits.log_softmax(-1)[:, n + 1:-1]
+        target = tokens[:, n + 2 :]
+        return -logp.gather(-1, target[..., None]).mean()
+
+    with torch.no_grad():
+        base = loss(model(tokens))
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            functions = [lambda z, hook: ablate(z, hook, h) for h in range(cfg.n_heads)]
+            for head in range(cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", functions[head])]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% wrong 04.5: head switched off in W_O, the saved weights are a view and not a copy: the weights stay zero and the ablations pile up
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    n = (tokens.shape[1] - 1) // 2
+
+    @torch.no_grad()
+    def loss():
+        logits = model(tokens)[:, n + 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 2 :].flatten())
+
+    base = loss()
+    out = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for l, block in enumerate(model.blocks):
+        for h in range(model.cfg.n_heads):
+            weights = block.attn.W_O.data
+            saved = weights[h]
+            weights[h] = 0
+            out[l, h] = loss() - base
+            weights[h] = saved
+    return out
+
+
+# %% right 04.5: run_with_hooks and partial
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    cfg = model.cfg
+    n = (tokens.shape[1] - 1) // 2
+
+    def ablate(z, hook, head):
+        z = z.clone()
+        z[:, :, head] = 0
+        return z
+
+    def loss(logits):
+        logp = logits.log_softmax(-1)[:, n + 1:-1]
+        target = tokens[:, n + 2 :]
+        return -logp.gather(-1, target[..., None]).mean()
+
+    with torch.no_grad():
+        base = loss(model(tokens))
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            for head in range(cfg.n_heads):
+                hooks = [(f"blocks.{layer}.attn.hook_z", partial(ablate, head=head))]
+                scores[layer, head] = loss(model.run_with_hooks(tokens, fwd_hooks=hooks)) - base
+    return scores
+
+
+# %% right 04.5: torch's own forward hooks on the hook points
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    """How much the loss rises, in nats, when one head's z is set to zero: for every head by itself.
+
+    `tokens` are BOS and n random tokens twice, s = 1 + 2n. The loss is the mean over the second repeat without its
+    first token, which nothing foretells (n is 2 or more). Positive: the head helps. The model is left as it was found, weights
+    included, with the hooks it had and no others.
+    """
+    n = tokens.shape[1] // 2
+    points = dict(model.named_modules())
+
+    def run():
+        logits = model(tokens)
+        return nn.functional.cross_entropy(logits[:, n + 1 : 2 * n].transpose(1, 2), tokens[:, n + 2 :]).item()
+
+    rows = []
+    with torch.no_grad():
+        base = run()
+        for layer in range(model.cfg.n_layers):
+            point = points[f"blocks.{layer}.attn.hook_z"]
+            row = []
+            for head in range(model.cfg.n_heads):
+                keep = torch.ones(model.cfg.n_heads, 1, device=tokens.device)
+                keep[head] = 0
+                handle = point.register_forward_hook(lambda module, args, z, keep=keep: z * keep)
+                try:
+                    row.append(run() - base)
+                finally:
+                    handle.remove()
+            rows.append(row)
+    return torch.tensor(rows)
+
+
+# %% wrong 04.6: -1e5 instead of -inf: where the other scores are lower still, the entry is not 0 after the softmax
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    left = scores[:, head, query].detach().clone()
+    left[:, key] = -torch.inf
+    if (left == -torch.inf).all(-1).any():
+        raise ValueError("no key left")
+    out = scores.clone()
+    out[:, head, query, key] = -1e5
+    return out
+
+
+# %% wrong 04.6: raises only when the query has no key left in every prompt of the batch, not already in some prompt
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all():
+        raise ValueError(f"query {query} has no key left")
+    return out
+
+
+# %% wrong 04.6: raises whenever one key is visible, also when `key` was masked already and that other key stays
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    visible = (scores[:, head, query] != -torch.inf).sum(-1)
+    if (visible <= 1).any():
+        raise ValueError(f"query {query} has no key left")
+    out = scores.clone()
+    out[:, head, query, key] = -torch.inf
+    return out
+
+
+# %% wrong 04.6: looks at all heads and queries: a row of another query (padding) that is masked entirely raises too
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    edge = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    edge[:, head, query, key] = True
+    out = scores.masked_fill(edge, -torch.inf)
+    if out.isneginf().all(dim=-1).any():
+        raise ValueError("a query has no key left")
+    return out
+
+
+# %% right 04.6: clone and set
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    out = scores.clone()
+    out[:, head, query, key] = -float("inf")
+    if bool((out[:, head, query, :].amax(dim=-1) == -float("inf")).any()):
+        raise ValueError(f"query {query} of head {head} has no key left but {key}")
+    return out
+
+
+# %% right 04.6: torch.where with a one-hot mask, the check in python
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    """The attention scores (before the softmax) such that `head` cannot look from `query` at `key`.
+
+    After the softmax that entry is 0 and the rest of its row sums to one. `scores` itself is not changed; gradients pass through
+    the others. What is masked already (a later token, padding) has the score -inf. Raises ValueError when that query would have
+    no key left in some prompt of the batch.
+    """
+    h = torch.arange(scores.shape[1], device=scores.device)[:, None, None] == head
+    q = torch.arange(scores.shape[2], device=scores.device)[:, None] == query
+    k = torch.arange(scores.shape[3], device=scores.device) == key
+    out = torch.where(h & q & k, torch.full_like(scores, float("-inf")), scores)
+    for row in out[:, head, query].tolist():
+        if not any(value > float("-inf") for value in row):
+            raise ValueError("nothing left to look at")
+    return out
+
+
+# %% wrong 04.7: loss.backward(): the parameters behind the hook point keep their .grad
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    seen = {}
+
+    def catch(x, hook):
+        seen["x"] = x.detach().requires_grad_(True)
+        return seen["x"]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, catch)])
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+        loss.backward()
+    return seen["x"].grad
+
+
+# %% wrong 04.7: the loss is summed over the tokens instead of averaged
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    seen = []
+
+    def catch(x, hook):
+        seen.append(x.detach().requires_grad_())
+        return seen[-1]
+
+    with torch.enable_grad():
+        logp = model.run_with_hooks(tokens, fwd_hooks=[(name, catch)]).log_softmax(-1)
+        loss = -logp[:, :-1].gather(-1, tokens[:, 1:, None]).sum()
+        (grad,) = torch.autograd.grad(loss, seen[-1])
+    return grad
+
+
+# %% wrong 04.7: the hook is never removed: it stays and cuts the graph in every later run
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    kept = {}
+
+    def catch(x, hook):
+        kept["act"] = x.detach().requires_grad_(True)
+        return kept["act"]
+
+    dict(model.named_modules())[name].add_hook(catch)
+    with torch.enable_grad():
+        logits = model(tokens)
+        loss = nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:])
+    return torch.autograd.grad(loss, kept["act"])[0]
+
+
+# %% wrong 04.7: switches requires_grad on for all parameters and leaves it on: a frozen model is not frozen any more
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    for p in model.parameters():
+        p.requires_grad_(True)
+    kept = {}
+
+    def look(x, hook):
+        kept["act"] = x
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, look)])
+        loss = nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:])
+    return torch.autograd.grad(loss, kept["act"])[0]
+
+
+# %% right 04.7: detached activation as a leaf, autograd.grad, the model's own loss
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    leaf = []
+
+    def replace(x, hook):
+        leaf.append(x.detach().clone().requires_grad_(True))
+        return leaf[-1]
+
+    with torch.enable_grad():
+        loss = model.run_with_hooks(tokens, return_type="loss", fwd_hooks=[(name, replace)])
+        return torch.autograd.grad(loss, leaf[-1])[0]
+
+
+# %% right 04.7: adds a zero that wants a gradient, through torch's forward hook, the loss from the logits
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
+
+    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
+    were, and no `.grad` in its parameters (it comes without).
+    """
+    point = dict(model.named_modules())[name]
+    nudge = []
+
+    def push(module, args, x):
+        nudge.append(torch.zeros_like(x, requires_grad=True))
+        return x + nudge[-1]
+
+    handle = point.register_forward_hook(push)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+            logp = torch.log_softmax(logits[:, :-1], -1)
+            loss = -torch.take_along_dim(logp, tokens[:, 1:, None], -1).mean()
+            grads = torch.autograd.grad(loss, nudge)
+    finally:
+        handle.remove()
+    return grads[0]

@@ -3935,3 +3935,2409 @@ class FactoredMatrix:
     def eigenvalues(self) -> Complex[Tensor, "... m"]:
         """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
         raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: of two factored matrices always self's hidden axis is kept, even when the other one's is smaller
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if isinstance(other, FactoredMatrix):
+            return FactoredMatrix(self.A, (self.B @ other.A) @ other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        index = index if isinstance(index, tuple) else (index,)
+        index = tuple(int(i) if isinstance(i, Tensor) and i.ndim == 0 else i for i in index)
+        lead = self.A.ndim - 2
+        index = index + (slice(None),) * (self.A.ndim - len(index))
+        before, row, col = index[:lead], index[lead], index[lead + 1]
+        A = self.A[(*before, self.keep_axis(row), slice(None))]
+        B = self.B[(*before, slice(None), self.keep_axis(col))]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: a tuple is read from the end: its last two entries are rows and columns even when leading axes are left unnamed (M[0, 1] of [layer head l r])
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if isinstance(other, FactoredMatrix):
+            middle = self.B @ other.A
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, middle @ other.B)
+            return FactoredMatrix(self.A @ middle, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        if not isinstance(index, tuple):
+            index = (index,)
+        if len(index) == 1:
+            if self.A.ndim == 2:
+                return FactoredMatrix(self.A[self.keep_axis(index[0])], self.B)
+            return FactoredMatrix(self.A[index], self.B[index])
+        *lead, row, col = index
+        A, B = self.A[tuple(lead)], self.B[tuple(lead)]
+        return FactoredMatrix(A[..., self.keep_axis(row), :], B[..., self.keep_axis(col)])
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: leading entries are applied one after the other, each to axis 0: a slice before an int (M[:, 2]) picks from the wrong axis
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if isinstance(other, FactoredMatrix):
+            middle = self.B @ other.A
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, middle @ other.B)
+            return FactoredMatrix(self.A @ middle, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        index = list(index) if isinstance(index, tuple) else [index]
+        index += [slice(None)] * (len(self.shape) - len(index))
+        A, B = self.A, self.B
+        for i in index[:-2]:
+            A, B = A[i], B[i]
+        return FactoredMatrix(A[..., self.keep_axis(index[-2]), :], B[..., :, self.keep_axis(index[-1])])
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: self @ tensor changes self.B in place of a new matrix: self does not stay as it was
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if isinstance(other, FactoredMatrix):
+            return (self @ other.A) @ other.B if self.mdim <= other.mdim else FactoredMatrix(self.A @ (self.B @ other.A), other.B)
+        self.B = self.B @ other
+        return FactoredMatrix(self.A, self.B)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        index = index if isinstance(index, tuple) else (index,)
+        index = tuple(int(i) if isinstance(i, Tensor) and i.ndim == 0 else i for i in index)
+        lead = self.A.ndim - 2
+        index = index + (slice(None),) * (self.A.ndim - len(index))
+        before, row, col = index[:lead], index[lead], index[lead + 1]
+        A = self.A[(*before, self.keep_axis(row), slice(None))]
+        B = self.B[(*before, slice(None), self.keep_axis(col))]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.1: padded index tuple
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if isinstance(other, FactoredMatrix):
+            middle = self.B @ other.A
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, middle @ other.B)
+            return FactoredMatrix(self.A @ middle, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        index = index if isinstance(index, tuple) else (index,)
+        index = tuple(int(i) if isinstance(i, Tensor) and i.ndim == 0 else i for i in index)
+        lead = self.A.ndim - 2
+        index = index + (slice(None),) * (self.A.ndim - len(index))
+        before, row, col = index[:lead], index[lead], index[lead + 1]
+        A = self.A[(*before, self.keep_axis(row), slice(None))]
+        B = self.B[(*before, slice(None), self.keep_axis(col))]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.1: einsum, rows and columns picked by lists of their numbers
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        if not isinstance(other, FactoredMatrix):
+            return FactoredMatrix(self.A, torch.einsum("...mr,...rp->...mp", self.B, other))
+        left, right = (self.A, self.B), (other.A, other.B)
+        core = torch.matmul(left[1], right[0])
+        if core.shape[-1] < core.shape[-2]:
+            return FactoredMatrix(torch.matmul(left[0], core), right[1])
+        return FactoredMatrix(left[0], torch.matmul(core, right[1]))
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        return FactoredMatrix(torch.einsum("...pl,...lm->...pm", other, self.A), self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        entries = list(index) if isinstance(index, tuple) else [index]
+        n_lead = len(self.shape) - 2
+        lead, rest = tuple(entries[:n_lead]), entries[n_lead:]
+        A, B = self.A[lead], self.B[lead]
+
+        def ids(size, entry, like):
+            numbers = torch.arange(size, device=like.device)[self.keep_axis(entry)]
+            return numbers.reshape(1) if numbers.ndim == 0 else numbers
+
+        if len(rest) > 0:
+            A = A[..., ids(A.shape[-2], rest[0], A), :]
+        if len(rest) > 1:
+            B = B[..., ids(B.shape[-1], rest[1], B)]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: V is got by dividing by S: nan or noise instead of orthonormal columns when the rank is less than m
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        _, R = torch.linalg.qr(self.B.mT)
+        U, S, _ = torch.linalg.svd(self.A @ R.mT, full_matrices=False)
+        V = self.B.mT @ (self.A.mT @ U) / S[..., None, :]
+        return U, S, V
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        _, Ra = torch.linalg.qr(self.A)
+        _, Rb = torch.linalg.qr(self.B.mT)
+        return torch.linalg.matrix_norm(Ra @ Rb.mT)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: multiplies A B out (size l x r) and cuts its svd to m
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        U, S, Vh = torch.linalg.svd(self.A @ self.B, full_matrices=False)
+        m = self.mdim
+        return U[..., :m], S[..., :m], Vh[..., :m, :].mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        return self.svd()[1].square().sum(-1).sqrt()
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: one norm over the whole batch instead of one for each matrix
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        Qa, Ra = torch.linalg.qr(self.A)
+        Qb, Rb = torch.linalg.qr(self.B.mT)
+        U, S, Vh = torch.linalg.svd(Ra @ Rb.mT)
+        return Qa @ U, S, Qb @ Vh.mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        _, S, _ = self.svd()
+        return torch.linalg.vector_norm(S)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: V is built from Vh where its transpose belongs: U diag(S) V^T is not A B
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        Qa, Ra = torch.linalg.qr(self.A)
+        Qb, Rb = torch.linalg.qr(self.B.transpose(-1, -2))
+        U, S, V = torch.linalg.svd(Ra @ Rb.transpose(-1, -2))
+        return Qa @ U, S, Qb @ V
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        _, Ra = torch.linalg.qr(self.A)
+        _, Rb = torch.linalg.qr(self.B.mT)
+        return torch.linalg.matrix_norm(Ra @ Rb.mT)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.2: two QRs and a small svd
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        Qa, Ra = torch.linalg.qr(self.A)
+        Qb, Rb = torch.linalg.qr(self.B.mT)
+        U, S, Vh = torch.linalg.svd(Ra @ Rb.mT)
+        return Qa @ U, S, Qb @ Vh.mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        _, Ra = torch.linalg.qr(self.A)
+        _, Rb = torch.linalg.qr(self.B.mT)
+        return torch.linalg.matrix_norm(Ra @ Rb.mT)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.2: svd of both factors, then of the middle; norm by QR of one side
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        Ua, Sa, Vha = torch.linalg.svd(self.A, full_matrices=False)
+        Ub, Sb, Vhb = torch.linalg.svd(self.B, full_matrices=False)
+        core = torch.einsum("...a,...ac,...cb,...b->...ab", Sa, Vha, Ub, Sb)
+        U, S, Vh = torch.linalg.svd(core)
+        U = torch.einsum("...la,...as->...ls", Ua, U)
+        V = torch.einsum("...br,...sb->...rs", Vhb, Vh)
+        return U, S, V
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        R = torch.linalg.qr(self.B.mT, mode="r").R
+        thin = torch.einsum("...lm,...km->...lk", self.A, R)
+        return thin.flatten(-2).norm(dim=-1)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.3: eigvalsh reads B A as symmetric (only its lower triangle)
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        return torch.linalg.eigvalsh(self.B @ self.A).to(torch.complex64)
+
+
+# %% wrong 05.3: singular values instead of eigenvalues: signs and phases are lost, sizes differ
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        values = torch.linalg.svdvals(self.A @ self.B)[..., : self.mdim]
+        return torch.complex(values, torch.zeros_like(values))
+
+
+# %% wrong 05.3: the m eigenvalues of A B with the largest real part: negative ones are dropped for zeros
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        values = torch.linalg.eigvals(self.AB)
+        keep = values.real.argsort(dim=-1, descending=True)[..., : self.mdim]
+        return values.gather(-1, keep)
+
+
+# %% wrong 05.3: the imaginary parts are thrown away
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        values = torch.linalg.eigvals(self.B @ self.A)
+        return torch.complex(values.real, torch.zeros_like(values.real))
+
+
+# %% right 05.3: eigvals of B A
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        return torch.linalg.eigvals(self.B @ self.A)
+
+
+# %% right 05.3: eig of the transpose, einsum
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        small = torch.einsum("...lm,...nl->...mn", self.A, self.B)
+        values, _ = torch.linalg.eig(small)
+        return values
+
+
+# %% wrong 05.4: transposed: columns are the token attended to
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    A = model.W_E @ model.W_V[layer, head]
+    B = model.W_O[layer, head] @ model.W_U
+    return cleanlens.FactoredMatrix(B.T, A.T)
+
+
+# %% wrong 05.4: d_model instead of d_head between the factors
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    return cleanlens.FactoredMatrix(model.W_E @ model.W_V[layer, head] @ model.W_O[layer, head], model.W_U)
+
+
+# %% wrong 05.4: the embeddings are centred and scaled to unit variance first (LayerNorm's scale), not W_E itself
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    E = model.W_E - model.W_E.mean(-1, keepdim=True)
+    E = E / E.pow(2).mean(-1, keepdim=True).sqrt()
+    return cleanlens.FactoredMatrix(E @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U)
+
+
+# %% wrong 05.4: takes W_O of head 0 of the layer whatever the head is
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    A = model.W_E @ model.W_V[layer][head]
+    B = model.W_O[layer][0] @ model.W_U
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% right 05.4: two products
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    return cleanlens.FactoredMatrix(model.W_E @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U)
+
+
+# %% right 05.4: factored W_V W_O with W_E and W_U put on from outside
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    """The head's full OV circuit W_E W_V W_O W_U, `[d_vocab d_vocab]`, in factors with d_head between them.
+
+    Row s: what attending to token s adds to every token's logit (up to LayerNorm's scale).
+    """
+    ov = cleanlens.FactoredMatrix(model.W_V[layer, head], model.W_O[layer, head])
+    return cleanlens.FactoredMatrix(torch.einsum("vd,de->ve", model.W_E, ov.A), torch.einsum("ed,dv->ev", ov.B, model.W_U))
+
+
+# %% wrong 05.5: mean of the chunks' means: a smaller last chunk counts as much as a full one
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    accs = []
+    for i in range(0, M.shape[-2], chunk_size):
+        block = M.A[i : i + chunk_size] @ M.B
+        rows = torch.arange(i, i + block.shape[0], device=block.device)
+        accs.append((block.argmax(-1) == rows).float().mean().item())
+    return sum(accs) / len(accs)
+
+
+# %% wrong 05.5: only whole chunks are looked at (size // chunk_size): the rest of the rows counts as wrong, all of them with a large chunk_size
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    size = M.A.shape[-2]
+    hits = 0
+    for c in range(size // chunk_size):
+        rows = torch.arange(c * chunk_size, (c + 1) * chunk_size, device=M.A.device)
+        hits += ((M.A[rows] @ M.B).argmax(dim=1) == rows).sum().item()
+    return hits / size
+
+
+# %% wrong 05.5: columns instead of rows: share of columns whose largest entry is on the diagonal
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    size, hits = M.A.shape[0], 0
+    for cols in torch.arange(size, device=M.A.device).split(chunk_size):
+        block = M.A @ M.B[:, cols]
+        hits += int((block.argmax(0) == cols).sum())
+    return hits / size
+
+
+# %% wrong 05.5: multiplies the whole matrix out at once and only then cuts it into chunks
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    full = M.AB
+    hits = 0
+    for i, block in enumerate(full.split(chunk_size)):
+        target = torch.arange(len(block), device=full.device) + i * chunk_size
+        hits += (block.argmax(-1) == target).sum().item()
+    return hits / len(full)
+
+
+# %% right 05.5: argmax by chunks
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    size, hits = M.A.shape[-2], 0
+    for rows in torch.arange(size, device=M.A.device).split(chunk_size):
+        hits += (torch.mm(M.A[rows], M.B).max(dim=-1).indices == rows).sum().item()
+    return hits / size
+
+
+# %% right 05.5: row after row, by the diagonal and the maximum
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    """The share of rows of a square matrix whose largest entry is on the diagonal.
+
+    At most `chunk_size` rows are multiplied out at a time; it may be more than there are. (Ties may count either way.)
+    """
+    wins = 0
+    n = M.shape[0]
+    for i in range(n):
+        row = M.A[i] @ M.B
+        wins += bool(row[i] >= row.max())
+    return float(wins / n)
+
+
+# %% wrong 05.6: factors added up: (sum of A)(sum of B) has cross terms between heads, and only d_head between
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    A = sum(model.W_E @ model.W_V[l, h] for l, h in heads)
+    B = sum(model.W_O[l, h] @ model.W_U for l, h in heads)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.6: the left factor takes the heads sorted, the right one in the given order: V of one head meets O of another
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    A = torch.cat([model.W_E @ model.W_V[l, h] for l, h in sorted(heads)], dim=1)
+    B = torch.cat([model.W_O[l, h] @ model.W_U for l, h in heads], dim=0)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.6: [n d e] reshaped to [d n*e] without moving the head axis first: rows of different heads are mixed up
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    layers, idx = [l for l, _ in heads], [h for _, h in heads]
+    V = model.W_V[layers, idx]
+    O = model.W_O[layers, idx]
+    V = V.reshape(V.shape[1], -1)
+    O = O.reshape(-1, O.shape[-1])
+    return cleanlens.FactoredMatrix(model.W_E @ V, O @ model.W_U)
+
+
+# %% wrong 05.6: d_model between the factors instead of len(heads) * d_head
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    ov = sum(model.W_V[l, h] @ model.W_O[l, h] for l, h in heads)
+    return cleanlens.FactoredMatrix(model.W_E @ ov, model.W_U)
+
+
+# %% right 05.6: concatenated factors
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    V = torch.cat([model.W_V[l, h] for l, h in heads], dim=-1)
+    O = torch.cat([model.W_O[l, h] for l, h in heads], dim=-2)
+    return cleanlens.FactoredMatrix(model.W_E @ V, O @ model.W_U)
+
+
+# %% right 05.6: einsum with a head axis, flattened afterwards
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    """The full OV circuit of heads `(layer, head)`, one or more and none twice, that attend to the same place: the sum of theirs.
+
+    `[d_vocab d_vocab]`, in factors with len(heads) * d_head between them.
+    """
+    V = torch.stack([model.W_V[pair] for pair in heads])
+    O = torch.stack([model.W_O[pair] for pair in heads])
+    A = torch.einsum("vd,nde->vne", model.W_E, V).flatten(1)
+    B = torch.einsum("ned,dv->nev", O, model.W_U).flatten(0, 1)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.7: ln_scale divides the scores once, but both queries and keys come from the divided input (twice)
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    q = model.W_pos @ model.W_Q[layer, head]
+    k = model.W_pos @ model.W_K[layer, head]
+    scores = q @ k.T / (q.shape[-1] ** 0.5 * ln_scale)
+    n = scores.shape[0]
+    scores = scores.masked_fill(torch.ones(n, n, device=q.device).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1)
+
+
+# %% wrong 05.7: mask after the softmax: the rows do not sum to one
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    x = model.W_pos / ln_scale
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    return (q @ k.T / q.shape[-1] ** 0.5).softmax(-1).tril()
+
+
+# %% wrong 05.7: biases b_Q and b_K are added
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head] + model.b_Q[layer, head]
+    k = x @ model.W_K[layer, head] + model.b_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    future = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+
+# %% wrong 05.7: masked with 0 by multiplying with tril before the softmax: later tokens get exp(0), not nothing
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    x = model.W_pos / ln_scale
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    scores = torch.einsum("qe,ke->qk", q, k) / q.shape[-1] ** 0.5
+    return torch.softmax(scores.tril(), dim=-1)
+
+
+# %% right 05.7: plain, masked with -inf
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    x = model.W_pos / ln_scale
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    i = torch.arange(len(x), device=x.device)
+    return torch.where(i[:, None] >= i[None, :], scores, -torch.inf).softmax(dim=-1)
+
+
+# %% right 05.7: row by row, each softmax over the keys so far
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    """The head's attention pattern if its input were the position embeddings alone, `[query key]`, all n_ctx positions.
+
+    `ln_scale` is what LayerNorm divides the input by; W_pos is taken as it stands, not centred again. Biases are left out, though
+    in the model they may matter. Causal, as the model is.
+    """
+    P = model.W_pos
+    core = model.W_Q[layer, head] @ model.W_K[layer, head].T / (model.W_Q.shape[-1] ** 0.5 * ln_scale**2)
+    out = torch.zeros(P.shape[0], P.shape[0], dtype=P.dtype, device=P.device)
+    for q in range(P.shape[0]):
+        s = P[: q + 1] @ (P[q] @ core)
+        out[q, : q + 1] = torch.softmax(s, 0)
+    return out
+
+
+# %% wrong 05.8: each component is divided by its own scale (its own LayerNorm) instead of the whole stream's
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].expand_as(embed)]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(z.shape[1]):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    bias = model.b_O[:layer].sum(0)
+    parts.append(bias.expand_as(embed))
+    x = torch.stack(parts)
+    x = x - x.mean(-1, keepdim=True)
+    x = x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return torch.einsum("ise,jte->ijst", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: the bias row also counts b_O of the head's own layer, which comes after its input
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].expand_as(embed)]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(z.shape[1]):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    bias = model.b_O[: layer + 1].sum(0)
+    parts.append(bias.expand_as(embed))
+    x = torch.stack(parts)
+    x = x - x.mean(-1, keepdim=True)
+    x = x / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return torch.einsum("ise,jte->ijst", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: heads in the order L0H0, L1H0, ..., L0H1 instead of layer after layer
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].expand_as(embed)]
+    for h in range(model.W_O.shape[1]):
+        for l in range(layer):
+            parts.append(cache[f"blocks.{l}.attn.hook_z"][:, h] @ model.W_O[l, h])
+    bias = model.b_O[:layer].sum(0)
+    parts.append(bias.expand_as(embed))
+    x = torch.stack(parts)
+    x = x - x.mean(-1, keepdim=True)
+    x = x / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return torch.einsum("ise,jte->ijst", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: scores divided by the root of the number of positions (axis 1) instead of sqrt(e)
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].expand_as(embed)]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(z.shape[1]):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    bias = model.b_O[:layer].sum(0)
+    parts.append(bias.expand_as(embed))
+    x = torch.stack(parts)
+    x = x - x.mean(-1, keepdim=True)
+    x = x / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return torch.einsum("ise,jte->ijst", q, k) / q.shape[1] ** 0.5
+
+
+# %% right 05.8: list of parts, one stack
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].expand_as(embed)]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(z.shape[1]):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    bias = model.b_O[:layer].sum(0)
+    parts.append(bias.expand_as(embed))
+    x = torch.stack(parts)
+    x = x - x.mean(-1, keepdim=True)
+    x = x / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return torch.einsum("ise,jte->ijst", q, k) / q.shape[-1] ** 0.5
+
+
+# %% right 05.8: centring put into the weights, z through W_O W_Q, all heads at once
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    """A head's queries and keys as sums over the components of its input.
+
+    The rows of both: embed, pos_embed, the output z W_O of each head of the earlier layers (L0H0, L0H1, ...), and last
+    the biases: b_O of the earlier layers, together with the head's own b_Q (or b_K). Each is centred and divided by the
+    LayerNorm scale that the whole stream had, so that the rows add up to the model's own q and k.
+
+    For an attention-only model with folded LayerNorm, as `from_pretrained` gives; the cache has no batch axis.
+    """
+    d = model.W_E.shape[-1]
+    scale = cache[f"blocks.{layer}.ln1.hook_scale"]
+    embed = cache["hook_embed"]
+    centre = torch.eye(d, dtype=embed.dtype, device=embed.device) - 1 / d
+    out = []
+    for W, b in ((model.W_Q, model.b_Q), (model.W_K, model.b_K)):
+        read = centre @ W[layer, head]
+        rows = [(embed @ read)[None], (cache["hook_pos_embed"].expand_as(embed) @ read)[None]]
+        bias = torch.zeros(d, dtype=embed.dtype, device=embed.device)
+        for l in range(layer):
+            z = cache[f"blocks.{l}.attn.hook_z"]
+            rows.append(torch.einsum("she,hef->hsf", z, model.W_O[l] @ read))
+            bias = bias + model.b_O[l]
+        rows = torch.cat(rows) / scale
+        last = (bias @ read) / scale + b[layer, head]
+        out.append(torch.cat([rows, last[None]]))
+    return out[0], out[1]
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    """What each pair of a query component i and a key component j adds to the attention scores, `[i j query key]`.
+
+    Before mask and softmax, divided by sqrt(e) as the scores are.
+    """
+    return q[:, None] @ k[None].transpose(-1, -2) * (q.size(-1) ** -0.5)
+
+
+# %% wrong 05.9: transposed: rows are the tokens k moved on, columns the query tokens
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    q = model.W_E @ model.W_Q[ind]
+    k = model.W_E @ model.W_V[prev] @ model.W_O[prev] @ model.W_K[ind]
+    return cleanlens.FactoredMatrix(k, q.T)
+
+
+# %% wrong 05.9: divided by sqrt(d_head), though it is not to be scaled
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    q = model.W_E @ model.W_Q[ind]
+    k = model.W_E @ model.W_V[prev] @ model.W_O[prev] @ model.W_K[ind]
+    return cleanlens.FactoredMatrix(q / q.shape[-1] ** 0.5, k.T)
+
+
+# %% wrong 05.9: Q-composition: the queries of `ind` read what `prev` wrote, the keys read the embedding
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    q = model.W_E @ model.W_V[prev] @ model.W_O[prev] @ model.W_Q[ind]
+    k = model.W_E @ model.W_K[ind]
+    return cleanlens.FactoredMatrix(q, k.T)
+
+
+# %% wrong 05.9: d_model instead of d_head between the factors
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    qk = model.W_Q[ind] @ model.W_K[ind].T
+    moved = model.W_E @ (model.W_V[prev] @ model.W_O[prev])
+    return cleanlens.FactoredMatrix(model.W_E @ qk, moved.T)
+
+
+# %% right 05.9: queries and keys
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    q = model.W_E @ model.W_Q[ind]
+    k = model.W_E @ model.W_V[prev] @ model.W_O[prev] @ model.W_K[ind]
+    return cleanlens.FactoredMatrix(q, k.T)
+
+
+# %% right 05.9: the hidden axis is that of prev's values
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    """How much token q (rows) wants to attend to a position that follows token k (columns), `[d_vocab d_vocab]`.
+
+    `prev` is the (layer, head) that moved token k one position on, `ind` the later (layer, head) whose keys read it.
+    Not scaled; in factors with d_head between them.
+    """
+    (lp, hp), (li, hi) = prev, ind
+    E = model.W_E
+    left = E @ model.W_Q[li][hi] @ model.W_K[li][hi].mT @ model.W_O[lp][hp].mT
+    right = torch.einsum("de,vd->ev", model.W_V[lp][hp], E)
+    return cleanlens.FactoredMatrix(left, right)
+
+
+# %% wrong 05.10: k_composition_score reads with W_Q W_K^T: this is what the queries read (Q-composition)
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    writes = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    reads = cleanlens.FactoredMatrix(model.W_Q[ind], model.W_K[ind].T)
+    return composition_score(writes, reads)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    gen = torch.Generator().manual_seed(seed)
+
+    def draw():
+        left = torch.randn(n, d_model, d_head, generator=gen)
+        return cleanlens.FactoredMatrix(left, torch.randn(n, d_head, d_model, generator=gen))
+
+    return composition_score(draw(), draw())
+
+
+# %% wrong 05.10: composition_score multiplies B A: the reader comes before the writer
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    return (B @ A).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    writes = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    reads = cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
+    return composition_score(writes, reads)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    gen = torch.Generator().manual_seed(seed)
+
+    def draw():
+        left = torch.randn(n, d_model, d_head, generator=gen)
+        return cleanlens.FactoredMatrix(left, torch.randn(n, d_head, d_model, generator=gen))
+
+    return composition_score(draw(), draw())
+
+
+# %% wrong 05.10: the baseline's matrices are full Gaussian d_model x d_model matrices, not products with d_head between
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    writes = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    reads = cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
+    return composition_score(writes, reads)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    gen = torch.Generator().manual_seed(seed)
+    out = []
+    for _ in range(n):
+        A = torch.randn(d_model, d_model, generator=gen)
+        B = torch.randn(d_model, d_model, generator=gen)
+        out.append((A @ B).norm() / (A.norm() * B.norm()))
+    return torch.stack(out)
+
+
+# %% wrong 05.10: ||A|| ||B|| are taken over the whole batch instead of matrix by matrix
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    a = A.norm().square().sum().sqrt()
+    b = B.norm().square().sum().sqrt()
+    return (A @ B).norm() / (a * b)
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    writes = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    reads = cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
+    return composition_score(writes, reads)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    gen = torch.Generator().manual_seed(seed)
+    out = []
+    for _ in range(n):
+        A = cleanlens.FactoredMatrix(torch.randn(d_model, d_head, generator=gen), torch.randn(d_head, d_model, generator=gen))
+        B = cleanlens.FactoredMatrix(torch.randn(d_model, d_head, generator=gen), torch.randn(d_head, d_model, generator=gen))
+        out.append(composition_score(A, B))
+    return torch.stack(out)
+
+
+# %% right 05.10: norms of the library's class, one batch of pairs
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    writes = cleanlens.FactoredMatrix(model.W_V[prev], model.W_O[prev])
+    reads = cleanlens.FactoredMatrix(model.W_K[ind], model.W_Q[ind].T)
+    return composition_score(writes, reads)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    gen = torch.Generator().manual_seed(seed)
+
+    def draw():
+        left = torch.randn(n, d_model, d_head, generator=gen)
+        return cleanlens.FactoredMatrix(left, torch.randn(n, d_head, d_model, generator=gen))
+
+    return composition_score(draw(), draw())
+
+
+# %% right 05.10: QR of the factors, a loop with manual_seed in fork_rng
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    """||A B|| / (||A|| ||B||) in Frobenius norms, one for each matrix of the batch: A writes, B reads. (Neither is zero.)"""
+    def size(left, right):
+        a = torch.linalg.qr(left).R
+        b = torch.linalg.qr(right.mT).R
+        return torch.linalg.matrix_norm(a @ b.mT)
+
+    return size(A.A, A.B @ B.A @ B.B) / size(A.A, A.B) / size(B.A, B.B)
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    """The composition score of what head `prev` writes and what the keys of head `ind` read; both are (layer, head)."""
+    ov = cleanlens.FactoredMatrix(model.W_V[prev[0], prev[1]], model.W_O[prev[0], prev[1]])
+    kq = cleanlens.FactoredMatrix(model.W_K[ind[0], ind[1]], model.W_Q[ind[0], ind[1]].mT)
+    return composition_score(ov, kq)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    """The composition scores of n pairs of random matrices, each a product of two independent Gaussian factors with
+    d_head between them, all drawn with torch. The same seed gives the same scores."""
+    scores = torch.empty(n)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for i in range(n):
+            a, b, c, d = (torch.randn(d_model, d_head) for _ in range(4))
+            first = cleanlens.FactoredMatrix(a, b.T)
+            second = cleanlens.FactoredMatrix(c, d.T)
+            scores[i] = composition_score(first, second)
+    return scores
+
+
+# %% wrong 05.11: divides by the sum of the absolute real parts: complex pairs count for less than their absolute values
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    re = eigenvalues.real
+    return re.sum(-1) / re.abs().sum(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    A = model.W_E @ model.W_V
+    B = model.W_O @ model.W_U
+    return copying_score(torch.linalg.eigvals(B @ A))
+
+
+# %% wrong 05.11: absolute value of the sum: never negative, so anti-copying heads look like copying ones
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    return eigenvalues.sum(-1).abs() / eigenvalues.abs().sum(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    A = model.W_E @ model.W_V
+    B = model.W_O @ model.W_U
+    return copying_score(torch.linalg.eigvals(B @ A))
+
+
+# %% wrong 05.11: mean of each eigenvalue over its own absolute value: small eigenvalues weigh as much as large ones
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    return (eigenvalues.real / eigenvalues.abs().clamp(min=1e-12)).mean(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    A = model.W_E @ model.W_V
+    B = model.W_O @ model.W_U
+    return copying_score(torch.linalg.eigvals(B @ A))
+
+
+# %% wrong 05.11: head scores are of W_V W_O alone, without W_E and W_U
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    return (eigenvalues.sum(-1) / eigenvalues.abs().sum(-1)).real
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    return copying_score(torch.linalg.eigvals(model.W_O @ model.W_V))
+
+
+# %% right 05.11: one batch of small matrices
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    return (eigenvalues.sum(-1) / eigenvalues.abs().sum(-1)).real
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    A = model.W_E @ model.W_V
+    B = model.W_O @ model.W_U
+    return copying_score(torch.linalg.eigvals(B @ A))
+
+
+# %% right 05.11: loop over heads, real parts over hypot
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The sum of the eigenvalues over the sum of their absolute values, for each matrix: from -1 to 1. (Not all are zero.)"""
+    re, im = eigenvalues.real, eigenvalues.imag
+    return torch.einsum("...k->...", re) / torch.hypot(re, im).sum(dim=-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    """The copying score of every head's full OV circuit W_E W_V W_O W_U. Nothing of size d_vocab x d_vocab is made."""
+    through = model.W_U @ model.W_E
+    out = torch.zeros(model.W_V.shape[:2])
+    for l in range(out.shape[0]):
+        for h in range(out.shape[1]):
+            values = torch.linalg.eig(model.W_O[l, h] @ through @ model.W_V[l, h]).eigenvalues
+            out[l, h] = copying_score(values)
+    return out

@@ -3471,3 +3471,2001 @@ def attribution_patching(
         grads = torch.autograd.grad(value, [extra[l] for l in range(L)])
     rows = [((clean[get_act_name("z", l)] - kept[l]) * grads[l]).sum((0, 1, 3)) for l in range(L)]
     return torch.stack(rows).detach()
+
+
+# %% right 06.1: random.Random(seed), sample of two, loop
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% right 06.1: torch generator and randperm, list comprehensions
+def make_ioi(n, seed, names, tokenizer):
+    generator = torch.Generator().manual_seed(seed)
+    usable = []
+    for name in names:
+        if len(tokenizer.encode(f" {name}")) == 1 and name not in usable:
+            usable.append(name)
+    draws = [torch.randperm(len(usable), generator=generator)[:2].tolist() for _ in range(n)]
+    people = [(usable[i], usable[j]) for i, j in draws]
+    givers = [pair[1 - row % 2] for row, pair in enumerate(people)]
+    others = [pair[row % 2] for row, pair in enumerate(people)]
+    return {
+        "clean": [TEMPLATE.format(A=a, B=b, S=s) for (a, b), s in zip(people, givers)],
+        "corrupted": [TEMPLATE.format(A=a, B=b, S=s) for (a, b), s in zip(people, others)],
+        "answers": [(f" {o}", f" {g}") for o, g in zip(others, givers)],
+    }
+
+
+# %% wrong 06.1: names are filtered by their encoding without the space before them
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: A and B are two independent choices, so that they are sometimes the same person
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row in range(n):
+        a, b = rng.choice(usable), rng.choice(usable)
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: seed 0 counts as no seed (seed or None), so that nothing is reproducible with seed=0
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed or None)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: names are removed from the caller's list while it is iterated over: of two neighbouring many-token names the second stays, and the list is edited
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed)
+    for name in names:
+        if len(tokenizer.encode(" " + name)) != 1:
+            names.remove(name)
+    usable = names
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: pairs are drawn without repetition over the rows instead of anew: no pair comes again, and n larger than the number of pairs is an error
+import itertools
+
+
+def make_ioi(n, seed, names, tokenizer):
+    rng = random.Random(seed)
+    usable = [name for name in names if len(tokenizer.encode(" " + name)) == 1]
+    pairs = rng.sample(list(itertools.permutations(usable, 2)), n)
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for row, (a, b) in enumerate(pairs):
+        s, io = (b, a) if row % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% right 06.2: advanced indexing
+def logit_diff(logits, answers, end):
+    rows = torch.arange(len(end), device=logits.device)
+    return logits[rows, end, answers[:, 0]] - logits[rows, end, answers[:, 1]]
+
+
+# %% right 06.2: take_along_dim twice and unbind
+def logit_diff(logits, answers, end):
+    at_end = logits.take_along_dim(end.long()[:, None, None], dim=1).squeeze(1)
+    io, s = at_end.take_along_dim(answers.long(), dim=-1).unbind(-1)
+    return io - s
+
+
+# %% wrong 06.2: end is ignored, the last position of the padded row is read
+def logit_diff(logits, answers, end):
+    last = logits[:, -1]
+    picked = last.gather(-1, answers)
+    return picked[:, 0] - picked[:, 1]
+
+
+# %% wrong 06.2: the first prompt's end is used for all prompts
+def logit_diff(logits, answers, end):
+    last = logits[:, end[0]]
+    picked = last.gather(-1, answers)
+    return picked[:, 0] - picked[:, 1]
+
+
+# %% wrong 06.2: squeeze() without a dimension: with one prompt the result has no axis instead of shape [1]
+def logit_diff(logits, answers, end):
+    b, s, v = logits.shape
+    at_end = logits.gather(1, end[:, None, None].expand(b, 1, v)).squeeze(1)
+    io = at_end.gather(1, answers[:, :1]).squeeze()
+    other = at_end.gather(1, answers[:, 1:]).squeeze()
+    return io - other
+
+
+# %% wrong 06.2: log of softmax instead of the logits: inf or nan where a probability underflows to 0
+def logit_diff(logits, answers, end):
+    rows = torch.arange(len(end), device=logits.device)
+    logprobs = logits[rows, end].softmax(-1).log()
+    return logprobs[rows, answers[:, 0]] - logprobs[rows, answers[:, 1]]
+
+
+# %% wrong 06.2: flat index with stride b instead of s: right only for the first prompt or when b == s
+def logit_diff(logits, answers, end):
+    b, s, v = logits.shape
+    rows = torch.arange(b, device=logits.device)
+    flat = logits.reshape(b * s, v)[(rows * b + end) % (b * s)]
+    return flat[rows, answers[:, 0]] - flat[rows, answers[:, 1]]
+
+
+# %% right 06.3: means, plain formula
+def normalised_metric(x, clean, corrupted):
+    low, high = corrupted.mean(), clean.mean()
+    return (x.mean() - low) / (high - low)
+
+
+# %% right 06.3: means of differences (same number of prompts in all three), torch.div
+def normalised_metric(x, clean, corrupted):
+    return torch.div(torch.sub(x, corrupted).mean(dim=0), torch.sub(clean, corrupted).mean(dim=0))
+
+
+# %% wrong 06.3: mean of each prompt's own ratio instead of the ratio of the means (also inf where one prompt's clean equals its corrupted)
+def normalised_metric(x, clean, corrupted):
+    return ((x - corrupted) / (clean - corrupted)).mean()
+
+
+# %% wrong 06.3: the denominator is clamped to be positive: wrong when the mean of clean lies below that of corrupted
+def normalised_metric(x, clean, corrupted):
+    low = corrupted.mean()
+    return (x.mean() - low) / (clean.mean() - low).clamp_min(1e-8)
+
+
+# %% wrong 06.3: the result is clamped to 0..1, though x may lie outside of the two means
+def normalised_metric(x, clean, corrupted):
+    low, high = corrupted.mean(), clean.mean()
+    return ((x.mean() - low) / (high - low)).clamp(0, 1)
+
+
+# %% wrong 06.3: a fresh tensor from item(): cannot be differentiated through x
+def normalised_metric(x, clean, corrupted):
+    low, high = corrupted.mean().item(), clean.mean().item()
+    return torch.tensor((x.mean().item() - low) / (high - low))
+
+
+# %% wrong 06.3: keepdim: result has shape [1] instead of no axes
+def normalised_metric(x, clean, corrupted):
+    low, high = corrupted.mean(0, keepdim=True), clean.mean(0, keepdim=True)
+    return (x.mean(0, keepdim=True) - low) / (high - low)
+
+
+# %% right 06.4: columns of W_U, einsum layer by layer
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% right 06.4: embedding look-up in W_U.T, python loops over layers, heads and prompts
+def logit_directions(model, answers):
+    both = torch.nn.functional.embedding(answers, model.W_U.T)
+    return both[:, 0] - both[:, 1]
+
+
+def head_attribution(model, cache, directions):
+    n_prompts = directions.shape[0]
+    scale = cache["ln_final.hook_scale"]
+    out = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, dtype=directions.dtype, device=directions.device)
+    with torch.no_grad():
+        for layer in range(model.cfg.n_layers):
+            z = cache[get_act_name("z", layer)]
+            for head in range(model.cfg.n_heads):
+                total = 0.0
+                for i in range(n_prompts):
+                    written = z[i, -1, head] @ model.blocks[layer].attn.W_O[head]
+                    total = total + torch.dot(written, directions[i]) / scale[i, -1, 0]
+                out[layer, head] = total / n_prompts
+    return out
+
+
+# %% right 06.4: index_select, one einsum over the stack of all layers
+def logit_directions(model, answers):
+    io = torch.index_select(model.W_U, 1, answers[:, 0])
+    s = torch.index_select(model.W_U, 1, answers[:, 1])
+    return torch.sub(io, s).transpose(0, 1).contiguous()
+
+
+def head_attribution(model, cache, directions):
+    zs = torch.stack([cache[get_act_name("z", layer)][:, -1] for layer in range(model.cfg.n_layers)])
+    weights = torch.stack([block.attn.W_O for block in model.blocks])
+    scaled = directions / cache["ln_final.hook_scale"][:, -1]
+    return torch.einsum("lbhe,lhed,bd->lbh", zs, weights, scaled).mean(1)
+
+
+# %% right 06.4: signed one-hot times W_U; the direction is carried back through W_O, the scale computed from resid_post
+def logit_directions(model, answers):
+    signed = torch.zeros(len(answers), model.W_U.shape[1], dtype=model.W_U.dtype, device=model.W_U.device)
+    rows = torch.arange(len(answers), device=model.W_U.device)
+    signed[rows, answers[:, 0]] += 1
+    signed[rows, answers[:, 1]] -= 1
+    return signed @ model.W_U.T
+
+
+def head_attribution(model, cache, directions):
+    final = cache[get_act_name("resid_post", model.cfg.n_layers - 1)][:, -1]
+    scale = (final.var(-1, unbiased=False, keepdim=True) + model.cfg.eps).sqrt()
+    result = []
+    for layer in range(model.cfg.n_layers):
+        probe = model.W_O[layer] @ (directions / scale).T  # [h, e, b]
+        z = cache[get_act_name("z", layer)][:, -1].permute(1, 2, 0)  # [h, e, b]
+        result.append((probe * z).sum(1).mean(-1))
+    return torch.stack(result, dim=0)
+
+
+# %% wrong 06.4: logit_directions: W_U is reshaped to [v, d] instead of transposed, scrambling it
+def logit_directions(model, answers):
+    W = model.W_U.reshape(model.W_U.shape[1], model.W_U.shape[0])
+    return W[answers[:, 0]] - W[answers[:, 1]]
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: logit_directions: sign turned around, S minus IO
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 1]] - model.W_U[:, answers[:, 0]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: logit_directions: rows of the embedding W_E instead of columns of the unembedding
+def logit_directions(model, answers):
+    return model.W_E[answers[:, 0]] - model.W_E[answers[:, 1]]
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: logit_directions: only the direction of answers[:, 0], nothing subtracted
+def logit_directions(model, answers):
+    return model.W_U[:, answers[:, 0]].T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: logit_directions: squeeze() drops the batch axis when there is one prompt
+def logit_directions(model, answers):
+    io, s = model.W_U.T[answers].split(1, dim=1)
+    return (io - s).squeeze()
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: head_attribution: scale is averaged over prompts before dividing, instead of each prompt's own
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1].mean(0, keepdim=True)
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: head_attribution: the layer's output bias b_O is shared out equally among the heads, though biases belong to no head
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        written = written + model.b_O[layer] / model.cfg.n_heads
+        along = torch.einsum("bhd,bd->bh", written / scale[:, None], directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: head_attribution: mean output dotted with the mean direction, instead of each prompt's output with its own direction
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = (written / scale[:, None]).mean(0) @ directions.mean(0)
+        rows.append(along)
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: head_attribution: every head's output is normalised by its own standard deviation instead of the final LayerNorm's scale
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        written = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        along = torch.einsum("bhd,bd->bh", written / (written.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt(), directions)
+        rows.append(along.mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: head_attribution: divides z by the scale in place, through a view: values right the first time, but the cache is changed
+def logit_directions(model, answers):
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(model, cache, directions):
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    with torch.no_grad():
+        for layer in range(model.cfg.n_layers):
+            z = cache[get_act_name("z", layer)][:, -1]
+            z /= scale[:, :, None]
+            rows.append(torch.einsum("bhe,hed,bd->bh", z, model.W_O[layer], directions).mean(0))
+    return torch.stack(rows)
+
+
+# %% right 06.5: double loop, clone in the hook
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    n_layers, s = model.cfg.n_layers, corrupted_tokens.shape[1]
+    values = []
+    for layer in range(n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(s):
+
+            def patch(resid, hook):
+                resid = resid.clone()
+                resid[:, pos] = clean_cache[name][:, pos]
+                return resid
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(n_layers, s)
+
+
+# %% right 06.5: one batched run per layer: s copies of the batch, torch.where with an identity mask, logits split by copy
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    b, s = corrupted_tokens.shape
+    mask = torch.eye(s, dtype=torch.bool, device=corrupted_tokens.device)[:, None, :, None]
+
+    def one_layer(layer):
+        name = get_act_name("resid_pre", layer)
+
+        def patch(resid, hook):
+            copies = resid.unflatten(0, (s, b))
+            return torch.where(mask, clean_cache[name][None], copies).flatten(0, 1)
+
+        logits = model.run_with_hooks(corrupted_tokens.repeat(s, 1), fwd_hooks=[(name, patch)])
+        return torch.stack([metric(part) for part in logits.chunk(s, dim=0)])
+
+    return torch.stack([one_layer(layer) for layer in range(model.cfg.n_layers)])
+
+
+# %% wrong 06.5: resid_mid (after the layer's attention) is patched instead of resid_pre
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    n_layers, s = model.cfg.n_layers, corrupted_tokens.shape[1]
+    values = []
+    for layer in range(n_layers):
+        name = get_act_name("resid_mid", layer)
+        for pos in range(s):
+
+            def patch(resid, hook):
+                resid = resid.clone()
+                resid[:, pos] = clean_cache[name][:, pos]
+                return resid
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(n_layers, s)
+
+
+# %% wrong 06.5: the list of hooks grows over the positions: all earlier positions of the layer stay patched too
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    n_layers, s = model.cfg.n_layers, corrupted_tokens.shape[1]
+    values = []
+    for layer in range(n_layers):
+        name = get_act_name("resid_pre", layer)
+        hooks = []
+        for pos in range(s):
+
+            def patch(resid, hook, pos=pos):
+                resid = resid.clone()
+                resid[:, pos] = clean_cache[name][:, pos]
+                return resid
+
+            hooks.append((name, patch))
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, s)
+
+
+# %% wrong 06.5: the hooks are all made first and bind the loop variable late: the last position is patched every time
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    out = torch.zeros(model.cfg.n_layers, corrupted_tokens.shape[1])
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        hooks = []
+        for pos in range(corrupted_tokens.shape[1]):
+
+            def patch(resid, hook):
+                resid[:, pos] = clean_cache[name][:, pos]
+                return resid
+
+            hooks.append(patch)
+        for i, patch in enumerate(hooks):
+            out[layer, i] = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)]))
+    return out
+
+
+# %% wrong 06.5: the hook is added by hand and removed only after the metric: it stays on the model when the metric raises
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    n_layers, s = model.cfg.n_layers, corrupted_tokens.shape[1]
+    values = []
+    for layer in range(n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(s):
+
+            def patch(resid, hook):
+                resid = resid.clone()
+                resid[:, pos] = clean_cache[name][:, pos]
+                return resid
+
+            model.add_hook(name, patch)
+            values.append(metric(model(corrupted_tokens)))
+            model.reset_hooks()
+    return torch.stack(values).reshape(n_layers, s)
+
+
+# %% wrong 06.5: swaps the position between run and cache in place: values right, but afterwards the clean cache's resid_pre hold the corrupted run
+@torch.no_grad()
+def patch_resid(model, corrupted_tokens, clean_cache, metric):
+    n_layers, s = model.cfg.n_layers, corrupted_tokens.shape[1]
+    values = []
+    for layer in range(n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(s):
+
+            def patch(resid, hook):
+                theirs = clean_cache[name][:, pos].clone()
+                clean_cache[name][:, pos] = resid[:, pos]
+                resid[:, pos] = theirs
+                return resid
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(n_layers, s)
+
+
+# %% right 06.6: double loop, clone in the hook
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(z, hook):
+                z = z.clone()
+                z[:, :, head] = clean_cache[name][:, :, head]
+                return z
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% right 06.6: one batched run per layer with a copy of the batch for each head
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    n_heads, b = model.cfg.n_heads, corrupted_tokens.shape[0]
+    own = torch.eye(n_heads, device=corrupted_tokens.device).bool().view(n_heads, 1, 1, n_heads, 1)
+    table = []
+    for layer in range(model.cfg.n_layers):
+        clean = clean_cache[get_act_name("z", layer)]
+
+        def patch(z, hook):
+            return torch.where(own, clean.unsqueeze(0), z.unflatten(0, (n_heads, b))).flatten(0, 1)
+
+        many = torch.cat([corrupted_tokens] * n_heads)
+        logits = model.run_with_hooks(many, fwd_hooks=[(get_act_name("z", layer), patch)])
+        table.append(torch.stack([metric(logits[h * b : (h + 1) * b]) for h in range(n_heads)]))
+    return torch.stack(table)
+
+
+# %% wrong 06.6: wrong axis: replaces position number `head` of all heads instead of the head at all positions
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(z, hook):
+                z = z.clone()
+                z[:, head : head + 1] = clean_cache[name][:, head : head + 1]
+                return z
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.6: only the last position of the head is patched
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(z, hook):
+                z = z.clone()
+                z[:, -1, head] = clean_cache[name][:, -1, head]
+                return z
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.6: all other heads are held at the corrupted run, so that later heads cannot react to the patch
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    _, corrupted_cache = model.run_with_cache(corrupted_tokens)
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    out = torch.zeros(n_layers, n_heads)
+
+    def make(at, layer, head):
+        def patch(z, hook):
+            z = corrupted_cache[get_act_name("z", at)].clone()
+            if at == layer:
+                z[:, :, head] = clean_cache[get_act_name("z", at)][:, :, head]
+            return z
+
+        return patch
+
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), make(at, layer, head)) for at in range(n_layers)]
+            out[layer, head] = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks))
+    return out
+
+
+# %% wrong 06.6: heads run in the outer loop but the list is reshaped to [l, h]: values land in the wrong cells unless there is one layer or one head
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    def patched(layer, head):
+        name = get_act_name("z", layer)
+
+        def patch(z, hook):
+            z[:, :, head] = clean_cache[name][:, :, head]
+            return z
+
+        return metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)]))
+
+    values = [patched(layer, head) for head in range(model.cfg.n_heads) for layer in range(model.cfg.n_layers)]
+    return torch.stack(values).view(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.6: builds the patched z inside the clean cache's tensor: head 0 comes out right, for later heads the cache already holds corrupted z, and the cache is changed
+@torch.no_grad()
+def patch_heads(model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(z, hook):
+                clean = clean_cache[name]
+                clean[:, :, :head] = z[:, :, :head]
+                clean[:, :, head + 1 :] = z[:, :, head + 1 :]
+                return clean
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% right 06.7: double loop with a branch for the pattern
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                if part == "pattern":
+                    act[:, head] = clean_cache[name][:, head]
+                else:
+                    act[:, :, head] = clean_cache[name][:, :, head]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% right 06.7: head axis by name of the part, index_copy, hook factory
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    axis = {"q": 2, "k": 2, "v": 2, "pattern": 1}[part]
+
+    def patched_with(clean, head):
+        index = torch.tensor([head], device=clean.device)
+
+        def patch(act, hook):
+            return act.index_copy(axis, index, clean.index_select(axis, index))
+
+        return patch
+
+    out = None
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+            hooks = [(name, patched_with(clean_cache[name], head))]
+            value = metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks))
+            if out is None:
+                out = value.new_zeros(model.cfg.n_layers, model.cfg.n_heads)
+            out[layer, head] = value
+    return out
+
+
+# %% wrong 06.7: the pattern is indexed like q, k, v: query position number `head` of all heads is replaced instead of the head
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                act[:, :, head : head + 1] = clean_cache[name][:, :, head : head + 1]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.7: the head axis is guessed from the shape (axis 1 if its size is n_heads): q, k, v are patched at a position when the sequence is as long as there are heads
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                if act.shape[1] == model.cfg.n_heads:
+                    act[:, head] = clean_cache[name][:, head]
+                else:
+                    act[:, :, head] = clean_cache[name][:, :, head]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.7: for "v" the head's z is patched instead of its values
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z" if part == "v" else part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                if part == "pattern":
+                    act[:, head] = clean_cache[name][:, head]
+                else:
+                    act[:, :, head] = clean_cache[name][:, :, head]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.7: of the pattern only the last query's row is patched, not all positions
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                if part == "pattern":
+                    act[:, head, -1] = clean_cache[name][:, head, -1]
+                else:
+                    act[:, :, head] = clean_cache[name][:, :, head]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.7: results are remembered by part and model: a later call with other tokens, cache or metric gets the old table
+_DONE = {}
+
+
+@torch.no_grad()
+def patch_head_part(part, model, corrupted_tokens, clean_cache, metric):
+    if (part, id(model)) in _DONE:
+        return _DONE[part, id(model)]
+    values = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def patch(act, hook):
+                act = act.clone()
+                if part == "pattern":
+                    act[:, head] = clean_cache[name][:, head]
+                else:
+                    act[:, :, head] = clean_cache[name][:, :, head]
+                return act
+
+            values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    _DONE[part, id(model)] = torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+    return _DONE[part, id(model)]
+
+
+# %% right 06.8: hooks on every layer's z and, if frozen, every mlp_out
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            if freeze_mlps and not getattr(model.cfg, "attn_only", False):
+                hooks += [(get_act_name("mlp_out", at), hold_mlp(at)) for at in range(n_layers)]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% right 06.8: hooks only from the sender's layer upward (what comes before is the run on tokens anyway), torch.where and lambdas
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    heads = torch.arange(model.cfg.n_heads, device=tokens.device)
+    frozen_too = freeze_mlps and not getattr(model.cfg, "attn_only", False)
+
+    def constant(value):
+        return lambda act, hook: value.clone()
+
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        here = get_act_name("z", layer)
+        rest = [(get_act_name("z", at), constant(cache[get_act_name("z", at)])) for at in range(layer + 1, model.cfg.n_layers)]
+        if frozen_too:
+            for at in range(layer, model.cfg.n_layers):
+                rest.append((get_act_name("mlp_out", at), constant(cache[get_act_name("mlp_out", at)])))
+        row = []
+        for head in range(model.cfg.n_heads):
+            mixed = torch.where((heads == head)[:, None], new_cache[here], cache[here])
+            row.append(metric(model.run_with_hooks(tokens, fwd_hooks=[(here, constant(mixed)), *rest])))
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+# %% wrong 06.8: MLPs are frozen only in layers after the sender's: the sender's own layer's MLP still passes the change on
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            if freeze_mlps and not getattr(model.cfg, "attn_only", False):
+                hooks += [(get_act_name("mlp_out", at), hold_mlp(at)) for at in range(layer + 1, n_layers)]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.8: writes the sender's z into the cache's own tensor: the cache is changed and earlier senders stay patched for later ones
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name]
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            if freeze_mlps and not getattr(model.cfg, "attn_only", False):
+                hooks += [(get_act_name("mlp_out", at), hold_mlp(at)) for at in range(n_layers)]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.8: freeze_mlps is ignored, the MLPs always run
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.8: only the heads of the sender's own layer are held; heads in later layers run free and react (plain activation patching)
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(layer + 1)]
+            if freeze_mlps and not getattr(model.cfg, "attn_only", False):
+                hooks += [(get_act_name("mlp_out", at), hold_mlp(at)) for at in range(n_layers)]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.8: hooks are added by hand and reset only after the metric: they stay on the model when the metric raises
+@torch.no_grad()
+def path_patch_to_logits(model, tokens, cache, new_cache, metric, freeze_mlps):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def hold_mlp(at):
+        def fn(out, hook):
+            return cache[get_act_name("mlp_out", at)].clone()
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            hooks = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            if freeze_mlps and not getattr(model.cfg, "attn_only", False):
+                hooks += [(get_act_name("mlp_out", at), hold_mlp(at)) for at in range(n_layers)]
+            for name, fn in hooks:
+                model.add_hook(name, fn)
+            values.append(metric(model(tokens)))
+            model.reset_hooks()
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% right 06.9: three hook factories, both runs for every sender
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    receiver_layers = sorted({layer for layer, _ in receivers})
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            for layer, head in receivers:
+                if layer == at:
+                    act[:, :, head] = arrived[at][:, :, head]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            run3 = [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% right 06.9: baseline for senders that reach no receiver, boolean head masks per layer, hooks only where something differs
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    masks = {}
+    for at, h in receivers:
+        if at not in masks:
+            masks[at] = torch.zeros(model.cfg.n_heads, 1, dtype=torch.bool, device=tokens.device)
+        masks[at][h] = True
+    baseline = metric(model.run_with_hooks(tokens, fwd_hooks=[]))
+
+    def sent(layer, head):
+        reached = [at for at in masks if at > layer]
+        if not reached:
+            return baseline
+        kept = {}
+        name = get_act_name("z", layer)
+        mine = cache[name].clone()
+        mine[:, :, head] = new_cache[name][:, :, head]
+        hooks = [(name, lambda z, hook: mine.clone())]
+        for at in range(layer + 1, max(reached) + 1):
+            hooks.append((get_act_name("z", at), lambda z, hook, at=at: cache[get_act_name("z", at)].clone()))
+        for at in reached:
+
+            def keep(act, hook, at=at):
+                kept[at] = act.detach().clone()
+                return act
+
+            hooks.append((get_act_name(part, at), keep))
+        model.run_with_hooks(tokens, fwd_hooks=hooks)
+        final = [
+            (get_act_name(part, at), lambda act, hook, at=at: torch.where(masks[at][: act.shape[2]], kept[at], act))
+            for at in reached
+        ]
+        return metric(model.run_with_hooks(tokens, fwd_hooks=final))
+
+    grid = [[sent(layer, head) for head in range(model.cfg.n_heads)] for layer in range(model.cfg.n_layers)]
+    return torch.stack([torch.stack(row) for row in grid])
+
+
+# %% wrong 06.9: senders that cannot reach the receivers are left at 0 instead of the metric of the unchanged run
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    receiver_layers = sorted({layer for layer, _ in receivers})
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            for layer, head in receivers:
+                if layer == at:
+                    act[:, :, head] = arrived[at][:, :, head]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            if layer >= max(receiver_layers):
+                values.append(torch.zeros(()))
+                continue
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            run3 = [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.9: receivers are kept as a dict layer -> head: of several receivers in one layer only the last is patched
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    by_layer = dict(receivers)
+    receiver_layers = list(by_layer)
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            act[:, :, by_layer[at]] = arrived[at][:, :, by_layer[at]]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            run3 = [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.9: senders at or above the lowest receiver's layer are taken as unable to reach any receiver, though receivers in later layers still hear them
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    receiver_layers = sorted({layer for layer, _ in receivers})
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            for layer, head in receivers:
+                if layer == at:
+                    act[:, :, head] = arrived[at][:, :, head]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            if layer >= min(receiver_layers):
+                values.append(metric(model(tokens)))
+                continue
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            run3 = [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.9: in run 2 the MLPs are frozen at the cache too, so that only the direct path through the residual stream counts
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    receiver_layers = sorted({layer for layer, _ in receivers})
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            for layer, head in receivers:
+                if layer == at:
+                    act[:, :, head] = arrived[at][:, :, head]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            if not getattr(model.cfg, "attn_only", False):
+                run2 += [
+                    (get_act_name("mlp_out", at), lambda out, hook, at=at: cache[get_act_name("mlp_out", at)].clone())
+                    for at in range(n_layers)
+                ]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            run3 = [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% wrong 06.9: run 3 keeps the sender's new z in place as well: it also acts on everything else, not only through the receivers
+@torch.no_grad()
+def path_patch_to_heads(model, tokens, cache, new_cache, metric, receivers, part):
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    receiver_layers = sorted({layer for layer, _ in receivers})
+
+    def hold(at, layer, head):
+        def fn(z, hook):
+            name = get_act_name("z", at)
+            held = cache[name].clone()
+            if at == layer:
+                held[:, :, head] = new_cache[name][:, :, head]
+            return held
+
+        return fn
+
+    def record(at, arrived):
+        def fn(act, hook):
+            arrived[at] = act.clone()
+            return act
+
+        return fn
+
+    def put(at, arrived):
+        def fn(act, hook):
+            act = act.clone()
+            for layer, head in receivers:
+                if layer == at:
+                    act[:, :, head] = arrived[at][:, :, head]
+            return act
+
+        return fn
+
+    values = []
+    for layer in range(n_layers):
+        for head in range(n_heads):
+            arrived = {}
+            run2 = [(get_act_name("z", at), hold(at, layer, head)) for at in range(n_layers)]
+            run2 += [(get_act_name(part, at), record(at, arrived)) for at in receiver_layers]
+            model.run_with_hooks(tokens, fwd_hooks=run2)
+            name = get_act_name("z", layer)
+
+            def send(z, hook):
+                z = z.clone()
+                z[:, :, head] = new_cache[name][:, :, head]
+                return z
+
+            run3 = [(name, send)]
+            run3 += [(get_act_name(part, at), put(at, arrived)) for at in receiver_layers]
+            values.append(metric(model.run_with_hooks(tokens, fwd_hooks=run3)))
+    return torch.stack(values).reshape(n_layers, n_heads)
+
+
+# %% right 06.10: loop over unique templates; one boolean mask for all layers and torch.where
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% right 06.10: same-template matrix and einsum; the means are copied and the kept places written back one by one
+def template_means(z, templates):
+    same = (templates[:, None] == templates[None, :]).to(z.dtype)
+    return torch.einsum("ij,jshe->ishe", same / same.sum(1, keepdim=True), z)
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    whole, abc = metric(model(tokens)), model.run_with_cache(abc_tokens)[1]
+    hooks = []
+    for at in range(model.cfg.n_layers):
+
+        def fn(z, hook, at=at):
+            new = template_means(abc[get_act_name("z", at)], templates).clone()
+            for role in circuit:
+                for layer, head in circuit[role]:
+                    if layer == at:
+                        for i, p in enumerate(positions[role].tolist()):
+                            new[i, p, head] = z[i, p, head]
+            return new
+
+        hooks.append((get_act_name("z", at), fn))
+    return torch.div(metric(model.run_with_hooks(tokens, fwd_hooks=hooks)), whole)
+
+
+# %% right 06.10: unique with inverse and index_add; kept share as one-hot positions
+def template_means(z, templates):
+    values, which = torch.unique(templates, return_inverse=True)
+    sums = z.new_zeros(len(values), *z.shape[1:]).index_add(0, which, z)
+    counts = torch.bincount(which, minlength=len(values)).to(z.dtype)
+    return (sums / counts[:, None, None, None])[which]
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    at_role = {role: places[None] == positions[role][:, None] for role in circuit}
+    logits = model(tokens)
+    _, abc_cache = model.run_with_cache(abc_tokens)
+
+    def make(layer):
+        mean = template_means(abc_cache[get_act_name("z", layer)], templates)
+        kept = torch.zeros(mean.shape[:3], dtype=torch.bool, device=tokens.device)
+        for role, heads in circuit.items():
+            for at, head in heads:
+                if at == layer:
+                    kept[:, :, head] |= at_role[role]
+        return lambda z, hook: mean.masked_fill(kept[..., None], 0) + z.masked_fill(~kept[..., None], 0)
+
+    hooks = [(get_act_name("z", layer), make(layer)) for layer in range(model.cfg.n_layers)]
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(logits)
+
+
+# %% right 06.10: row by row in plain Python; index_put into the means
+def template_means(z, templates):
+    labels = templates.tolist()
+    rows = []
+    for mine in labels:
+        members = [z[j] for j, other in enumerate(labels) if other == mine]
+        rows.append(torch.stack(members).mean(dim=0))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    recorded = {}
+
+    def record(layer):
+        def fn(z, hook):
+            recorded[layer] = z.clone()
+            return z
+
+        return fn
+
+    n_layers = model.cfg.n_layers
+    model.run_with_hooks(abc_tokens, fwd_hooks=[(get_act_name("z", i), record(i)) for i in range(n_layers)])
+    prompts = torch.arange(len(tokens), device=tokens.device)
+    pairs = {(layer, head, role) for role, heads in circuit.items() for layer, head in heads}
+
+    def ablate(at):
+        def fn(z, hook):
+            out = template_means(recorded[at], templates)
+            for layer, head, role in pairs:
+                if layer == at:
+                    index = (prompts, positions[role], torch.full_like(prompts, head))
+                    out = out.index_put(index, z[index])
+            return out
+
+        return fn
+
+    circuit_logits = model.run_with_hooks(tokens, fwd_hooks=[(get_act_name("z", i), ablate(i)) for i in range(n_layers)])
+    full_logits = model.run_with_hooks(tokens, fwd_hooks=[])
+    return metric(circuit_logits) / metric(full_logits)
+
+
+# %% wrong 06.10: template_means: overwrites z in place and returns it instead of a new tensor (values right)
+def template_means(z, templates):
+    out = z
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: template_means: unique_consecutive takes each run of equal neighbours as a template of its own: wrong when templates are interleaved
+def template_means(z, templates):
+    values, which, counts = torch.unique_consecutive(templates, return_inverse=True, return_counts=True)
+    sums = z.new_zeros(len(values), *z.shape[1:]).index_add(0, which, z)
+    return (sums / counts[:, None, None, None])[which]
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: template_means: averages over the positions too
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean((0, 1))
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: template_means: rows come back sorted by template, not in the prompts' order
+def template_means(z, templates):
+    out = []
+    for template in templates.unique():
+        group = z[templates == template]
+        out.append(group.mean(0, keepdim=True).expand_as(group))
+    return torch.cat(out)
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: template_means: template numbers are compared as float32: different integers beyond 2**24 fall together
+def template_means(z, templates):
+    t = templates.float()
+    same = (t[:, None] == t[None, :]).to(z.dtype)
+    return torch.einsum("ij,jshe->ishe", same / same.sum(1, keepdim=True), z)
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: circuit_faithfulness: a head's role is looked up as head -> role, so that a head of several roles is kept only at the last role's positions
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    role_of = {head: role for role, heads in circuit.items() for head in heads}
+    for (layer, head), role in role_of.items():
+        keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: circuit_faithfulness: indexes keep[:, positions], so that each prompt keeps the head at all prompts' positions, not only its own
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer][:, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: circuit_faithfulness: only layers that have a head in the circuit are hooked; all heads of the other layers are left running
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    used = {layer for heads in circuit.values() for layer, _ in heads}
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in sorted(used)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: circuit_faithfulness: means are taken over the prompts themselves instead of the ABC prompts
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(tokens))
+
+
+# %% wrong 06.10: circuit_faithfulness: divides by the metric of the whole model on the ABC prompts instead of on tokens
+def template_means(z, templates):
+    out = torch.empty_like(z)
+    for template in templates.unique():
+        rows = templates == template
+        out[rows] = z[rows].mean(0)
+    return out
+
+
+@torch.no_grad()
+def circuit_faithfulness(model, tokens, abc_tokens, templates, circuit, positions, metric):
+    _, abc_cache = model.run_with_cache(abc_tokens)
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)
+    keep = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep[layer, rows, positions[role], head] = True
+
+    def knock_out(layer):
+        means = template_means(abc_cache[get_act_name("z", layer)], templates)
+
+        def fn(z, hook):
+            return torch.where(keep[layer][..., None], z, means)
+
+        return fn
+
+    hooks = [(get_act_name("z", layer), knock_out(layer)) for layer in range(model.cfg.n_layers)]
+    alone = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return alone / metric(model(abc_tokens))
+
+
+# %% right 06.11: zero perturbations added to every z, autograd.grad with respect to them
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    n_layers = model.cfg.n_layers
+    names = [get_act_name("z", layer) for layer in range(n_layers)]
+    with torch.no_grad():
+        _, clean_cache = model.run_with_cache(clean_tokens)
+    seen, deltas = {}, {}
+
+    def watch(layer):
+        def fn(z, hook):
+            seen[layer] = z
+            deltas[layer] = torch.zeros_like(z).requires_grad_()
+            return z + deltas[layer]
+
+        return fn
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(names[i], watch(i)) for i in range(n_layers)])
+        grads = torch.autograd.grad(metric(logits), [deltas[i] for i in range(n_layers)])
+    rows = []
+    for layer in range(n_layers):
+        change = clean_cache[names[layer]].detach() - seen[layer].detach()
+        rows.append((change * grads[layer]).sum((0, 1, 3)))
+    return torch.stack(rows)
+
+
+# %% right 06.11: autograd.grad with respect to the z themselves, leaves inference mode, einsum
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    with torch.inference_mode(False), torch.enable_grad():
+        layers = range(model.cfg.n_layers)
+        clean, dirty = [], []
+
+        def note(z, hook):
+            clean.append(z.detach().clone())
+            return z
+
+        def track(z, hook):
+            if not z.requires_grad:
+                z = z.detach().requires_grad_()
+            dirty.append(z)
+            return z
+
+        model.run_with_hooks(clean_tokens.clone(), fwd_hooks=[(get_act_name("z", i), note) for i in layers])
+        logits = model.run_with_hooks(corrupted_tokens.clone(), fwd_hooks=[(get_act_name("z", i), track) for i in layers])
+        grads = torch.autograd.grad(metric(logits), dirty)
+        difference = torch.stack(clean) - torch.stack(dirty).detach()
+        return torch.einsum("lbshe,lbshe->lh", difference, torch.stack(grads)).detach()
+
+
+# %% wrong 06.11: the gradient is taken at the clean run instead of the corrupted one
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    n_layers = model.cfg.n_layers
+    names = [get_act_name("z", layer) for layer in range(n_layers)]
+    with torch.no_grad():
+        _, corrupted_cache = model.run_with_cache(corrupted_tokens)
+    seen, deltas = {}, {}
+
+    def watch(layer):
+        def fn(z, hook):
+            seen[layer] = z
+            deltas[layer] = torch.zeros_like(z).requires_grad_()
+            return z + deltas[layer]
+
+        return fn
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(clean_tokens, fwd_hooks=[(names[i], watch(i)) for i in range(n_layers)])
+        grads = torch.autograd.grad(metric(logits), [deltas[i] for i in range(n_layers)])
+    rows = []
+    for layer in range(n_layers):
+        change = seen[layer].detach() - corrupted_cache[names[layer]].detach()
+        rows.append((change * grads[layer]).sum((0, 1, 3)))
+    return torch.stack(rows)
+
+
+# %% wrong 06.11: every layer's z is replaced by a detached leaf: gradients do not flow back through later layers' attention
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    n_layers = model.cfg.n_layers
+    names = [get_act_name("z", layer) for layer in range(n_layers)]
+    with torch.no_grad():
+        _, clean_cache = model.run_with_cache(clean_tokens)
+    seen, deltas = {}, {}
+
+    def watch(layer):
+        def fn(z, hook):
+            seen[layer] = z
+            deltas[layer] = z.detach().clone().requires_grad_()
+            return deltas[layer]
+
+        return fn
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(names[i], watch(i)) for i in range(n_layers)])
+        grads = torch.autograd.grad(metric(logits), [deltas[i] for i in range(n_layers)])
+    rows = []
+    for layer in range(n_layers):
+        change = clean_cache[names[layer]].detach() - seen[layer].detach()
+        rows.append((change * grads[layer]).sum((0, 1, 3)))
+    return torch.stack(rows)
+
+
+# %% wrong 06.11: averaged over prompts instead of summed
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    n_layers = model.cfg.n_layers
+    names = [get_act_name("z", layer) for layer in range(n_layers)]
+    with torch.no_grad():
+        _, clean_cache = model.run_with_cache(clean_tokens)
+    seen, deltas = {}, {}
+
+    def watch(layer):
+        def fn(z, hook):
+            seen[layer] = z
+            deltas[layer] = torch.zeros_like(z).requires_grad_()
+            return z + deltas[layer]
+
+        return fn
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(names[i], watch(i)) for i in range(n_layers)])
+        grads = torch.autograd.grad(metric(logits), [deltas[i] for i in range(n_layers)])
+    rows = []
+    for layer in range(n_layers):
+        change = clean_cache[names[layer]].detach() - seen[layer].detach()
+        rows.append((change * grads[layer]).sum((1, 3)).mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.11: gradients are not switched on: raises an error under torch.no_grad()
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    n_layers = model.cfg.n_layers
+    names = [get_act_name("z", layer) for layer in range(n_layers)]
+    with torch.no_grad():
+        _, clean_cache = model.run_with_cache(clean_tokens)
+    seen, deltas = {}, {}
+
+    def watch(layer):
+        def fn(z, hook):
+            seen[layer] = z
+            deltas[layer] = torch.zeros_like(z).requires_grad_()
+            return z + deltas[layer]
+
+        return fn
+
+    if True:
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(names[i], watch(i)) for i in range(n_layers)])
+        grads = torch.autograd.grad(metric(logits), [deltas[i] for i in range(n_layers)])
+    rows = []
+    for layer in range(n_layers):
+        change = clean_cache[names[layer]].detach() - seen[layer].detach()
+        rows.append((change * grads[layer]).sum((0, 1, 3)))
+    return torch.stack(rows)
+
+
+# %% wrong 06.11: the corrupted z is not detached: the result is part of a graph when the parameters require gradients or any layer was tracked
+def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
+    with torch.no_grad():
+        _, clean_cache = model.run_with_cache(clean_tokens)
+    with torch.enable_grad():
+        zs = []
+
+        def track(z, hook):
+            if not z.requires_grad:
+                z.requires_grad_()
+            zs.append(z)
+            return z
+
+        hooks = [(get_act_name("z", layer), track) for layer in range(model.cfg.n_layers)]
+        grads = torch.autograd.grad(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)), zs)
+        rows = [
+            ((clean_cache[get_act_name("z", layer)] - zs[layer]) * grads[layer]).sum((0, 1, 3))
+            for layer in range(model.cfg.n_layers)
+        ]
+        return torch.stack(rows)

@@ -2494,3 +2494,620 @@ def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[i
             if goal not in targets:
                 raise KeyError(name)
             targets[goal].copy_(small[name])
+
+
+# %% right 07.1: sorted by int, loop under no_grad
+def score_checkpoints(labels, load, make_tokens, score):
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label)
+            model.eval()
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% right 07.1: scored in the order given, then permuted with a tensor sort
+def score_checkpoints(labels, load, make_tokens, score):
+    steps, order = torch.sort(torch.as_tensor([int(label) for label in labels], dtype=torch.long))
+    tokens = make_tokens()
+
+    @torch.no_grad()
+    def one(label):
+        return score(load(label).eval(), tokens.clone()).detach().clone()
+
+    return steps, torch.stack(list(map(one, labels))).index_select(0, order)
+
+
+# %% wrong 07.1: all checkpoints are loaded first; as load returns the same object, every score is that of the last one
+def score_checkpoints(labels, load, make_tokens, score):
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    with torch.no_grad():
+        models = [load(label).eval() for label in ordered]
+        for model in models:
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: eval() is called once, at the first checkpoint; load puts the model back into training mode for the later ones
+def score_checkpoints(labels, load, make_tokens, score):
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label)
+            if label == ordered[0]:
+                model.eval()
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: steps are sorted as numbers but scores follow the labels sorted as text
+def score_checkpoints(labels, load, make_tokens, score):
+    tokens = make_tokens()
+    scores = []
+    for label in sorted(labels):
+        model = load(label).eval()
+        with torch.no_grad():
+            scores.append(score(model, tokens))
+    steps = torch.tensor(sorted(int(label) for label in labels))
+    return steps, torch.stack(scores)
+
+
+# %% wrong 07.1: no no_grad and no detach: scores are part of a graph
+def score_checkpoints(labels, load, make_tokens, score):
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    if True:
+        for label in ordered:
+            model = load(label)
+            model.eval()
+            scores.append(score(model, tokens))
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: load is given str(int(label)) instead of the label itself: breaks for zero-padded labels such as 000512
+def score_checkpoints(labels, load, make_tokens, score):
+    steps = sorted(int(label) for label in labels)
+    tokens = make_tokens()
+    scores = []
+    with torch.no_grad():
+        for step in steps:
+            model = load(str(step)).eval()
+            scores.append(score(model, tokens))
+    return torch.tensor(steps), torch.stack(scores)
+
+
+# %% right 07.2: plain Python floats and loops
+import math
+
+
+def phase_change_step(steps, scores, window=1):
+    x = [math.log1p(int(step)) for step in steps]
+    y = [float(score) for score in scores]
+    r = window // 2
+    smooth = []
+    for i in range(len(y)):
+        near = y[max(0, i - r) : i + r + 1]
+        smooth.append(sum(near) / len(near))
+    best, where = -math.inf, 0
+    for i in range(len(x) - 1):
+        slope = (smooth[i + 1] - smooth[i]) / (x[i + 1] - x[i])
+        if slope > best:
+            best, where = slope, i
+    return math.expm1((x[where] + x[where + 1]) / 2)
+
+
+# %% right 07.2: avg_pool1d without counting the padding, diff, argmax, expm1 in double
+def phase_change_step(steps, scores, window=1):
+    y = nn.functional.avg_pool1d(
+        scores.detach().double()[None, None], kernel_size=window, stride=1, padding=window // 2, count_include_pad=False
+    )[0, 0]
+    x = torch.log1p(steps.double())
+    i = torch.argmax(torch.diff(y) / torch.diff(x))
+    return float(torch.expm1(torch.lerp(x[i], x[i + 1], 0.5)))
+
+
+# %% wrong 07.2: scores are smoothed in place from left to right: neighbours already smoothed enter the means, and the caller's tensor is changed
+def phase_change_step(steps, scores, window=1):
+    r = window // 2
+    for i in range(len(scores)):
+        scores[i] = scores[max(0, i - r) : i + r + 1].mean()
+    x = torch.log1p(steps.double())
+    i = int(((scores[1:] - scores[:-1]).double() / (x[1:] - x[:-1])).argmax())
+    return float(torch.expm1((x[i] + x[i + 1]) / 2))
+
+
+# %% wrong 07.2: at the ends the window shrinks on both sides, instead of averaging all that exist within window // 2
+import math
+
+
+def phase_change_step(steps, scores, window=1):
+    x = [math.log1p(int(step)) for step in steps]
+    y = [float(score) for score in scores]
+    r = window // 2
+    smooth = []
+    for i in range(len(y)):
+        k = min(r, i, len(y) - 1 - i)
+        near = y[i - k : i + k + 1]
+        smooth.append(sum(near) / len(near))
+    best, where = -math.inf, 0
+    for i in range(len(x) - 1):
+        slope = (smooth[i + 1] - smooth[i]) / (x[i + 1] - x[i])
+        if slope > best:
+            best, where = slope, i
+    return math.expm1((x[where] + x[where + 1]) / 2)
+
+
+# %% wrong 07.2: at the ends the first and last score are repeated as padding, instead of averaging those that exist
+def phase_change_step(steps, scores, window=1):
+    r = window // 2
+    y = scores.detach().double()
+    padded = torch.cat([y[:1].expand(r), y, y[-1:].expand(r)])
+    y = padded.unfold(0, window, 1).mean(-1)
+    x = torch.log1p(steps.double())
+    i = (y.diff() / x.diff()).argmax()
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% wrong 07.2: the best slope starts at 0: when the score falls everywhere, the first interval is given whatever the slopes
+import math
+
+
+def phase_change_step(steps, scores, window=1):
+    x = [math.log1p(int(step)) for step in steps]
+    y = [float(score) for score in scores]
+    r = window // 2
+    smooth = []
+    for i in range(len(y)):
+        near = y[max(0, i - r) : i + r + 1]
+        smooth.append(sum(near) / len(near))
+    best, where = 0.0, 0
+    for i in range(len(x) - 1):
+        slope = (smooth[i + 1] - smooth[i]) / (x[i + 1] - x[i])
+        if slope > best:
+            best, where = slope, i
+    return math.expm1((x[where] + x[where + 1]) / 2)
+
+
+# %% wrong 07.2: the slope with the largest absolute value is taken: finds the steepest fall when that is steeper than the rise
+def phase_change_step(steps, scores, window=1):
+    r = window // 2
+    y = torch.stack([scores[max(0, i - r) : i + r + 1].double().mean() for i in range(len(scores))])
+    x = torch.log1p(steps.double())
+    i = (y.diff() / x.diff()).abs().argmax()
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% right 07.3: row by row, cat of segments, cut off
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    out = torch.full((batch, n_ctx), BOS, dtype=torch.long, device=device)
+    for row in out:
+        parts, length = [], 0
+        while length < n_ctx - 1:
+            k = int(torch.randint(min_len, max_len + 1, (1,), generator=generator, device=device))
+            segment = torch.randint(1, d_vocab, (k,), generator=generator, device=device)
+            parts += [segment, segment]
+            length += 2 * k
+        if parts:
+            row[1:] = torch.cat(parts)[: n_ctx - 1]
+    return out
+
+
+# %% right 07.3: no loop: lengths by cumsum, searchsorted and gather into a table of segments
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    n_pairs = n_ctx // (2 * min_len) + 1
+    lengths = torch.randint(min_len, max_len + 1, (batch, n_pairs), generator=generator, device=device)
+    source = torch.randint(1, d_vocab, (batch, n_pairs, max_len), generator=generator, device=device)
+    ends = (2 * lengths).cumsum(1)
+    places = torch.arange(n_ctx - 1, device=device).expand(batch, -1).contiguous()
+    pair = torch.searchsorted(ends, places, right=True)
+    k = lengths.gather(1, pair)
+    start = ends.gather(1, pair) - 2 * k
+    offset = (places - start) % k
+    tokens = source.flatten(1).gather(1, pair * max_len + offset)
+    return torch.cat([torch.full((batch, 1), BOS, dtype=torch.long, device=device), tokens], dim=1)
+
+
+# %% wrong 07.3: the length is a rounded uniform number: min_len and max_len are half as likely as the others
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    out = torch.full((batch, n_ctx), BOS, dtype=torch.long, device=device)
+    for row in out:
+        parts, length = [], 0
+        while length < n_ctx - 1:
+            k = round(min_len + (max_len - min_len) * float(torch.rand(1, generator=generator, device=device)))
+            segment = torch.randint(1, d_vocab, (k,), generator=generator, device=device)
+            parts += [segment, segment]
+            length += 2 * k
+        if parts:
+            row[1:] = torch.cat(parts)[: n_ctx - 1]
+    return out
+
+
+# %% wrong 07.3: the last segments are shortened so that the copy still fits, instead of cutting the last pair off at n_ctx: lengths near the end are not equally likely and fall below min_len
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    out = torch.full((batch, n_ctx), BOS, dtype=torch.long, device=device)
+    for row in out:
+        parts, length = [], 0
+        while length < n_ctx - 1:
+            k = int(torch.randint(min_len, max_len + 1, (1,), generator=generator, device=device))
+            k = max(1, min(k, (n_ctx - 1 - length) // 2))
+            segment = torch.randint(1, d_vocab, (k,), generator=generator, device=device)
+            parts += [segment, segment]
+            length += 2 * k
+        if parts:
+            row[1:] = torch.cat(parts)[: n_ctx - 1]
+    return out
+
+
+# %% wrong 07.3: a new generator is made from generator.initial_seed(): the given one is not advanced and every call gives the same batch
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    generator = torch.Generator(device).manual_seed(generator.initial_seed())
+    out = torch.full((batch, n_ctx), BOS, dtype=torch.long, device=device)
+    for row in out:
+        parts, length = [], 0
+        while length < n_ctx - 1:
+            k = int(torch.randint(min_len, max_len + 1, (1,), generator=generator, device=device))
+            segment = torch.randint(1, d_vocab, (k,), generator=generator, device=device)
+            parts += [segment, segment]
+            length += 2 * k
+        if parts:
+            row[1:] = torch.cat(parts)[: n_ctx - 1]
+    return out
+
+
+# %% wrong 07.3: segment lengths are drawn once for the whole batch: all rows have the same boundaries
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    tokens = torch.full((batch, 1), BOS, dtype=torch.long)
+    while tokens.shape[1] < n_ctx:
+        k = int(torch.randint(min_len, max_len + 1, (1,), generator=generator))
+        segment = torch.randint(1, d_vocab, (batch, k), generator=generator)
+        tokens = torch.cat([tokens, segment, segment], dim=1)
+    return tokens[:, :n_ctx]
+
+
+# %% wrong 07.3: randint's upper end is d_vocab - 1: the last token of the vocabulary never comes
+def make_batch(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
+    device = generator.device
+    out = torch.full((batch, n_ctx), BOS, dtype=torch.long, device=device)
+    for row in out:
+        parts, length = [], 0
+        while length < n_ctx - 1:
+            k = int(torch.randint(min_len, max_len + 1, (1,), generator=generator, device=device))
+            segment = torch.randint(1, d_vocab - 1, (k,), generator=generator, device=device)
+            parts += [segment, segment]
+            length += 2 * k
+        if parts:
+            row[1:] = torch.cat(parts)[: n_ctx - 1]
+    return out
+
+
+# %% right 07.4: rate set by hand, clip_grad_norm_
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    when, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    when.append(steps)
+    scores.append(score(model))
+    return when, scores
+
+
+# %% right 07.4: LambdaLR, clipping written out, scores collected as pairs
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(done + 1, warmup) / warmup)
+    history = []
+    step = 0
+    while step < steps:
+        if not step % every:
+            history.append((step, score(model)))
+        model.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
+        model(make_batch(step), return_type="loss").backward()
+        grads = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.stack([g.pow(2).sum() for g in grads]).sum().sqrt()
+        if norm > 1:
+            for g in grads:
+                g.div_(norm)
+        optimizer.step()
+        schedule.step()
+        step += 1
+    history.append((steps, score(model)))
+    return [at for at, _ in history], [value for _, value in history]
+
+
+# %% wrong 07.4: each parameter's gradient is clipped to norm 1 by itself instead of all together
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    when, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        for parameter in model.parameters():
+            nn.utils.clip_grad_norm_([parameter], 1.0)
+        optimizer.step()
+    when.append(steps)
+    scores.append(score(model))
+    return when, scores
+
+
+# %% wrong 07.4: weight decay only for parameters with two axes or more; biases and gains are not decayed
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.01},
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=(0.9, 0.98))
+    when, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    when.append(steps)
+    scores.append(score(model))
+    return when, scores
+
+
+# %% wrong 07.4: the score after the last update is left out when steps is not a multiple of every
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    when, scores = [], []
+    for step in range(steps + 1):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        if step == steps:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        model(make_batch(step), return_type="loss").backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return when, scores
+
+
+# %% wrong 07.4: LambdaLR with step / warmup: the first update has rate 0 and all warmup rates are one step late
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / warmup))
+    when, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+    when.append(steps)
+    scores.append(score(model))
+    return when, scores
+
+
+# %% wrong 07.4: Adam instead of AdamW: weight decay enters as an L2 term in the gradient
+def train_induction(model, make_batch, steps, score, every=25, learning_rate=2e-3, warmup=100):
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    when, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            when.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    when.append(steps)
+    scores.append(score(model))
+    return when, scores
+
+
+# %% right 07.5: check names, silence all writers, then copy
+import re
+
+
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    targets = {}
+    for name in small:
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        target = name
+        if match:
+            i = int(match[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            target = f"blocks.{layers[i]}.{match[2]}"
+        if target not in places:
+            raise KeyError(name)
+        targets[name] = target
+    for name, parameter in places.items():
+        if name.rsplit(".", 1)[-1] in ("W_O", "b_O", "W_out", "b_out", "W_E", "W_pos"):
+            parameter.zero_()
+    for name, target in targets.items():
+        places[target].copy_(small[name])
+
+
+# %% right 07.5: a new state dict built by splitting names, loaded with load_state_dict
+def grow(big, small, layers):
+    state = {name: value.detach().clone() for name, value in big.state_dict().items()}
+    renamed = {}
+    for name, weight in small.items():
+        pieces = name.split(".")
+        if pieces[0] == "blocks":
+            try:
+                pieces[1] = str(layers[int(pieces[1])])
+            except IndexError:
+                raise KeyError(f"no layer for {name}") from None
+        new_name = ".".join(pieces)
+        if new_name not in state:
+            raise KeyError(f"{name} has no place in the big model")
+        renamed[new_name] = weight.detach()
+    for name in state:
+        if name in renamed:
+            state[name] = renamed[name]
+        elif name.endswith((".W_O", ".b_O", ".W_out", ".b_out", ".W_pos", ".W_E")):
+            state[name] = torch.zeros_like(state[name])
+    big.load_state_dict(state)
+
+
+# %% wrong 07.5: layer numbers are replaced one after another in the same name: with layers [1, 2], layer 0 becomes 1 and then 2
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    for name, parameter in places.items():
+        if name.endswith(("W_O", "b_O", "W_out", "b_out")):
+            parameter.zero_()
+    for name, weight in small.items():
+        target = name
+        for i, layer in enumerate(layers):
+            target = target.replace(f"blocks.{i}.", f"blocks.{layer}.")
+        if target not in places:
+            raise KeyError(name)
+        places[target].copy_(weight)
+
+
+# %% wrong 07.5: everything in the blocks is set to zero first, also the weights that read from the stream (W_Q, W_K, W_V, W_in), which should keep their random start
+import re
+
+
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    targets = {}
+    for name in small:
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        target = name
+        if match:
+            i = int(match[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            target = f"blocks.{layers[i]}.{match[2]}"
+        if target not in places:
+            raise KeyError(name)
+        targets[name] = target
+    for name, parameter in places.items():
+        if ".attn." in name or ".mlp." in name:
+            parameter.zero_()
+    for name, target in targets.items():
+        places[target].copy_(small[name])
+
+
+# %% wrong 07.5: only the weights W_O and W_out are silenced; biases b_O of unused layers and b_out go on writing
+import re
+
+
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    targets = {}
+    for name in small:
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        target = name
+        if match:
+            i = int(match[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            target = f"blocks.{layers[i]}.{match[2]}"
+        if target not in places:
+            raise KeyError(name)
+        targets[name] = target
+    for name, parameter in places.items():
+        if name.rsplit(".", 1)[-1] in ("W_O", "W_out"):
+            parameter.zero_()
+    for name, target in targets.items():
+        places[target].copy_(small[name])
+
+
+# %% wrong 07.5: used layers are recognised by prefix without the dot: with layer 1 in use, the attention of layers 10 to 19 is not silenced
+import re
+
+
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    targets = {}
+    for name in small:
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        target = name
+        if match:
+            i = int(match[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            target = f"blocks.{layers[i]}.{match[2]}"
+        if target not in places:
+            raise KeyError(name)
+        targets[name] = target
+    for name, parameter in places.items():
+        if name.startswith(tuple(f"blocks.{layer}" for layer in layers)) and ".attn." in name:
+            continue
+        if name.rsplit(".", 1)[-1] in ("W_O", "b_O", "W_out", "b_out", "W_E", "W_pos"):
+            parameter.zero_()
+    for name, target in targets.items():
+        places[target].copy_(small[name])
+
+
+# %% wrong 07.5: weights of small that big has no place for are passed over in silence instead of a KeyError
+import re
+
+
+@torch.no_grad()
+def grow(big, small, layers):
+    places = dict(big.named_parameters())
+    targets = {}
+    for name in small:
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        target = name
+        if match:
+            i = int(match[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            target = f"blocks.{layers[i]}.{match[2]}"
+        if target not in places:
+            continue
+        targets[name] = target
+    for name, parameter in places.items():
+        if name.rsplit(".", 1)[-1] in ("W_O", "b_O", "W_out", "b_out", "W_E", "W_pos"):
+            parameter.zero_()
+    for name, target in targets.items():
+        places[target].copy_(small[name])

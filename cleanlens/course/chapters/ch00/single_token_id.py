@@ -24,7 +24,7 @@ ex = exercise(
     title="The id of one word",
     objective="You can ask a real tokenizer for the id of a word, and be sure that the word is one token.",
     minutes=5,
-    version=2,
+    version=3,
     difficulty=2,
     importance=4,
     source="The tokenizer itself: the id must decode to exactly the text that was given.",
@@ -51,12 +51,23 @@ def _(seed):
     letter = rng.choice("abstw")  # with and without a space before it these are single tokens
     texts = [*rng.sample(single, 2), letter, f" {letter}", rng.choice(several)]
     cases = [{"tokenizer": tokenizer, "text": text, "encode_after": ""} for text in texts]
-    cases.append({"tokenizer": tokenizer, "text": "", "encode_after": ""})
+    plain = _tokenizer(adds_bos=False)
+    cases += [
+        {"tokenizer": tokenizer, "text": "", "encode_after": ""},
+        {
+            "tokenizer": tokenizer,
+            "text": BOS,
+            "encode_after": "",
+        },  # a BOS of the text is a token like any other
+        {"tokenizer": tokenizer, "text": BOS + texts[0], "encode_after": ""},
+        {"tokenizer": plain, "text": texts[1], "encode_after": ""},
+        {"tokenizer": plain, "text": letter + texts[1], "encode_after": ""},  # two tokens
+    ]
     return [*cases, {"tokenizer": tokenizer, "text": texts[0], "encode_after": texts[1]}]
 
 
-def _tokenizer():
-    """The demo models' tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do."""
+def _tokenizer(adds_bos=True):
+    """The demo models' tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do (or not)."""
     if DEMO.exists():
         tokenizer = Tokenizer.from_file(str(DEMO))
     else:
@@ -71,6 +82,8 @@ def _tokenizer():
         tokenizer.train_from_iterator(
             [f"When {a} and {b} went, {a}" for a in NAMES for b in NAMES] * 5, trainer
         )
+    if not adds_bos:
+        return tokenizer
     bos = tokenizer.token_to_id(BOS)
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, bos)])
     return tokenizer
@@ -102,7 +115,7 @@ def checked_length(tokenizer, text):
 
 ex.slip(
     "returns_bos",
-    "That is the id of BOS: this tokenizer puts it in front. Pass add_special_tokens=False.",
+    "With a tokenizer that puts BOS in front, that is the id of BOS. Pass add_special_tokens=False.",
     "text, add_special_tokens=False",
     "text",
     "if len(ids) != 1:",
@@ -155,7 +168,7 @@ ex.slip(
 
 
 @ex.mistake(
-    "Every text gave the same id, that of BOS, also a text of several tokens: this tokenizer puts BOS in front. Pass "
+    "With a tokenizer that puts BOS in front, every text gave the same id, that of BOS, also a text of several tokens. Pass "
     "add_special_tokens=False, and look at how many ids are left."
 )
 def first_id_with_bos(tokenizer, text):
@@ -175,8 +188,8 @@ def looked_up_as_it_is(tokenizer, text):
 
 ex.slip(
     "counts_bos",
-    "Every word was refused, and only the empty text has one token: BOS, which this tokenizer puts in front, was counted. Pass "
-    "add_special_tokens=False.",
+    "With a tokenizer that puts BOS in front, every word was refused, and only the empty text has one token: that BOS was counted. "
+    "Pass add_special_tokens=False.",
     "text, add_special_tokens=False",
     "text",
 )
@@ -243,6 +256,28 @@ def token_for_id(tokenizer, text):
 def changes_the_tokenizer(tokenizer, text):
     tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     return checked_length(tokenizer, text)
+
+
+@ex.mistake(
+    "Every BOS was left out, also one that stands in the text: BOS alone is refused, and BOS with a word behind it passes for one token. "
+    "Only the BOS that the tokenizer adds does not count: add_special_tokens=False."
+)
+def every_bos_left_out(tokenizer, text):
+    ids = [id for id in tokenizer.encode(text).ids if id != tokenizer.token_to_id(BOS)]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens")
+    return ids[0]
+
+
+@ex.mistake(
+    "The first id was left out every time, as if it were a BOS. Not every tokenizer puts one in front: then a word of one token is "
+    "refused, and a text of two passes. Pass add_special_tokens=False."
+)
+def first_id_left_out(tokenizer, text):
+    ids = tokenizer.encode(text).ids[1:]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens")
+    return ids[0]
 
 
 ex.equivalent("What else the message says is free; the text is in it.", "{len(ids)} => {ids}")

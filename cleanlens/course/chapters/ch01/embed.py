@@ -16,7 +16,7 @@ ex = exercise(
     title="Token embedding",
     objective="You can turn token ids into vectors by looking them up, which is a product with one-hot vectors.",
     minutes=5,
-    version=3,
+    version=4,
     difficulty=1,
     importance=3,
     source="Vaswani et al. (2017), Attention Is All You Need, section 3.4; the identity W_E[t] = onehot(t) W_E.",
@@ -27,6 +27,9 @@ ex = exercise(
     why="A lookup is the product with a one-hot vector, without the multiplications by 0: that is why W_E can be "
     "treated as a matrix like any other when we multiply circuits out in chapter 05.",
 )
+
+
+ROWS = "rows of W_E that a gradient reaches"
 
 
 @ex.inputs
@@ -47,14 +50,18 @@ def _(tokens, W_E):
                 out[b, s, d] = sum(
                     (1.0 if t == token else 0.0) * float(W_E[t, d]) for t in range(W_E.shape[0])
                 )
-    return {"vectors": out, "gradients reach W_E": True}
+    return {"vectors": out, ROWS: sorted({token for row in tokens.tolist() for token in row})}
 
 
 @ex.call
 def _(answer, tokens, W_E):
     embed = fill(answer(SimpleNamespace(d_vocab=W_E.shape[0], d_model=W_E.shape[1])), {"W_E": W_E})
     vectors = used_before(embed, tokens)(tokens)
-    return {"vectors": vectors, "gradients reach W_E": bool(getattr(vectors, "requires_grad", False))}
+    rows = []
+    if getattr(vectors, "requires_grad", False):
+        [gradient] = torch.autograd.grad(vectors.sum(), [embed.W_E], allow_unused=True)
+        rows = [] if gradient is None else gradient.any(-1).nonzero().flatten().tolist()
+    return {"vectors": vectors, ROWS: rows}
 
 
 @ex.alternative
@@ -119,6 +126,15 @@ ex.slip(
     "learn.",
     "self.W_E[tokens]",
     "self.W_E.data[tokens]",
+)
+
+
+ex.slip(
+    "no_gradient_for_token_0",
+    "The numbers are right, but no gradient reaches row 0: padding_idx=0 cuts it off. Here token 0 is a token like any other (BOS, in the "
+    "models of this course), and its row must learn.",
+    "self.W_E[tokens]",
+    "F.embedding(tokens, self.W_E, padding_idx=0)",
 )
 
 

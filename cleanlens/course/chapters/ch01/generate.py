@@ -52,8 +52,9 @@ def prompts_that_end(seed):
         with torch.no_grad():
             new = written(model, prompts, 6)[:, 4:].tolist()
         first = [row.index(0) if 0 in row else None for row in new]
-        never = [i for i in range(40) if first[i] is None]
-        ends = [i for i, at in enumerate(first[:40]) if at is not None and at <= 3 and new[i][at + 1] != 0]
+        others = [i for i in range(40) if prompts[i, -1] != 0]
+        never = [i for i in others if first[i] is None]
+        ends = [i for i in others if first[i] is not None and first[i] <= 3 and new[i][first[i] + 1] != 0]
         from_eos = [i for i in range(40, 60) if new[i][0] != 0]
         if never and ends and from_eos:
             return number, lift, prompts[[never[0], ends[0], from_eos[0]]]
@@ -65,7 +66,7 @@ def texts_that_vary(seed):
     """A model and prompts, short and longer than n_ctx, after which it does not write the same token again and again.
 
     Nor does it write the same when it forgets the past, reads it twice, listens to the first position, or reads one
-    token less than it could.
+    token less than it could. And the second token that it writes, which serves as an eos, is not 0.
     """
     for attempt in range(100):
         number = 1000 * seed + attempt
@@ -82,6 +83,7 @@ def texts_that_vary(seed):
             after_long, narrow = written(model, long, 3), written(model, long, 3, n_ctx=11)
         lively = (forgetful != right).any(1) & (twice != right).any(1)
         lively &= logits[:, 0].argmax(-1) != logits[:, -1].argmax(-1)
+        lively &= right[:, 5] != 0
         lively &= torch.tensor([len(set(row)) >= 3 for row in right[:, 4:].tolist()])
         lively_long = (after_long != narrow).any(1) & (after_long[:, 14] != after_long[:, 15])
         if lively.sum() >= 2 and lively_long.sum() >= 2:

@@ -38,12 +38,17 @@ def _q_or_k(name):
 
 @ex.inputs
 def _(seed):
+    generator = torch.Generator().manual_seed(seed)
     made = [{"cache": tiny_cache(seed, _q_or_k), "layer": layer} for layer in (1, 0, 2)]
     far = tiny_cache(
         seed, _q_or_k
     )  # scores far beyond what exp can take, and a position whose scores are all 0
     far.cache_dict["blocks.1.attn.hook_q"] *= 60
     far.cache_dict["blocks.1.attn.hook_q"][0, 2] = 0
+    # All that position 1 sees has scores of minus some hundred, far below a mask of -100.
+    far.cache_dict["blocks.1.attn.hook_q"][1, 1] = 0
+    far.cache_dict["blocks.1.attn.hook_q"][1, 1, :, 0] = -400
+    far.cache_dict["blocks.1.attn.hook_k"][1, :2, :, 0] = 1 + torch.rand(2, 4, generator=generator)
     made.append({"cache": far, "layer": 1})
     made.append({"cache": tiny_cache(seed, _q_or_k, shape=(1, 4)), "layer": 2})
     made.append({"cache": tiny_cache(seed, _q_or_k, shape=(3, 1), n_heads=1), "layer": 0})

@@ -228,9 +228,9 @@ def through_run_with_hooks(model, tokens, names_filter):
 
 ex.slip(
     "stores_references",
-    "What was stored is the tensor itself, and a later edit in place changed it: the entry before the edit now holds "
-    "the value after it. Two hook points often hand on one and the same tensor. Store a copy: detach().clone(). "
-    "(detach alone still shares the memory.)",
+    "A later edit in place reached what was stored: the entry before the edit now holds the value after it. Two hook points "
+    "often hand on one and the same tensor. Store a copy, and make it in the hook: detach().clone(). (detach alone still shares "
+    "the memory, and after the run it is too late.)",
     "activation.detach().clone()",
     "activation.detach()",
 )

@@ -32,7 +32,7 @@ ex = exercise(
     "link between the layers is that layer 1's keys read what layer 0 wrote: K-composition. Nothing depends on how far "
     "back the copy is, so it works at every length; a solution that counts positions in layer 1 does not.",
     seconds=20,
-    version=2,
+    version=3,
     seeds=1,  # the answer does not depend on the seed, only the prompts do
 )
 
@@ -217,6 +217,7 @@ def _(seed):
         {"d_vocab": 48, "n_ctx": 80, "seed": seed},
         {"d_vocab": 90, "n_ctx": 72, "seed": seed + 1000},
         {"d_vocab": 9, "n_ctx": 17, "seed": seed + 2000},
+        {"d_vocab": 4, "n_ctx": 7, "seed": seed + 3000},  # so short that every position counts
     ]
 
 
@@ -272,6 +273,8 @@ def _(observed, d_vocab, n_ctx, seed):
     lengths, prefixes = [*lengths, longest], [*prefixes, 0]
     if d_vocab < 30:
         lengths, prefixes = [2, 5, longest - 2, longest], [1, 3, 2, 0]
+    if d_vocab < 6:
+        lengths, prefixes = [longest], [0]
     runs = []
     for n, prefix in zip(lengths, prefixes):
         tokens = prompt(generator, d_vocab, n, prefix)
@@ -560,6 +563,15 @@ ex.slip(
 
 
 ex.slip(
+    "one_position_short",
+    "Layer 0 finds the previous token everywhere but at the last position of the context, n_ctx - 1, where it spreads its attention: the shift "
+    "is one short. In a short context this one query counts. Every position from 1 to n_ctx - 1 needs its predecessor.",
+    "torch.ones(n_ctx - 1).diag(-1)",
+    "(torch.arange(n_ctx - 1) < n_ctx - 2).float().diag(-1)",
+)
+
+
+ex.slip(
     "predicts_nothing",
     "All logits are equal. Layer 1's attention is right, but what it writes does not reach the output: layer 1's W_O "
     "must write where W_U reads.",
@@ -590,7 +602,7 @@ ex.slip(
     "Layer 1 looks a fixed distance back. It works for one length of the repeat and fails on every other: that is counting, not "
     "induction. Let its queries and keys compare tokens, not positions.",
     "W_Q[1, :, :d_vocab] = token.T * sharp",
-    "W_Q[1, :, :n_ctx] = sharp * pos.T @ torch.ones(n_ctx - 12).diag(-12)",
+    "W_Q[1, :, :n_ctx] = sharp * pos.T @ torch.ones(n_ctx, n_ctx).tril(-12).triu(-12)",
     "W_K[1, :, :d_vocab] = before.T",
     "W_K[1, :, :n_ctx] = pos.T",
 )

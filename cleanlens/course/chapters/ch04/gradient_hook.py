@@ -14,7 +14,7 @@ ex = exercise(
     difficulty=3,
     importance=3,
     seeds=2,
-    version=2,
+    version=3,
     source="The chain rule: dL/dz = dL/d(attn_out) W_O^T and dL/dpattern[q, k] = dL/dz[q] . v[k].",
     hints=[
         "A backward hook is called fn(gradient, hook=point) while .backward() runs: after the forward pass. It must still be "
@@ -42,6 +42,9 @@ def _(seed):
         model = tiny_model(generator, n_layers=2, n_heads=3)
         if i == 2:
             model.add_hook("blocks.0.hook_resid_pre", _halve)
+        if i == 1:  # partly frozen, as when only the blocks are trained
+            for part in (model.embed, model.unembed):
+                part.requires_grad_(False)
         shape = (1, 2) if i == 3 else (3, 6)
         calls.append(
             {"model": model, "tokens": torch.randint(0, 19, shape, generator=generator), "name": name}
@@ -218,6 +221,15 @@ ex.slip(
     "requires_grad as it was.",
     "    model.zero_grad()\n",
     "    model.zero_grad()\n    model.requires_grad_(False)\n",
+)
+
+
+ex.slip(
+    "frozen_parameters_thawed",
+    "The gradient is right, but parameters that were frozen require gradients now: the next step of training would move them. Leave "
+    "requires_grad as it was; the activation's own gradient does not need it.",
+    "    model.zero_grad()\n",
+    "    model.zero_grad()\n    model.requires_grad_(True)\n",
 )
 
 

@@ -14,7 +14,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
-    version=3,
+    version=4,
     source="Identity: softmax over the remaining keys. Geva et al. (2023), Dissecting Recall of Factual Associations, "
     "section 4 (attention knockout).",
     hints=[
@@ -41,6 +41,12 @@ def _(seed):
     # One prompt of which all keys but one are padding, and one without padding.
     padding = torch.ones(2, 1, 4, 6, dtype=torch.bool)
     padding[0], padding[:, :, :, 2] = False, False
+    # Rows that others left without any key (padding looks at nothing): no business of this edge.
+    empty = two_way.clone()
+    empty[0, 1, 0] = empty[1, 0, 2] = -torch.inf
+    # A query that sees one key only, and an edge to another one, which is masked already.
+    single = two_way.clone()
+    single[:, 0, 2, [0, 1, 3, 4, 5]] = -torch.inf
     edge = {"head": head, "query": query, "key": key}
     return [
         {"scores": causal.masked_fill(future, -torch.inf), **edge},
@@ -53,6 +59,8 @@ def _(seed):
         {"scores": two_way[:1].masked_fill(padding[1:], -torch.inf), "head": 1, "query": 1, "key": 2},
         # A position's edge to itself is one like any other: the rest of its row is left.
         {"scores": causal.masked_fill(future, -torch.inf), "head": head, "query": 3, "key": 3},
+        {"scores": empty, "head": 1, "query": 2, "key": 4},
+        {"scores": single, "head": 0, "query": 2, "key": 5},
     ]
 
 
@@ -72,7 +80,7 @@ def _(observed, scores, head, query, key):
     if isinstance(gradient, torch.Tensor):  # what reaches the score that is gone is nobody's business
         gradient = gradient.clone()
         gradient[:, head, query, key] = 0.0
-    seen = {"pattern": returned.softmax(-1), "all other scores": rest}
+    seen = {"pattern": returned.softmax(-1).nan_to_num(), "all other scores": rest}
     return observed | {"returned": seen, "gradient": gradient}
 
 
@@ -81,7 +89,7 @@ def _(scores, head, query, key):
     visible = [[k for k in range(scores.shape[-1]) if row[k] > -torch.inf] for row in scores[:, head, query]]
     if [key] in visible:
         return Raised(ValueError)
-    weights = scores.softmax(-1)
+    weights = scores.softmax(-1).nan_to_num()  # a row that was without any key has no weights
     pattern, kept = weights.clone(), torch.ones_like(scores)
     for row in range(len(scores)):
         others = [k for k in range(scores.shape[-1]) if k != key]
@@ -247,6 +255,30 @@ def first_query_always_refused(scores, hook, head, query, key):
     scores[:, head, query, key] = -torch.inf
     if torch.isinf(scores[:, head, query]).all(-1).any():
         raise ValueError(f"query {query} would have no key left")
+    return scores
+
+
+@ex.mistake(
+    "An edge was refused although a key is left: another row has none, of another query or head (padding that looks at nothing), and that "
+    "is not this edge's doing. Look at scores[:, head, query] alone."
+)
+def any_row_of_nothing(scores, hook, head, query, key):
+    scores = scores.clone()
+    scores[:, head, query, key] = -torch.inf
+    if torch.isinf(scores).all(-1).any():
+        raise ValueError("a query has no key left")
+    return scores
+
+
+@ex.mistake(
+    "An edge was refused because its query sees one key only, though that one stays: the edge leads to another key, which is masked anyway. "
+    "Look at the row after the cut, and ask whether a score above -inf is left."
+)
+def one_visible_key_refused(scores, hook, head, query, key):
+    if ((scores[:, head, query] > -torch.inf).sum(-1) <= 1).any():
+        raise ValueError("no key left")
+    scores = scores.clone()
+    scores[:, head, query, key] = -torch.inf
     return scores
 
 

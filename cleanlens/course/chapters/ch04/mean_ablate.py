@@ -13,7 +13,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=4,
-    version=2,
+    version=3,
     source="Wang et al. (2022), Interpretability in the Wild, section 2 (mean ablation over a reference distribution).",
     hints=[
         "The mean has the shape [s d_head]: one vector for each position of this head.",
@@ -36,6 +36,9 @@ def _(seed):
     head = int(torch.randint(0, 3, (), generator=generator))
     one = torch.randn(1, 1, 1, 4, generator=generator)
     three = torch.randn(3, 1, 1, 4, generator=generator) + 1.5
+    left = mask.flip(1)  # padding on the left
+    silent = reference.clone()
+    silent[:2, :, (head + 2) % 3] = 0.0  # real, and exactly 0
     first_ends = torch.tensor([[False], [True], [True]])
     return [
         {"z": z.clone(), "head": (head + 1) % 3, "reference": reference.clone(), "mask": mask},
@@ -47,6 +50,7 @@ def _(seed):
             "mask": torch.ones_like(mask[:1]),
         },
         {"z": one, "head": 0, "reference": three, "mask": first_ends},
+        {"z": z.clone(), "head": (head + 2) % 3, "reference": silent, "mask": left},
     ]
 
 
@@ -247,6 +251,26 @@ ex.slip(
     "clone() alone keeps it.",
     "z = z.clone()",
     "z = z.detach().clone()",
+)
+
+
+ex.slip(
+    "padding_on_the_right",
+    "The padding was taken to stand on the right: of each prompt as many tokens counted as it has, from the first on. It may stand on the "
+    "left: the mask says where the real tokens are, not only how many.",
+    "real = mask[:, :, None]",
+    "real = (torch.arange(mask.shape[1]) < mask.sum(1, keepdim=True))[:, :, None]",
+    "/ real.sum(0)",
+    "/ real.sum(0).clamp(min=1)",
+)
+
+
+ex.slip(
+    "zeros_left_out",
+    "Entries that are exactly 0 were left out of the mean, as if they were padding. A head may write 0 at a real token; only the mask tells "
+    "what is padding.",
+    "/ real.sum(0)",
+    "/ (reference[:, :, head] * real != 0).sum(0).clamp(min=1)",
 )
 
 

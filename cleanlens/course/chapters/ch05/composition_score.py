@@ -21,7 +21,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=4,
-    version=3,
+    version=4,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Three Kinds of Composition": '
     "Frobenius norm of the product over the product of the norms. Baseline: for random directions its mean square is "
     "1/d_model.",
@@ -74,7 +74,7 @@ def _(seed):
         {"what": "k_score", "model": tiny_model(seed), "prev": (0, 1), "ind": (2, 3)},
         {"what": "k_score", "model": tiny_model(seed + 100), "prev": (1, 3), "ind": (2, 2)},
         {"what": "baseline", "d_model": 24, "d_head": 3, "n": 300, "seed": 5 + seed},
-        {"what": "one pair", "d_model": 5, "d_head": 2, "n": 1, "seed": seed},
+        {"what": "one pair", "d_model": 5, "d_head": 2, "n": 1, "seed": 0},
     ]
     return calls
 
@@ -86,6 +86,7 @@ def _(what, A=None, B=None, model=None, prev=None, ind=None, d_model=0, d_head=0
             "shape": [1],
             "between 0 and 1": True,
             "independent numbers that the score depends on": "enough",
+            "same seed, same score": True,
         }
     if what == "baseline":
         return {
@@ -138,6 +139,7 @@ def _(observed, what, d_model=0, d_head=0, n=0, **_):
             "independent numbers that the score depends on": "enough"
             if observed["used"] is None or observed["used"] >= 4 * d_model * d_head
             else "too few",
+            "same seed, same score": bool((scores == again).all()),
         }
     mean_square = float((scores**2).mean()) * d_model
     spread = float(scores.std(correction=0) / scores.mean())
@@ -364,6 +366,16 @@ ex.slip(
     "reads. Chance means that the four factors are drawn independently.",
     "cleanlens.FactoredMatrix(left[2], left[3].mT)",
     "cleanlens.FactoredMatrix(left[1], left[3].mT)",
+    of="random_baseline",
+)
+
+
+ex.slip(
+    "seed_0_is_none",
+    "With seed 0 the scores come out otherwise every time: 0 counts as false in an `if` or an `or`, and was taken for 'no seed'. It is a "
+    "seed like any other.",
+    "manual_seed(seed)",
+    "manual_seed(seed or torch.Generator().seed())",
     of="random_baseline",
 )
 

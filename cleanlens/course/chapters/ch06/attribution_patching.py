@@ -21,7 +21,7 @@ ex = exercise(
     title="Attribution patching",
     objective="You can estimate all head patches at once, from two forward passes and one backward pass.",
     minutes=25,
-    version=2,
+    version=3,
     difficulty=4,
     importance=4,
     source="The first-order Taylor expansion of the metric at the corrupted run; Nanda 2023, Attribution patching; Syed et al. 2023, section 2. "
@@ -43,6 +43,7 @@ ex = exercise(
 def _(seed):
     names = ("model", "clean_tokens", "corrupted_tokens", "metric")
     deep = two_runs(seed, batch=1, n_pos=1, n_layers=11, n_heads=1)
+    deep[0].unembed.requires_grad_(False)  # partly frozen, and still so afterwards
     return [dict(zip(names, made)) for made in (two_runs(seed), deep)]
 
 
@@ -127,6 +128,15 @@ def dials_at_zero(model, clean_tokens, corrupted_tokens, metric):
         hooks = [(get_act_name("z", layer), turn) for layer in range(model.cfg.n_layers)]
         metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)).backward()
     return dials.grad
+
+
+ex.slip(
+    "frozen_parameters_thawed",
+    "The numbers are right, but parameters that were frozen require gradients now: the next step of training would move them. Leave "
+    "requires_grad as it was.",
+    "    kept = {}\n",
+    "    kept = {}\n    model.requires_grad_(True)\n",
+)
 
 
 ex.slip(

@@ -14,7 +14,7 @@ ex = exercise(
     title="Is it the circuit?",
     objective="You can run a model with nothing but a circuit, and say how much of the behaviour is left.",
     minutes=35,
-    version=2,
+    version=3,
     difficulty=4,
     importance=5,
     source="Wang et al. 2022, section 2 (mean ablation over ABC prompts, template by template) and section 4 (faithfulness).",
@@ -50,7 +50,11 @@ def _(seed):
     deep = tiny_model(seed, n_layers=11, n_heads=1)
     return [
         {"what": "means", "z": z, "templates": templates},
-        {"what": "means", "z": z.clone(), "templates": torch.tensor([2, 2, 7, 12, 7])},
+        {
+            "what": "means",
+            "z": z.clone(),
+            "templates": torch.tensor([2**24, 2**24, 2**24 + 1, -3, 2**24 + 1]),
+        },
         {"what": "means", "z": z[:1, :1, :1].clone(), "templates": torch.tensor([5])},
         {
             "what": "circuit",
@@ -371,6 +375,18 @@ ex.slip(
     "The means are right, but they were written into z itself. Whoever called you still needs it: fill a new tensor.",
     "means = torch.zeros_like(z)",
     "means = z",
+    of="template_means",
+)
+
+
+ex.slip(
+    "templates_as_float32",
+    "Two templates were taken for one: their numbers are large and near each other, and as float32 integers above 2**24 (16,777,216) fall "
+    "together. Compare them as the integers that they are.",
+    "templates.unique()",
+    "templates.float().unique()",
+    "templates == template",
+    "templates.float() == template",
     of="template_means",
 )
 

@@ -3,7 +3,7 @@
 import torch
 
 from ...exercise import exercise
-from .helpers import cached, tiny_model
+from .helpers import cached, record, tiny_model
 
 ex = exercise(
     "06.4",
@@ -12,7 +12,7 @@ ex = exercise(
     title="What each head adds to the logit difference",
     objective="You can split the logit difference into one share per head.",
     minutes=20,
-    version=2,
+    version=3,
     difficulty=3,
     importance=5,
     source="Identity: logits = (sum of what was written) / scale @ W_U + b_U; Wang et al. 2022, section 3.1, Elhage et al. 2021, "
@@ -67,14 +67,15 @@ def _(what, model, answers=None, tokens=None, directions=None):
                 written = cache["z", layer][b, -1, head] @ model.W_O[layer, head]
                 scale = cache["ln_final.hook_scale"][b, -1, 0]
                 shares[layer, head] += (written / scale) @ directions[b] / len(tokens)
-    return shares
+    return record(model, shares, cache)
 
 
 @ex.call
 def _(answer, what, model, answers=None, tokens=None, directions=None):
     if what == "directions":
         return answer.logit_directions(model, answers)
-    return answer.head_attribution(model, cached(model, tokens), directions)
+    cache = cached(model, tokens)
+    return record(model, answer.head_attribution(model, cache, directions), cache)
 
 
 @ex.alternative(of="logit_directions")
@@ -181,6 +182,18 @@ ex.slip(
 ex.slip(
     "no_scale",
     "LayerNorm's scale is missing. The stream is divided by it before the unembedding: divide by cache['ln_final.hook_scale'].",
+    " / scale[:, None]",
+    "",
+    of="head_attribution",
+)
+
+
+ex.slip(
+    "divides_the_cache",
+    "The shares are right, but the cache is not as it was: z was divided in place (as /= does), and a slice such as [:, -1] shares its memory "
+    "with the cache. Write z = z / scale.",
+    '        z = cache["z", layer][:, -1]\n',
+    '        z = cache["z", layer][:, -1]\n        z /= scale[:, :, None]\n',
     " / scale[:, None]",
     "",
     of="head_attribution",

@@ -20,6 +20,7 @@ def tiny_model(seed, **changes):
     settings = dict(act_fn="gelu_new", normalization_type="LN", device="cpu", init_weights=False)
     model = built("", **(sizes | settings | changes))
     clear_hooks(model)
+    model.requires_grad_(True)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
@@ -82,10 +83,7 @@ def record(model, result, *caches):
     return {
         "result": result,
         "hooks left on the model": hooks_on(model),
-        "given activations afterwards": [
-            {name: cache[name] for name in cache if name.endswith(("resid_pre", "hook_z", "hook_pattern"))}
-            for cache in caches
-        ],
+        "given activations afterwards": [{name: cache[name] for name in cache} for cache in caches],
     }
 
 
@@ -116,7 +114,11 @@ ONE_OF_EACH = {"batch": 1, "n_pos": 1, "n_layers": 1, "n_heads": 1}
 
 
 def resid_inputs(seed):
-    made = [two_runs(seed), two_runs(seed, **ONE_OF_EACH)]
+    made = [
+        two_runs(seed),
+        two_runs(seed, **ONE_OF_EACH),
+        two_runs(seed, n_pos=3),
+    ]  # as many positions as heads
     names = ("model", "clean", "corrupted_tokens", "metric")
     return [dict(zip(names, some)) for some in made]
 

@@ -10,7 +10,7 @@ ex = exercise(
     title="The logit difference",
     objective="You can read one number per prompt from the logits: by how much the right name is preferred.",
     minutes=10,
-    version=2,
+    version=3,
     difficulty=2,
     importance=5,
     source="Wang et al. 2022, section 2: logit of IO minus logit of S, at the END token.",
@@ -30,11 +30,14 @@ def _(seed):
     end = torch.cat([torch.tensor([2]), torch.tensor([5, 4, 3])[torch.randperm(3, generator=g)]])
     logits = torch.randn(4, 6, 7, generator=g) * 2
     logits[torch.arange(4), end, answers[:, 2]] += 9  # a third token is above both
+    far = logits.clone()
+    far[torch.arange(4), end, answers[:, 2]] += 110  # beside it the probabilities of the two are 0 in float32
     return [
         {"logits": logits, "answers": answers[:, :2].clone(), "end": end},
         {"logits": logits[:1], "answers": answers[:1, :2].clone(), "end": end[:1]},  # a batch of one
         {"logits": logits[:, :1], "answers": answers[:, 1:].clone(), "end": torch.zeros_like(end)},
         {"logits": logits[:3] + 40, "answers": answers[:3, :2].flip(1), "end": torch.tensor([5, 5, 0])},
+        {"logits": far, "answers": answers[:, :2].clone(), "end": end},
     ]
 
 
@@ -82,6 +85,15 @@ ex.slip(
     "Those are probabilities. Take logits: a difference of probabilities is not linear in the residual stream and is squeezed near 0 and 1.",
     "at_end.gather",
     "at_end.softmax(-1).gather",
+)
+
+
+ex.slip(
+    "log_of_softmax",
+    "It is right, except where a third token has nearly all the probability: that of the two names is then 0 in float32, and its logarithm "
+    "-inf. Take the logits themselves, or log_softmax.",
+    "at_end.gather",
+    "at_end.softmax(-1).log().gather",
 )
 
 

@@ -17,7 +17,7 @@ ex = exercise(
     title="A dataset with its counterpart",
     objective="You can make clean and corrupted prompts that differ in one thing only, and answers to score both with.",
     minutes=20,
-    version=3,
+    version=4,
     difficulty=2,
     importance=5,
     source="Wang et al. 2022, section 2 (the task) and appendix on the dataset; the contract in the docstring.",
@@ -54,8 +54,13 @@ def _(seed):
     names = [first, *rng.sample(others + long + two_tokens, 8), last]
     tokenizer = WordTokenizer([f" {name}" for name in short] + long)
     return [
-        {"n": n, "seed": 7 + seed, "names": names, "tokenizer": tokenizer}
-        for n in (81, 1, 0)  # an odd number, one alone, none
+        {"n": n, "seed": number, "names": names, "tokenizer": tokenizer}
+        for n, number in (
+            (81, 7 + seed),
+            (1, 7 + seed),
+            (0, 7 + seed),
+            (81, 0),
+        )  # an odd number, one alone, none; seed 0
     ]
 
 
@@ -287,6 +292,15 @@ ex.slip(
     "The same seed gives other prompts the second time. Draw everything from random.Random(seed).",
     "random.Random(seed)",
     "random",
+)
+
+
+ex.slip(
+    "seed_0_is_none",
+    "With seed 0 the prompts come out otherwise every time: 0 counts as false in an `if` or an `or`, and was taken for 'no seed'. It is a "
+    "seed like any other.",
+    "random.Random(seed)",
+    "random.Random(seed or None)",
 )
 
 

@@ -22,7 +22,7 @@ ex = exercise(
     title="Query, key, value or pattern?",
     objective="You can tell whether a head matters for where it looks or for what it moves.",
     minutes=20,
-    version=2,
+    version=3,
     difficulty=3,
     importance=4,
     source="Identity: z = softmax(q k^T / sqrt(d_head)) v, with one of the three taken from the clean run.",
@@ -40,7 +40,9 @@ ex = exercise(
 def _(seed):
     names = ("model", "clean", "corrupted_tokens", "metric")
     given, smallest = (dict(zip(names, two_runs(seed, **sizes))) for sizes in ({}, ONE_OF_EACH))
-    return [{"part": part} | given for part in ("q", "k", "v", "pattern")] + [{"part": "v"} | smallest]
+    square = dict(zip(names, two_runs(seed, n_pos=3)))  # as many positions as heads
+    calls = [{"part": part} | given for part in ("q", "k", "v", "pattern")]
+    return [*calls, {"part": "v"} | smallest, {"part": "q"} | square]
 
 
 @ex.oracle
@@ -145,6 +147,15 @@ ex.slip(
     'clean_cache[hook.name.replace("attn_scores", "pattern")][index]',
     "get_act_name(part, layer)",
     'get_act_name("attn_scores" if part == "pattern" else part, layer)',
+)
+
+
+ex.slip(
+    "axis_guessed_by_its_size",
+    "It is right, unless there are as many positions as heads: then q, k and v were patched at a position, as when the axis is chosen by its "
+    "size. Choose it by `part`.",
+    'part == "pattern" else',
+    "x.shape[1] == model.cfg.n_heads else",
 )
 
 

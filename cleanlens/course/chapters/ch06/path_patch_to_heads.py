@@ -37,7 +37,8 @@ def _(seed):
     return [
         given | {"receivers": [(2, 1)], "part": "q"},
         given | {"receivers": [(1, 0), (2, 1)], "part": "v"},  # another head in each layer
-        given | {"receivers": [(1, 1), (1, 0)], "part": "k"},  # two in one layer
+        # two in one layer, and as many positions as heads
+        path_inputs(seed, n_pos=2) | {"receivers": [(1, 1), (1, 0)], "part": "k"},
         path_inputs(seed, **ONE_OF_EACH) | {"receivers": [(0, 0)], "part": "v"},  # nobody can reach it
     ]
 

@@ -12,7 +12,7 @@ ex = exercise(
     title="A deeper model with the same function",
     objective="You can put a trained model into a bigger one so that nothing changes, and everything can.",
     minutes=20,
-    version=3,
+    version=4,
     difficulty=3,
     importance=3,
     source="Chen, Goodfellow and Shlens 2016, 'Net2Net', section 2.2 (function-preserving initialisation); here by the residual stream: "
@@ -46,6 +46,7 @@ def _(seed):
         {"seed": seed + 50, "layers": [1, 3], "extra": False},
         {"seed": seed + 100, "layers": [0, 2], "extra": True},
         {"seed": seed + 150, "layers": [0, *range(2, 12)], "extra": False},  # layer numbers of two digits
+        {"seed": seed + 200, "layers": [1, 11], "extra": False},  # 10, which is free, begins as 1 does
     ]
 
 
@@ -182,6 +183,26 @@ ex.slip(
     '("W_O", "b_O", "W_out", "b_out")',
     '("W_out", "b_out")',
 )
+
+
+@ex.mistake(
+    "Attention still writes in layers whose number begins like that of a used one, as 10 begins with 1. A name belongs to layer 1 when it begins "
+    "with 'blocks.1.', with the dot behind; or compare the whole number, name.split('.')[1]."
+)
+@torch.no_grad()
+def number_without_its_dot(big, small, layers):
+    parameters = dict(big.named_parameters())
+    used = tuple(f"blocks.{layer}" for layer in layers)
+    for name, parameter in parameters.items():
+        if name.endswith(("W_out", "b_out")) or (name.endswith(("W_O", "b_O")) and not name.startswith(used)):
+            parameter.zero_()
+    for name, value in small.items():
+        if name.startswith("blocks."):
+            _, layer, rest = name.split(".", 2)
+            name = f"blocks.{layers[int(layer)]}.{rest}"
+        if name not in parameters:
+            raise KeyError(name)
+        parameters[name].copy_(value)
 
 
 ex.slip(

@@ -11,7 +11,7 @@ ex = exercise(
     title="One score for every checkpoint",
     objective="You can follow a number through training: the same question put to every checkpoint, in the order of time.",
     minutes=15,
-    version=2,
+    version=3,
     difficulty=2,
     importance=4,
     source="Olsson et al. 2022, heading 'Argument 1': scores and losses of the same prompts over many snapshots of one training "
@@ -49,6 +49,10 @@ class Snapshots:
             self.states[label] = state
 
     def load(self, label):
+        if label not in self.states:
+            raise KeyError(
+                f"load({label!r}): there is no such checkpoint; the labels are {', '.join(self.states)}"
+            )
         self.model.load_state_dict(self.states[label])
         return self.model.train()
 
@@ -80,6 +84,7 @@ def _(seed):
         {"labels": ["100", "2500", "0", "800", "1000", "30"], "score": "mean", "seed": seed},
         {"labels": ("512", "1024", "2", "64"), "score": "largest", "seed": seed + 50},
         {"labels": ["143000"], "score": "mean", "seed": seed + 100},
+        {"labels": ["000512", "064", "8"], "score": "mean", "seed": seed + 150},  # filled up with zeros
     ]
 
 
