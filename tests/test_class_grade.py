@@ -172,7 +172,7 @@ def test_what_cannot_be_is_said_in_one_sentence(class_: Path, report: Path, tmp_
     (full / "thesis.tex").write_text("")
     for words, said in (
         (("grade", tmp_path / "none", "--out", tmp_path / "o"), "there is no"),
-        (("grade", class_, "--out", tmp_path / "o", "--chapters", "00-99"), "There are 00, 01"),
+        (("grade", class_, "--out", tmp_path / "o", "--chapters", "00-99"), "There are pre, 00, 01"),
         (("grade", class_, "--out", full), "is not empty and holds no run"),
         (("grade", class_, "--out", report, "--chapters", "01", *UNSEALED), "over other exercises"),
         (("grade", class_, "--out", tmp_path / "o", "--shard", "4/3", *UNSEALED), "--shard takes"),

@@ -774,7 +774,9 @@ def test_no_cheat_passes_in_a_session(stubs_here: Path) -> None:
 
 
 def test_unknown_ids_are_answered_with_what_there_is() -> None:
-    with pytest.raises(KeyError, match=r"no exercise or chapter '99\.9'\. The chapters are 00 \(tokens\)"):
+    with pytest.raises(
+        KeyError, match=r"no exercise or chapter '99\.9'\. The chapters are pre \(tensors\), 00 \(tokens\)"
+    ):
         catalog.entries("99.9")
     with pytest.raises(TypeError, match="check takes an id"):
         notebook.check(3)

@@ -56,7 +56,7 @@ def paired(x, positions):
 
 
 @ex.alternative
-def gathered(x, positions):
+def by_gather(x, positions):
     index = positions[..., None].expand(-1, -1, x.shape[-1])
     return x.gather(1, index)
 
