@@ -93,9 +93,10 @@ def test_it_holds_the_chapters_that_were_asked_for(which: list[str], tmp_path: P
     assert sorted(p.name for p in (tmp_path / "x/exercises").iterdir()) == sorted(
         Path(c.answers).name for c in wanted
     )
-    assert sorted(p.name for p in (tmp_path / "x/chapters").iterdir()) == [
-        Path(c.notebook).name for c in wanted
-    ]
+    assert {p.name for p in (tmp_path / "x/chapters").iterdir()} == {
+        "GLOSSARY.md",
+        *(Path(c.notebook).name for c in wanted),
+    }
     readme = (tmp_path / "x/README.md").read_text()
     assert f"{sum(len(c.exercises) for c in wanted)} exercises" in readme
 

@@ -188,6 +188,7 @@ def handout(
     files |= {
         "README.md": readme(chosen, title, repo, hub),
         "requirements.txt": required,
+        "chapters/GLOSSARY.md": shipped["chapters/GLOSSARY.md"],  # to which the texts link
         ".gitignore": ".cleanlens/\n.venv/\n__pycache__/\n.ipynb_checkpoints/\nreport/\n",
         "tests/test_exercises.py": shipped["tests/test_exercises.py"],
         ".devcontainer/devcontainer.json": json.dumps(devcontainer(title), indent=2) + "\n",
