@@ -141,7 +141,7 @@ class Shared:
         self.model(self.tokens[8, 15])
 
     def metric(self, logits):
-        return logits[..., -1, 11] - logits[..., -1, 12]
+        return (logits[..., -1, 11] - logits[..., -1, 12]).mean()
 
 
 class HuggingFace(Shared):
