@@ -17,8 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cleanlens import __version__
-
 from . import sources
 from .catalog import ChapterEntry, Entry, outline
 
@@ -117,6 +115,8 @@ def notebook(chapter: ChapterEntry, root: Path, solved: bool = False, tests: boo
     """
     import jupytext
     import nbformat
+
+    from cleanlens import __version__
 
     stubs = stub_file(chapter, root)
     solutions = (root / chapter.solutions).read_text(encoding="utf-8")
