@@ -113,7 +113,7 @@ def test_a_chapter_shows_its_outputs_and_folds_its_solutions() -> None:
     assert texts[0].startswith("# Title\n"), "a page's first words are its name"
     assert "plotly.min.js" in texts[0]
     assert f'id="exercise-{ENTRY.id}"' in texts[1]
-    assert ENTRY.details['objective'] in texts[1]
+    assert ENTRY.details["objective"] in texts[1]
     assert texts[1].index("<details>") < texts[1].index("the_answer") < texts[1].index("</details>")
     assert cells[2]["outputs"]
     assert len(cells) == 4, "an empty cell is left out"
