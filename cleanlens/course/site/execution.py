@@ -31,8 +31,8 @@ def executed(
 ) -> Any:
     """A chapter's notebook, run from top to bottom without a network in a folder of its own.
 
-    `solved` fills the answers in; the cells that only test what the text says run, too. `progress` hears how many of how many cells are done. Raises
-    nbclient.exceptions.CellExecutionError with the cell and its traceback when a cell fails.
+    `solved` fills the answers in; the cells that only test what the text says run, too. `progress` hears how many of how
+    many cells are done. Raises nbclient.exceptions.CellExecutionError with the cell and its traceback when a cell fails.
     """
     import nbformat
     from nbclient import NotebookClient
