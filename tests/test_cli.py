@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from helpers import judged, remember
 from typer.testing import CliRunner
 
 from cleanlens.course import catalog, cli, progress, runner, watch, workspace
@@ -69,7 +70,8 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, **by_id: Result) -> None:
 
     def grade(selected, root, **_):
         for entry in selected:
-            yield by_id.get(f"ex{entry.id.replace('.', '_')}", Result(entry.id, Status.NOT_ATTEMPTED))
+            result = by_id.get(f"ex{entry.id.replace('.', '_')}", Result(entry.id, Status.NOT_ATTEMPTED))
+            yield judged(result, root)
 
     monkeypatch.setattr(runner, "grade", grade)
 
@@ -437,18 +439,23 @@ def test_a_progress_file_that_cannot_be_read_is_set_aside(place: Path, text: str
     assert "was set aside as progress.unreadable-" in capsys.readouterr().err
     [aside] = (place / ".cleanlens").glob("progress.unreadable-*")
     assert aside.read_text(encoding="latin-1") == text
-    progress.record(place, [WRONG])
+    remember(place, WRONG)
     assert progress.read(place)["exercises"]["00.1"]["mistake"] == "unsorted_set"
 
 
 def test_an_edit_or_a_newer_checker_makes_a_verdict_old(place: Path, monkeypatch) -> None:
     write(place)
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     assert progress.states(place, [TOKENS])["00.1"] == "right"
     write_again = (place / TOKENS.answers).read_text().replace("return {}, {}", "return 1, 2")
     (place / TOKENS.answers).write_text(write_again)
     assert progress.states(place, [TOKENS])["00.1"] == progress.UNCHECKED
-    progress.record(place, [RIGHT])
+    before = judged(RIGHT, place)
+    (place / TOKENS.answers).write_text(write_again.replace("return 1, 2", "return 3, 4"))
+    progress.record(place, [before])  # an edit while it was being judged
+    assert progress.states(place, [TOKENS])["00.1"] == progress.UNCHECKED
+    remember(place, RIGHT)
+    assert progress.states(place, [TOKENS])["00.1"] == "right"
     monkeypatch.setitem(VOCAB.details, "version", VOCAB.details.get("version", 1) + 1)
     assert progress.states(place, [TOKENS])["00.1"] == progress.UNCHECKED
 
@@ -547,7 +554,8 @@ def test_watch_shows_the_diagnosis_and_moves_on(place: Path, monkeypatch) -> Non
 
         def grade(self, selected, root):
             text = (place / TOKENS.answers).read_text()
-            yield from (next(answers[body] for body in answers if body in text) for _ in selected)
+            verdict = judged(next(answers[body] for body in answers if body in text), place)
+            yield from (verdict for _ in selected)
             checked.release()
 
     def saves(root):

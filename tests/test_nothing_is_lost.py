@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import remember
 
 from cleanlens.course import catalog, cli, progress, workspace
 from cleanlens.course.answers import Answers
@@ -80,7 +81,7 @@ def test_odd_line_ends_hide_no_edit_and_can_be_reset(place: Path, odd: str) -> N
         path.read_text().replace("import torch", f"ODD = 'one{odd}two{odd}three'\nimport torch", 1)
     )
     answer(place, "return {}, {}  # mine")
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     assert progress.states(place, [TOKENS])["00.1"] == "right"
     path.write_text(path.read_text().replace("return {}, {}  # mine", "return 1, 2"))
     assert progress.states(place, [TOKENS])["00.1"] == progress.UNCHECKED  # spoilt, and seen
@@ -182,7 +183,7 @@ def test_progress_of_a_newer_version_is_left_alone_and_said(place: Path, monkeyp
         assert status == 2, words
         assert "from a newer cleanlens" in said
         assert "0 of" not in said
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     assert "Your progress is untouched" in capsys.readouterr().err
     assert path.read_text() == text
     assert not list(path.parent.glob("*unreadable*"))
@@ -274,7 +275,7 @@ def test_nothing_is_written_through_a_link(place: Path, tmp_path: Path, monkeypa
     (place / ".cleanlens").symlink_to(elsewhere)
     before = {path.name: path.read_bytes() for path in elsewhere.iterdir() if path.is_file()}
     answer(place, "return {}, {}")
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     assert "link" in capsys.readouterr().err
     status, said = types(monkeypatch, capsys, "reset", "00.1")
     assert status == 2
@@ -290,7 +291,7 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_not_followed(
     precious.write_text("precious")
     (place / ".cleanlens" / name).unlink(missing_ok=True)
     (place / ".cleanlens" / name).symlink_to(precious)
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     assert precious.read_text() == "precious"
 
 
@@ -327,14 +328,14 @@ def test_attempts_time_and_hints_are_counted(place: Path, monkeypatch: pytest.Mo
     clock[0] += 60
     answer(place, "return 1")
     wrong = Result("00.1", Status.WRONG, where="exercises/ch00_tokens.py, line 21")
-    progress.record(place, [wrong])
-    progress.record(place, [wrong])  # the same answer once more is no attempt
+    remember(place, wrong)
+    remember(place, wrong)  # the same answer once more is no attempt
     clock[0] += 100
     assert progress.next_hint(place, VOCAB) == 1
     clock[0] += progress.PAUSE + 1  # away
     path = place / TOKENS.answers
     path.write_text(path.read_text().replace("return 1", "return 2"))
-    progress.record(place, [RIGHT])
+    remember(place, RIGHT)
     expected = {
         "attempts": 2,
         "seconds": 160,
@@ -356,7 +357,7 @@ def test_time_is_shared_by_what_was_changed_together(place: Path, monkeypatch: p
     clock[0] += 101
     answer(place, "return 1")
     second = Result("00.2", Status.RIGHT, where="exercises/ch00_tokens.py, line 30")
-    progress.record(place, [RIGHT, second])
+    remember(place, RIGHT, second)
     assert [progress.effort(place)[id]["seconds"] for id in ("00.1", "00.2")] == [50, 50]
 
 

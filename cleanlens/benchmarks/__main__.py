@@ -4,7 +4,7 @@
     python -m cleanlens.benchmarks --transformer-lens ~/other-env/bin/python
     python -m cleanlens.benchmarks --bridge ~/env-4/bin/python --nnsight ~/env-5/bin/python
 
-The model has GPT-2 small's sizes and random weights, so nothing is fetched. With a CUDA device there is a second
+One model has GPT-2 small's sizes, one SmolLM2 135M's, and both random weights, so nothing is fetched. With a CUDA device there is a second
 table, of the same work on it. Each library works in a process of
 its own; the work goes round from one to the next, so that a slow moment of the machine hits all alike. The
 table shows medians, and for each ratio the median over rounds of the ratio within a round.
@@ -93,6 +93,12 @@ WORK = [
     Work("k_composition", "all K-composition scores", "transformer_lens", 0.1),
     Work("eigenvalues", "eigenvalues of W_E @ OV @ W_U, all heads", "transformer_lens", 0.15, 1000),
     Work("generate_50", "greedy generation, 50 tokens", "hugging_face", 1.15),
+    Work("llama_load", "Llama-shaped: load", "hugging_face", 10),
+    Work("llama_forward_8x128", "Llama-shaped: forward 8×128", "hugging_face", 1.15),
+    Work(
+        "llama_cache_8x128", "Llama-shaped: everything cached", "cleanlens", 1.08, None, "llama_forward_8x128"
+    ),
+    Work("llama_generate_50", "Llama-shaped: greedy, 50 tokens", "hugging_face", 1.15),
 ]
 
 
@@ -124,18 +130,31 @@ class Worker:
         return json.loads(answer) if answer else {"error": "its process has ended"}
 
 
-def make_model(folder: Path) -> None:
-    """GPT-2 small's sizes, random weights, in the Hugging Face layout."""
+def make_models(folder: Path) -> None:
+    """GPT-2 small's sizes and SmolLM2 135M's, random weights, in the Hugging Face layout: `gpt2/` and `llama/`."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text())
+    gpt2, llama = folder / "gpt2", folder / "llama"
+    GPT2LMHeadModel(GPT2Config()).save_pretrained(gpt2)
+    config = json.loads((gpt2 / "config.json").read_text())
     config["n_ctx"] = config["n_positions"]  # its older name, which TransformerLens still reads
-    (folder / "config.json").write_text(json.dumps(config))
+    (gpt2 / "config.json").write_text(json.dumps(config))
+    sizes = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(sizes).save_pretrained(llama)
     for name in ("tokenizer.json", "tokenizer_config.json"):  # some library insists on one
-        (folder / name).write_bytes((MODELS / "gpt2-demo" / name).read_bytes())
+        for model in (gpt2, llama):
+            (model / name).write_bytes((MODELS / "gpt2-demo" / name).read_bytes())
 
 
 def table(results: Results, works: list[Work], libraries: list[str], title: str) -> Table:
@@ -214,8 +233,8 @@ def main(
 
     measurements: dict[str, Results] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "gpt2"
-        make_model(folder)
+        folder = Path(name)
+        make_models(folder)
         for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
             title = (
                 torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads"

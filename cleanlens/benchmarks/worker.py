@@ -107,7 +107,7 @@ class Shared:
     def __init__(self, folder, device):
         import torch
 
-        self.folder, self.device = folder, device
+        self.folder, self.device = Path(folder), device
         torch.manual_seed(1)
         self.tokens = {
             shape: torch.randint(0, 50257, shape, device=device)
@@ -115,10 +115,11 @@ class Shared:
         }
         self.other = torch.randint(0, 50257, (1, 15), device=device)
         self.eight_others = torch.randint(0, 50257, (8, 15), device=device)
+        self.small_tokens = torch.randint(0, 49152, (8, 128), device=device)
         self.model = self.make()
         self.forward_1x32()  # warm up
 
-    def make(self):
+    def make(self, folder="gpt2"):
         """The model, on the device, ready to run."""
         raise NotImplementedError
 
@@ -144,18 +145,36 @@ class Shared:
         return (logits[..., -1, 11] - logits[..., -1, 12]).mean()
 
 
-class HuggingFace(Shared):
-    def make(self):
-        from transformers import GPT2LMHeadModel
+class Llama:
+    """The Llama-shaped model, for the libraries that read one from a folder."""
 
-        return (
-            GPT2LMHeadModel.from_pretrained(self.folder, attn_implementation="eager").to(self.device).eval()
+    def prepare_llama_load(self):
+        self.llama = None
+
+    def llama_load(self):
+        self.llama = self.make("llama")
+
+    def llama_forward_8x128(self):
+        self.llama(self.small_tokens)
+
+    def llama_generate_50(self):
+        self.generate(self.llama)
+
+
+class HuggingFace(Llama, Shared):
+    def make(self, folder="gpt2"):
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(self.folder / folder, attn_implementation="eager")
+        return model.to(self.device).eval()
+
+    def generate(self, model):
+        model.generate(
+            self.tokens[1, 15] % 49152, max_new_tokens=50, min_new_tokens=50, do_sample=False, pad_token_id=0
         )
 
     def generate_50(self):
-        self.model.generate(
-            self.tokens[1, 15], max_new_tokens=50, min_new_tokens=50, do_sample=False, pad_token_id=0
-        )
+        self.generate(self.model)
 
 
 class Hooked(Shared):
@@ -163,9 +182,9 @@ class Hooked(Shared):
 
     library = ""
 
-    def make(self):
+    def make(self, folder="gpt2"):
         lens = importlib.import_module(self.library)
-        return lens.HookedTransformer.from_pretrained(self.folder, device=self.device)
+        return lens.HookedTransformer.from_pretrained(self.folder / folder, device=self.device)
 
     def cache_8x128(self):
         self.model.run_with_cache(self.tokens[8, 128])
@@ -198,10 +217,13 @@ class Hooked(Shared):
         full_OV = self.model.W_E @ self.model.OV @ self.model.W_U
         return full_OV.eigenvalues
 
-    def generate_50(self):
-        self.model.generate(
-            self.tokens[1, 15], max_new_tokens=50, do_sample=False, stop_at_eos=False, verbose=False
+    def generate(self, model):
+        model.generate(
+            self.tokens[1, 15] % 49152, max_new_tokens=50, do_sample=False, stop_at_eos=False, verbose=False
         )
+
+    def generate_50(self):
+        self.generate(self.model)
 
     def prepare_path_patch(self):
         self.prepare_patch_resid()
@@ -222,11 +244,14 @@ class Hooked(Shared):
                 self.metric(self.model.run_with_hooks(self.tokens[1, 15], fwd_hooks=hooks))
 
 
-class Cleanlens(Hooked):
+class Cleanlens(Llama, Hooked):
     library = "cleanlens"
     sweep_options: ClassVar[dict] = {"metric_pos": -1}
 
     prepare_patch_resid_everywhere = prepare_patch_heads_everywhere = Hooked.prepare_patch_resid
+
+    def llama_cache_8x128(self):
+        self.llama.run_with_cache(self.small_tokens)
 
     def patch_resid_everywhere(self):
         """The logits of all positions, as a metric may want them."""
@@ -258,11 +283,11 @@ class Cleanlens(Hooked):
 class TransformerLens(Hooked):
     library = "transformer_lens"
 
-    def make(self):
+    def make(self, folder="gpt2"):
         # It knows models by name only; a folder of that name, where it is asked for, stands for the model.
-        os.chdir(Path(self.folder).parent)
+        os.chdir(self.folder)
         lens = importlib.import_module(self.library)
-        return lens.HookedTransformer.from_pretrained(Path(self.folder).name, device=self.device)
+        return lens.HookedTransformer.from_pretrained(folder, device=self.device)
 
 
 class Bridge(Hooked):
@@ -270,10 +295,10 @@ class Bridge(Hooked):
 
     library = "transformer_lens"
 
-    def make(self):
+    def make(self, folder="gpt2"):
         from transformer_lens.model_bridge import TransformerBridge
 
-        return TransformerBridge.boot_transformers(str(self.folder), device=self.device)
+        return TransformerBridge.boot_transformers(str(self.folder / folder), device=self.device)
 
     # What the old API has beside these is not timed: their answers differ.
     k_composition = eigenvalues = path_patch = None  # type: ignore[assignment]
@@ -282,8 +307,8 @@ class Bridge(Hooked):
 class CompatibleBridge(Bridge):
     """The same with its weights processed as HookedTransformer processes them."""
 
-    def make(self):
-        bridge = super().make()
+    def make(self, folder="gpt2"):
+        bridge = super().make(folder)
         bridge.enable_compatibility_mode(disable_warnings=True)
         return bridge
 
@@ -291,11 +316,11 @@ class CompatibleBridge(Bridge):
 class NNsight(Shared):
     """nnsight: the user's code becomes part of the Hugging Face model's run."""
 
-    def make(self):
+    def make(self, folder="gpt2"):
         from nnsight import LanguageModel
 
         return LanguageModel(
-            str(self.folder), device_map=self.device, dispatch=True, attn_implementation="eager"
+            str(self.folder / folder), device_map=self.device, dispatch=True, attn_implementation="eager"
         )
 
     def run(self, tokens):

@@ -5,6 +5,7 @@ holds the error is set aside with its message, and the other answers are still g
 """
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -269,6 +270,11 @@ class Answers:
         """The text of the answer that counts, or ''."""
         origin = self.of(entry).origin
         return self.source(origin).text(entry) if origin else ""
+
+    def fingerprint(self, entry: Entry) -> str:
+        """A hash of the text of the answer that counts, or ''."""
+        text = self.text(entry)
+        return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def calls(self, entry: Entry, origin: str) -> list[Entry]:
         """The earlier exercises that the answer in one place calls."""

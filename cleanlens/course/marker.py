@@ -72,6 +72,7 @@ def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, 
             found[entry.id] = {
                 "origin": answer.origin,
                 "where": answer.where,
+                "answer": answers.fingerprint(entry),
                 "note": answer.note,
                 "error": wrong,
             }
@@ -84,6 +85,7 @@ def read(chapter: str, root: str, ids: list[str], lend: list[str]) -> dict[str, 
                 "error": f"it cannot be read ({problem!r})",
                 "note": "",
                 "where": "",
+                "answer": "",
             }
     return {
         "answers": found,

@@ -118,10 +118,11 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dic
     live = all(_is_written(names, name) for name in entry.names)
     if answer.origin == FILE:
         if error := answers.file.syntax_error(entry):
-            return Result(entry.id, Status.ERROR, stage="crash", message=error), {}
+            broken = Result(entry.id, Status.ERROR, stage="crash", message=error)
+            return broken.with_(where=answer.where, answer=answers.fingerprint(entry)), {}
         with captured():
             space, problems = load(answers.file.parts, f"answers_{entry.chapter.id}")
-        where = answer.where
+        where, text = answer.where, answers.fingerprint(entry)
         note = "It is answered in the notebook as well; the file counts." if live else ""
     else:
         if not any(_is_written(names, name) for name in entry.names):
@@ -129,14 +130,15 @@ def _grade_and_load(entry: Entry, names: Mapping[str, Any]) -> tuple[Result, dic
             alone = not (_root() / entry.chapter.answers).is_file()
             place = "Write it in its cell of this notebook, and run that cell." if alone else ""
             return Result(entry.id, Status.NOT_ATTEMPTED, message=place), {}
-        space, problems, where, note = dict(names), list[str](), "the notebook", ""
+        space, problems, where, text, note = dict(names), list[str](), "the notebook", "", ""
     result = _verdict(entry.id, *_observe(entry.id, space))
     if result.status in (Status.WRONG, Status.ERROR):
         result = _look_at_what_it_calls(entry, result, space, names)
     note = " ".join(filter(None, [result.note, note]))
     if result.status in (Status.WRONG, Status.ERROR):
         note = "\n".join(filter(None, [note, *problems[:3]]))
-    return result.with_(where=where, note=note.strip(), seconds=time.monotonic() - started), space
+    seconds = time.monotonic() - started
+    return result.with_(where=where, answer=text, note=note.strip(), seconds=seconds), space
 
 
 def _look_at_what_it_calls(

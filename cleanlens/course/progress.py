@@ -16,7 +16,6 @@ killed at any moment leaves a whole file. One that cannot be read is set aside, 
 """
 
 import errno
-import hashlib
 import json
 import os
 import sys
@@ -162,20 +161,17 @@ def record(root: Path, results: Iterable[Result]) -> None:
     judged = [result for result in results if result.status is not Status.NOT_ATTEMPTED]
     if not judged:
         return
-    known, read_already = {entry.id: entry for entry in entries()}, dict[str, Answers]()
-    records = {}
-    for result in judged:
-        entry = known[result.id]
-        if entry.chapter.id not in read_already:
-            read_already[entry.chapter.id] = Answers.read(entry.chapter, root)
-        answers = read_already[entry.chapter.id]
-        text = "" if result.where == LIVE else answers.text(entry)
-        records[result.id] = {
-            "version": version(entry),
+    known = {entry.id: entry for entry in entries()}
+    records = {
+        result.id: {
+            "version": version(known[result.id]),
             "status": str(result.status),
-            "answer": fingerprint(text) if text else "",
+            "answer": result.answer,
             "where": result.where,
-        } | ({"mistake": result.mistake} if result.mistake else {})
+        }
+        | ({"mistake": result.mistake} if result.mistake else {})
+        for result in judged
+    }
 
     def edit(book: dict[str, dict[str, Any]]) -> None:
         tried = [id for id, record in records.items() if _differs(record, book["exercises"].get(id))]
@@ -264,17 +260,13 @@ def _state(entry: Entry, answers: Answers, known: dict[str, Any] | None) -> str:
         return str(Status.NOT_ATTEMPTED)
     if known is None:
         return UNCHECKED
-    if answer.origin and known.get("answer") and known["answer"] != fingerprint(answers.text(entry)):
+    if answer.origin and known.get("answer") and known["answer"] != answers.fingerprint(entry):
         return UNCHECKED
     return str(known["status"])
 
 
 def version(entry: Entry) -> int:
     return int(entry.details.get("version") or 1)
-
-
-def fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _tell(message: str) -> None:

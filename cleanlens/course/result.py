@@ -30,6 +30,7 @@ class Result:
     mistake: str | None = None  # the slug of the documented mistake that gives the same
     hint: str = ""  # that mistake's hint
     where: str = ""  # which answer was judged: "exercises/ch00_tokens.py, line 12"
+    answer: str = ""  # the fingerprint of its text; "" of one in a running notebook
     note: str = ""  # "answered in the notebook as well; the file counts"
     printed: str = ""  # what the answer printed
     seconds: float = 0.0

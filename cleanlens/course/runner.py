@@ -267,7 +267,8 @@ class _Chapter:
         for entry in self.entries:
             found = self.read["answers"][entry.id]
             if found["error"]:
-                self.done[entry.id] = self._error(entry, found["error"])
+                broken = self._error(entry, found["error"])
+                self.done[entry.id] = broken.with_(where=clean(found["where"]), answer=found["answer"])
             elif not found["origin"]:
                 self.done[entry.id] = Result(entry.id, Status.NOT_ATTEMPTED)
         try:
@@ -308,7 +309,9 @@ class _Chapter:
         found = self.read["answers"][entry.id]
         note = " ".join(filter(None, [found["note"], result.note]))
         version = int(entry.details.get("version") or 1)
-        self.done[entry.id] = result.with_(where=clean(found["where"]), note=clean(note), version=version)
+        self.done[entry.id] = result.with_(
+            where=clean(found["where"]), answer=found["answer"], note=clean(note), version=version
+        )
 
     def _run_children(self) -> None:
         fruitless = 0
