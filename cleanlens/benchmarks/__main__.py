@@ -93,7 +93,7 @@ WORK = [
     Work("k_composition", "all K-composition scores", "transformer_lens", 0.1),
     Work("eigenvalues", "eigenvalues of W_E @ OV @ W_U, all heads", "transformer_lens", 0.15, 1000),
     Work("generate_50", "greedy generation, 50 tokens", "hugging_face", 1.15),
-    Work("llama_load", "Llama-shaped: load", "hugging_face", 10),
+    Work("llama_load", "Llama-shaped: load", "cleanlens", 1.5, None, "load"),
     Work("llama_forward_8x128", "Llama-shaped: forward 8×128", "hugging_face", 1.15),
     Work(
         "llama_cache_8x128", "Llama-shaped: everything cached", "cleanlens", 1.08, None, "llama_forward_8x128"

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def main(library, folder, device):
@@ -145,8 +145,13 @@ class Shared:
         return (logits[..., -1, 11] - logits[..., -1, 12]).mean()
 
 
-class Llama:
-    """The Llama-shaped model, for the libraries that read one from a folder."""
+class WithLlama(Shared):
+    """A library that reads the Llama-shaped model from a folder, too."""
+
+    llama: Any
+
+    def generate(self, model):
+        raise NotImplementedError
 
     def prepare_llama_load(self):
         self.llama = None
@@ -161,7 +166,7 @@ class Llama:
         self.generate(self.llama)
 
 
-class HuggingFace(Llama, Shared):
+class HuggingFace(WithLlama):
     def make(self, folder="gpt2"):
         from transformers import AutoModelForCausalLM
 
@@ -244,7 +249,7 @@ class Hooked(Shared):
                 self.metric(self.model.run_with_hooks(self.tokens[1, 15], fwd_hooks=hooks))
 
 
-class Cleanlens(Llama, Hooked):
+class Cleanlens(WithLlama, Hooked):
     library = "cleanlens"
     sweep_options: ClassVar[dict] = {"metric_pos": -1}
 
