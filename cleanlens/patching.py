@@ -218,6 +218,7 @@ def sweep(
         return_type=None,
     )
     _, attention_mask = model._read_tokens(corrupted_tokens, None, None, None)
+    before = corrupted["resid_post", -1]
 
     metrics: dict[Index, list[Tensor]] = {}  # place -> of every layer
     bar = tqdm(total=n_layers * len(places), desc=f"patching {activation_name}", delay=2, leave=False)
@@ -235,9 +236,9 @@ def sweep(
                     others.append(whole.narrow(axis, start, whole.shape[axis] - start))
                 return torch.cat(others)
 
-            final = _joining_runs(model, corrupted, attention_mask, start, len(chunk), activation_name, patch)
-            final = final if metric_pos is None else final[:, metric_pos, None]
-            for place, logits in zip(chunk * n_layers, _logits_of_runs(model, final, batch)):
+            changed = _joining_runs(model, corrupted, attention_mask, start, len(chunk), activation_name, patch)
+            all_logits = _logits_of_runs(model, before[:, :start], changed, metric_pos)
+            for place, logits in zip(chunk * n_layers, all_logits):
                 metrics.setdefault(place, []).append(_measured(patching_metric, logits))
             bar.update(n_layers * len(chunk))
     bar.close()
@@ -252,10 +253,10 @@ def _joining_runs(
     n_runs: int,
     activation_name: str,
     patch: Callable[..., Tensor],
-) -> Float[Tensor, "runs pos d_model"]:
-    """The final residual stream of runs of which `n_runs` join at each layer, where `patch` changes them.
+) -> Float[Tensor, "runs pos_from_start d_model"]:
+    """The final residual stream from `start` on, of runs of which `n_runs` join at each layer, where `patch` changes them.
 
-    Rows are in this order: layer, run, batch. Only the positions from `start` on are computed.
+    Rows are in this order: layer, run, batch.
     """
     resid = corrupted["resid_pre", 0][:0, start:]
     n_pos = corrupted["resid_pre", 0].shape[1]
@@ -269,16 +270,28 @@ def _joining_runs(
             seen.append(corrupted["pos_embed"][:, start:].repeat(copies, 1, 1))
         with model.hooks(fwd_hooks=[(get_act_name(activation_name, layer), patch)]):
             resid = block(resid, LayerKeyValueCache(keys, values, length=start), *seen)
-    return torch.cat([corrupted["resid_post", -1][:, :start].repeat(copies, 1, 1), resid], dim=1)
+    return resid
 
 
 def _logits_of_runs(
-    model: "HookedTransformer", final: Float[Tensor, "runs pos d_model"], batch: int
+    model: "HookedTransformer",
+    before: Float[Tensor, "batch before d_model"],
+    final: Float[Tensor, "runs pos_from_start d_model"],
+    metric_pos: int | None,
 ) -> Iterator[Float[Tensor, "batch pos d_vocab"]]:
-    """Logits of each run, from as many at once as fit: one product reads W_U once."""
+    """Logits of each run, from as many at once as fit: one product reads W_U once.
+
+    `before` is the final residual stream at the positions that all runs share; it is unembedded once.
+    """
+    batch = len(before)
+    if metric_pos is not None:
+        whole = torch.cat([before.repeat(len(final) // batch, 1, 1), final], dim=1)
+        before, final = before[:, :0], whole[:, metric_pos, None]
+    shared = model.unembed(model.ln_final(before))
     runs = max(1, LOGITS_AT_ONCE // (batch * final.shape[1]))
     for part in final.split(batch * runs):
-        yield from model.unembed(model.ln_final(part)).split(batch)
+        for logits in model.unembed(model.ln_final(part)).split(batch):
+            yield torch.cat([shared, logits], dim=1) if before.shape[1] else logits
 
 
 def _measured(metric: Metric, logits: Tensor) -> Tensor:
@@ -512,10 +525,11 @@ def get_path_patch_head_to_logits(
     patching_metric: Metric,
     freeze_mlps: bool = False,
     reduce: Reduce = None,
+    metric_pos: int | None = None,
 ) -> Float[Tensor, "layer head ..."]:
     """The metric with each head in turn as the sender and the logits as receiver."""
     return get_path_patch_head_to_heads(
-        model, tokens, cache, new_cache, patching_metric, None, freeze_mlps, reduce
+        model, tokens, cache, new_cache, patching_metric, None, freeze_mlps, reduce, metric_pos
     )
 
 
@@ -529,12 +543,13 @@ def get_path_patch_head_to_heads(
     receivers: Sequence[Receiver] | None,
     freeze_mlps: bool = False,
     reduce: Reduce = None,
+    metric_pos: int | None = None,
 ) -> Float[Tensor, "layer head ..."]:
     """The metric with each head in turn as the sender and these heads' inputs as receivers (None: the logits).
 
     What a loop over `path_patch` gives, with the work shared: all senders travel together, a sender joins at its
     layer, and as attention is frozen on the way, only MLPs are computed there. For receivers there is a second part,
-    from the first receiver's layer on. `reduce` as in `sweep`.
+    from the first receiver's layer on. `reduce` and `metric_pos` as in `sweep`.
     """
     _check_receivers(model, receivers)
     metric = _reduced(patching_metric, reduce)
@@ -545,6 +560,7 @@ def get_path_patch_head_to_heads(
         or model.cfg.positional_embedding_type == "shortformer"  # queries and keys read more than the stream
     ):
         senders = list(product(range(n_layers), range(n_heads)))
+        metric = metric if metric_pos is None else _at_position(metric, metric_pos)
         results = [
             _measured(metric, path_patch(model, tokens, cache, new_cache, sender, receivers, freeze_mlps))
             for sender in tqdm(senders, desc="path patching", delay=2, leave=False)
@@ -553,10 +569,12 @@ def get_path_patch_head_to_heads(
 
     if receivers is None:
         *_, (_, final) = _senders_on_their_way(model, cache, new_cache, freeze_mlps)
-        results = [_measured(metric, logits) for logits in _logits_of_runs(model, final, len(tokens))]
+        nothing_shared = cache["resid_post", -1][:, :0]
+        all_logits = _logits_of_runs(model, nothing_shared, final, metric_pos)
+        results = [_measured(metric, logits) for logits in all_logits]
     else:
         received = _received(model, cache, new_cache, receivers, freeze_mlps)
-        results = _runs_that_receive(model, tokens, cache, metric, received)
+        results = _runs_that_receive(model, tokens, cache, metric, received, metric_pos)
     return torch.stack(results).unflatten(0, (n_layers, n_heads))
 
 
@@ -569,6 +587,7 @@ def get_path_patch_head_to_head_every(
     patching_metric: Metric,
     freeze_mlps: bool = False,
     reduce: Reduce = None,
+    metric_pos: int | None = None,
 ) -> Float[Tensor, "part layer head to_layer to_head ..."]:
     """The metric for every pair of heads: sender `[layer head]`, and receiver by its q, k or v (the first axis).
 
@@ -584,11 +603,8 @@ def get_path_patch_head_to_head_every(
     for part, layer, head in tqdm(places, desc="path patching, all pairs", delay=2, leave=False):
         exists = part == "q" or head < n_groups
         receivers = [(part, layer, head)] if exists else []
-        parts.append(
-            get_path_patch_head_to_heads(
-                model, tokens, cache, new_cache, patching_metric, receivers, freeze_mlps, reduce
-            )
-        )
+        how = (receivers, freeze_mlps, reduce, metric_pos)
+        parts.append(get_path_patch_head_to_heads(model, tokens, cache, new_cache, patching_metric, *how))
     values = torch.stack(parts, dim=2).unflatten(2, (3, n_layers, n_heads))
     return values.movedim(2, 0)
 
@@ -648,11 +664,13 @@ def _runs_that_receive(
     cache: ActivationCache,
     metric: Metric,
     received: Mapping[Receiver, Float[Tensor, "runs pos d_head"]],
+    metric_pos: int | None,
 ) -> list[Tensor]:
     """The metric of each sender's run from the first receiver's layer on, in the order of the senders."""
     batch, n_heads = len(tokens), model.cfg.n_heads
     n_senders = model.cfg.n_layers * n_heads
     heard = max((len(x) for x in received.values()), default=0) // batch
+    nothing_shared = cache["resid_post", -1][:, :0]
     results: list[Tensor] = []
     if heard:
         first = min(layer for _, layer, _ in received)
@@ -674,14 +692,16 @@ def _runs_that_receive(
                 (name, receive) for name in sorted({get_act_name(part, layer) for part, layer, _ in received})
             ]
             with model.hooks(fwd_hooks=hooks):
-                logits = model(
+                final = model(
                     cache["resid_pre", first].repeat(runs, 1, 1),
                     start_at_layer=first,
+                    stop_at_layer=model.cfg.n_layers,
                     tokens=tokens.repeat(runs, 1),
                     attention_mask=None if mask is None else mask.repeat(runs, 1),
                 )
-            results += [_measured(metric, run) for run in logits.split(batch)]
+            all_logits = _logits_of_runs(model, nothing_shared, final, metric_pos)
+            results += [_measured(metric, logits) for logits in all_logits]
     if heard < n_senders:
-        plain = _measured(metric, model.unembed(model.ln_final(cache["resid_post", -1])))
-        results += [plain] * (n_senders - heard)
+        [logits] = _logits_of_runs(model, nothing_shared, cache["resid_post", -1], metric_pos)
+        results += [_measured(metric, logits)] * (n_senders - heard)
     return results

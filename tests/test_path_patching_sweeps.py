@@ -58,6 +58,24 @@ def test_all_senders_at_once_equal_the_plain_loop(
         torch.testing.assert_close(got[layer, head], per_prompt(logits), atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("receivers", RECEIVERS.values(), ids=RECEIVERS.keys())
+@pytest.mark.parametrize("pos", [-1, 2])
+def test_one_position_is_enough_for_a_metric_that_reads_no_other(
+    model: HookedTransformer, receivers: Any, pos: int
+) -> None:
+    tokens, cache, new_cache = runs(model)
+    everywhere, there = (
+        patching.get_path_patch_head_to_heads(
+            model, tokens, cache, new_cache, metric, receivers, reduce="none", metric_pos=metric_pos
+        )
+        for metric, metric_pos in [
+            (lambda logits: logits[:, pos, 5], None),
+            (lambda logits: logits.squeeze(1)[:, 5], pos),
+        ]
+    )
+    torch.testing.assert_close(there, everywhere, atol=1e-9, rtol=1e-9)
+
+
 def test_padded_prompts_travel_with_their_mask() -> None:
     model = random_model()
     tokens, other = random_tokens(model, 2, 6, seed=1), random_tokens(model, 2, 6, seed=2)

@@ -273,7 +273,7 @@ class Cleanlens(WithLlama, Hooked):
         from cleanlens import patching
 
         patching.get_path_patch_head_to_logits(
-            self.model, self.tokens[1, 15], self.corrupted, self.clean, self.metric
+            self.model, self.tokens[1, 15], self.corrupted, self.clean, self.metric, **self.sweep_options
         )
 
     def edges(self, steps=1):
