@@ -236,7 +236,9 @@ def sweep(
                     others.append(whole.narrow(axis, start, whole.shape[axis] - start))
                 return torch.cat(others)
 
-            changed = _joining_runs(model, corrupted, attention_mask, start, len(chunk), activation_name, patch)
+            changed = _joining_runs(
+                model, corrupted, attention_mask, start, len(chunk), activation_name, patch
+            )
             all_logits = _logits_of_runs(model, before[:, :start], changed, metric_pos)
             for place, logits in zip(chunk * n_layers, all_logits):
                 metrics.setdefault(place, []).append(_measured(patching_metric, logits))

@@ -385,19 +385,24 @@ def composition_scores(
     section "Two-Layer Attention-Only Transformers", heading "Three kinds of composition".
     """
     # ||A B A' B'|| = ||R_A (B A') R_B'^T||: of each pair only an [mdim mdim] matrix is ever made.
-    (R_A, left_B), (right_A, R_B) = (left.cores()[0], left.B), (right.A, right.cores()[1])
-    reader = right_A @ R_B.transpose(-1, -2)  # [... d_model k]
-    writer = R_A @ left_B  # [... k d_model]
+    writers, readers = left.cores()[0] @ left.B, right.A @ right.cores()[1].transpose(-1, -2)
     if not broadcast_dims:
-        return (writer @ reader).norm(dim=(-2, -1)) / left.norm() / right.norm()
-    k, j = writer.shape[-2], reader.shape[-1]
-    readers = rearrange(reader.reshape(-1, *reader.shape[-2:]), "matrix d_model k -> d_model (matrix k)")
+        return (writers @ readers).norm(dim=(-2, -1)) / left.norm() / right.norm()
+    left_norms = left.norm().reshape([*left.leading, *[1] * len(right.leading)])
+    return norms_of_products(writers, readers) / left_norms / right.norm()
+
+
+def norms_of_products(
+    writers: Float[Tensor, "*left k d_model"], readers: Float[Tensor, "*right d_model j"]
+) -> Float[Tensor, "..."]:
+    """||writer @ reader|| (Frobenius) of every pair, `[*left *right]`: one product for each writer."""
+    k, j = writers.shape[-2], readers.shape[-1]
+    beside = rearrange(readers.reshape(-1, *readers.shape[-2:]), "matrix d_model j -> d_model (matrix j)")
     rows = [
-        (one @ readers).reshape(k, -1, j).norm(dim=(0, 2)) for one in writer.reshape(-1, *writer.shape[-2:])
+        (writer @ beside).reshape(k, -1, j).norm(dim=(0, 2))
+        for writer in writers.reshape(-1, *writers.shape[-2:])
     ]
-    products = torch.stack(rows).reshape(*left.leading, *right.leading)
-    left_norms = left.norm().reshape(*left.leading, *[1] * len(right.leading))
-    return products / left_norms / right.norm()
+    return torch.stack(rows).reshape([*writers.shape[:-2], *readers.shape[:-2]])
 
 
 # ---------------------------------------------------------------- data

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cleanlens.factored_matrix import FactoredMatrix
-from cleanlens.utils import composition_scores
+from cleanlens.utils import norms_of_products
 
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
@@ -155,11 +155,16 @@ class Weights:
         readers = {"Q": lambda: self.QK, "K": lambda: self.QK.T, "V": lambda: self.OV}
         if mode not in readers:
             raise ValueError(f"mode = {mode!r}; it must be 'Q', 'K' or 'V'")
-        writer, reader = self.OV, readers[mode]()
+        left, right = self.OV, readers[mode]()
+        writes, reads = left.cores()[0] @ left.B, right.A @ right.cores()[1].transpose(-1, -2)
+        left_norms, right_norms = left.norm(), right.norm()
         n_layers, n_heads = self.cfg.n_layers, self.cfg.n_heads
         scores = self.W_E.new_zeros(n_layers, n_heads, n_layers, n_heads)
         for layer in range(n_layers - 1):
-            scores[layer, :, layer + 1 :] = composition_scores(writer[layer], reader[layer + 1 :])
+            norms = norms_of_products(writes[layer], reads[layer + 1 :])
+            scores[layer, :, layer + 1 :] = (
+                norms / left_norms[layer, :, None, None] / right_norms[layer + 1 :]
+            )
         return scores
 
     def all_head_labels(self: "HookedTransformer") -> list[str]:

@@ -216,6 +216,14 @@ def test_errors_say_which_shapes_were_given() -> None:
 # ---------------------------------------------------------------- composition
 
 
+def test_composition_score_of_one_pair() -> None:
+    left, right = make((), 5, 2, 5), make((), 5, 3, 5, seed=1)
+    expected = (left.AB @ right.AB).norm() / left.AB.norm() / right.AB.norm()
+    for paired in (True, False):
+        found = composition_scores(left, right, broadcast_dims=paired)
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
 def test_composition_scores_of_all_pairs() -> None:
     left, right = make((3, 2), 5, 2, 5), make((4,), 5, 3, 5, seed=1)
     scores = composition_scores(left, right)
