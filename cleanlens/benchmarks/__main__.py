@@ -70,7 +70,7 @@ TITLES = {
     "hugging_face": "Hugging Face",
     "transformer_lens": "TransformerLens",
     "bridge": "TransformerBridge",
-    "bridge_compatible": "TransformerBridge, compatible",
+    "bridge_compatible": "the same, compatible",
     "nnsight": "nnsight",
 }
 
@@ -216,7 +216,6 @@ def main(
     ] = None,
 ) -> None:
     """Time the same work in cleanlens, Hugging Face and, where their Pythons are given, the other libraries."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
     pythons = {"cleanlens": sys.executable, "hugging_face": sys.executable}
     given = {
         "transformer_lens": transformer_lens,
@@ -225,6 +224,7 @@ def main(
         "nnsight": nnsight,
     }
     pythons |= {library: python for library, python in given.items() if python is not None}
+    console = Console(width=None if sys.stdout.isatty() else 90 + 15 * len(pythons))
     chosen = [work for work in WORK if only is None or only in work.name]
     chosen += [work for work in WORK if work not in chosen and work.name in {other.than for other in chosen}]
     if not chosen:
