@@ -114,7 +114,7 @@ def hover(browser: Any, selector: str) -> None:
     from selenium.webdriver import ActionChains
 
     place = until(browser, f"document.querySelector({selector!r})")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", place)
     ActionChains(browser).move_to_element(place).pause(0.3).move_by_offset(3, 3).perform()
 
 
@@ -175,7 +175,7 @@ def hover_head(browser: Any, name: str) -> None:
         "[...document.querySelectorAll('.cleanlens-view *')]"
         f".find(e => e.children.length === 0 && e.textContent === '{name}')",
     )
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", place)
     ActionChains(browser).move_to_element(place).pause(0.3).perform()
 
 
