@@ -85,6 +85,7 @@ def logit_attribution(
 
     `stack` holds the components of one sequence behind the final LayerNorm (as `apply_final_ln` gives them).
     Entry [i, c] is component c's part, at position i, of the logit of the token at position i + 1 (b_U is no component's).
+    With one token alone there is no such position.
     """
     raise NotImplementedError("02.6")
 

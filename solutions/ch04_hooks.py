@@ -87,7 +87,10 @@ def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor
 
 # exercise 04.3
 def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
-    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads."""
+    """z with this head's part set to zero. z itself is not changed; gradients pass through the other heads.
+
+    All numbers in z are finite.
+    """
     z = z.clone()
     z[:, :, head] = 0.0
     return z
@@ -162,8 +165,8 @@ def knock_out_edge(
 def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
     """The gradient of the model's mean loss on `tokens` with respect to the activation at the hook point `name`.
 
-    It has the activation's shape. The model is left as it was found: no hook more or less, its mode and `requires_grad` as they
-    were, and no `.grad` in its parameters (it comes without).
+    It has the activation's shape. Parameters may be frozen, but not all that come before that point. The model is left as it was
+    found: no hook more or less, its mode and `requires_grad` as they were, and no `.grad` in its parameters (it comes without).
     """
     gradients = []
 

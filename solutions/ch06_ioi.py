@@ -285,7 +285,7 @@ def attribution_patching(
     """For each head, an estimate of how much the metric changes when its clean z is put into the corrupted run.
 
     The sum of (clean z - corrupted z) times the metric's gradient at the corrupted run. Works where gradients
-    are switched off; the result is not part of a graph.
+    are switched off; the result is not part of a graph. Parameters may be frozen, but not all that come before a z.
     """
     names = [get_act_name("z", layer) for layer in range(model.cfg.n_layers)]
     with torch.no_grad():

@@ -12,7 +12,7 @@ def split_heads(
 ) -> Float[Tensor, "batch head pos d_head"]:
     """The heads of x, each with its own positions: head h holds the d_head numbers from h * d_head on.
 
-    d_model is n_heads * d_head.
+    d_model is n_heads * d_head. x may be another tensor's transpose: its numbers need not lie in order in memory.
     """
     return rearrange(x, "batch pos (head d_head) -> batch head pos d_head", head=n_heads)
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models
 from torch import nn
 from typer.testing import CliRunner
 
+from cleanlens import ActivationCache
 from cleanlens.course import build, catalog, cli, notebook, report, runner, sources
 from cleanlens.course.answers import read_file, read_notebook, readable
 from cleanlens.course.compare import Tolerance, first_difference
@@ -363,6 +364,7 @@ CHANGED = "inputs: the answer is right, but your code changed "
     [
         ("return model(x).detach()", ""),
         ("model.eval()\nreturn model(x)", CHANGED + "its argument model: its mode (train or eval)"),
+        ("model.train()\nreturn model(x)", CHANGED + "its argument model: its mode (train or eval)"),
         (
             "y = model(x)\nmodel.requires_grad_(False)\nreturn y",
             CHANGED + "its argument model: requires_grad (0.weight)",
@@ -386,6 +388,22 @@ CHANGED = "inputs: the answer is right, but your code changed "
 def test_what_must_not_change_is_named(body: str, words: str) -> None:
     said = told(body)
     assert said.startswith(words) if words else not said, said
+
+
+def test_the_model_of_a_lent_cache_is_watched_too() -> None:
+    ex = exercise("97.1", "apply", **DETAILS)  # type: ignore[arg-type]
+    ex.inputs(lambda seed: [{"cache": ActivationCache({"x": torch.ones(2)}, nn.LayerNorm(2))}])  # type: ignore[arg-type]
+    ex.oracle(lambda cache: cache["x"])
+
+    def apply(cache: ActivationCache) -> torch.Tensor:
+        cache.model.requires_grad_(False)
+        return cache["x"]
+
+    assert grade(ex, {"apply": lambda cache: cache["x"]}).passed
+    assert (
+        grade(ex, {"apply": apply}).message
+        == CHANGED.partition(": ")[2] + "its argument cache: its model (requires_grad)"
+    )
 
 
 def test_gradients_may_be_left_where_the_exercise_says_so() -> None:

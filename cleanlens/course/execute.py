@@ -65,6 +65,7 @@ def _record(
 ) -> dict[str, Any]:
     """One call's record; what it gave is added to `given`, as it is and as bytes."""
     _reseed(*number)
+    set_modes(case, *number)
     told = Told(ex, answer) if tell else None
     record: dict[str, Any]
     try:
@@ -189,6 +190,23 @@ def _reseed(seed: int, index: int) -> None:
     torch.manual_seed(start)
 
 
+def set_modes(case: Case, seed: int, index: int) -> None:
+    """Lent models are in training mode in one call and in eval mode in the next: who turns on one of the two is seen."""
+    for model in _models(list(case.values())):
+        model.train((seed + index) % 2 == 0)
+
+
+def _models(value: Any) -> Iterator[nn.Module]:
+    """The models in a call's arguments, also those that a cache or a list holds."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _models(item)
+    elif isinstance(getattr(value, "cache_dict", None), dict):
+        yield from _models(value.model)
+
+
 def standing(ex: Exercise, case: Case) -> dict[str, Any]:
     """The arguments of a call and torch's own modes as they stand, as data: what a call has changed shows in it."""
     modes = {
@@ -207,7 +225,7 @@ def _standing(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return _module_standing(value)
     if isinstance(getattr(value, "cache_dict", None), dict):  # an ActivationCache
-        return dict(value.cache_dict)
+        return dict(value.cache_dict) | {"its model": _standing(value.model)}
     if isinstance(value, Tokenizer):
         return {TOKENIZER: zlib.crc32(value.to_str().encode())}
     if type(value).__module__.startswith(CHECKS) and hasattr(value, "__dict__"):  # what a check made up

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import words
 from .compare import Difference, Tolerance, first_difference, show
-from .execute import observe, records, standing
+from .execute import observe, records, set_modes, standing
 from .exercise import Case, Exercise, Implementation
 from .plain import Raised, decode, encode
 from .result import Result, Status
@@ -70,7 +70,9 @@ class Judge:
 
     def fresh_cases(self) -> Iterator[Case]:
         for seed in self.seeds:
-            yield from self.ex.cases(seed)
+            for index, case in enumerate(self.ex.cases(seed)):
+                set_modes(case, seed, index)
+                yield case
 
     def case(self, index: int) -> Case:
         """The judge's own copy of a call's arguments, for measuring and for showing; the last call is the first again."""

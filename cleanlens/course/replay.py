@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from . import words
-from .execute import codes, collected, short
+from .execute import codes, collected, set_modes, short
 from .exercise import Exercise
 
 
@@ -68,6 +68,7 @@ def arguments_of(ex: Exercise, number: int) -> tuple[int, dict[str, Any]]:
     for seed in [*range(ex.seeds), 0]:
         cases = ex.cases(seed)
         if 0 <= number < len(cases):
+            set_modes(cases[number], seed, number)
             return seed, cases[number]
         number -= len(cases)
     raise IndexError(f"the check of {ex.id} makes no such call")

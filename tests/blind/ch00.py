@@ -2315,3 +2315,590 @@ def token_position(token, tokens, mode):
         if int(tokens[i]) == token:
             return i
     raise ValueError(f"no token {token}")
+
+
+# %% wrong 00.1: joins the texts with newlines, so a newline gets a number
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    chars = sorted(set("\n".join(texts)))
+    stoi = {BOS: 0}
+    for i, c in enumerate(chars, start=1):
+        stoi[c] = i
+    return stoi, {i: s for s, i in stoi.items()}
+
+
+# %% wrong 00.1: reduce without a start value, fails when there are no texts
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    from functools import reduce
+
+    chars = reduce(set.union, (set(t) for t in texts))
+    symbols = [BOS] + sorted(chars)
+    return {s: i for i, s in enumerate(symbols)}, dict(enumerate(symbols))
+
+
+# %% wrong 00.1: sorts without regard to case
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    chars = sorted({c for t in texts for c in t}, key=lambda c: (c.lower(), c))
+    symbols = [BOS, *chars]
+    stoi = {s: i for i, s in enumerate(symbols)}
+    itos = dict(enumerate(symbols))
+    return stoi, itos
+
+
+# %% wrong 00.1: itos is made before BOS comes in
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    chars = sorted(set("".join(texts)))
+    stoi = {c: i + 1 for i, c in enumerate(chars)}
+    itos = {i: c for c, i in stoi.items()}
+    stoi[BOS] = 0
+    return stoi, itos
+
+
+# %% wrong 00.1: goes by lines, so line breaks are lost
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    seen = set()
+    for text in texts:
+        for line in text.splitlines():
+            seen.update(line)
+    symbols = [BOS] + sorted(seen)
+    return {s: i for i, s in enumerate(symbols)}, {i: s for i, s in enumerate(symbols)}
+
+
+# %% right 00.1: one sorted set
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    itos = dict(enumerate([BOS, *sorted(set("".join(texts)))]))
+    return {s: i for i, s in itos.items()}, itos
+
+
+# %% right 00.1: plain loops, sorted by ord
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    points = set()
+    for text in texts:
+        for c in text:
+            points.add(ord(c))
+    stoi, itos = {BOS: 0}, {0: BOS}
+    for point in sorted(points):
+        n = len(stoi)
+        stoi[chr(point)] = n
+        itos[n] = chr(point)
+    return stoi, itos
+
+
+# %% wrong 00.2: no dtype, so no ids at all come out as floats
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids)
+
+
+# %% wrong 00.2: BOS is always 0, whatever stoi says
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = [0] if prepend_bos else []
+    ids.extend(stoi[c] for c in text)
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+# %% wrong 00.2: an empty text always gives BOS
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    if not text:
+        return torch.tensor([stoi[BOS]], dtype=torch.long)
+    symbols = ([BOS] if prepend_bos else []) + list(text)
+    return torch.tensor([stoi[s] for s in symbols], dtype=torch.long)
+
+
+# %% wrong 00.2: strips the text first
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    symbols = list(text.strip())
+    if prepend_bos:
+        symbols.insert(0, BOS)
+    return torch.tensor([stoi[s] for s in symbols], dtype=torch.int64)
+
+
+# %% wrong 00.2: int32, once more
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = [stoi[BOS]] if prepend_bos else []
+    ids += [stoi[c] for c in text]
+    return torch.IntTensor(ids)
+
+
+# %% right 00.2: list and dtype
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    symbols = [BOS, *text] if prepend_bos else list(text)
+    return torch.tensor([stoi[s] for s in symbols], dtype=torch.int64)
+
+
+# %% right 00.2: fills an empty tensor
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    shift = 1 if prepend_bos else 0
+    out = torch.empty(len(text) + shift, dtype=torch.long)
+    if prepend_bos:
+        out[0] = stoi[BOS]
+    for i, c in enumerate(text):
+        out[i + shift] = stoi[c]
+    return out
+
+
+# %% wrong 00.3: counts overlapping pairs too
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    from collections import Counter
+
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = Counter(pairwise(pieces))
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        merged, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                merged.append(best[0] + best[1])
+                i += 2
+            else:
+                merged.append(pieces[i])
+                i += 1
+        pieces = merged
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for pair in merges:
+        merged, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == tuple(pair):
+                merged.append(pieces[i] + pieces[i + 1])
+                i += 2
+            else:
+                merged.append(pieces[i])
+                i += 1
+        pieces = merged
+    return pieces
+
+
+# %% wrong 00.3: ties go by the joined string, not by the tuple
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        if len(pieces) < 2:
+            break
+        counts, last = {}, {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last.get(pair) == i - 1:
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            last[pair] = i
+        a, b = min(counts, key=lambda p: (-counts[p], "".join(p)))
+        merges.append((a, b))
+        merged = []
+        for piece in pieces:
+            if merged and merged[-1] == a and piece == b:
+                merged[-1] = a + b
+            else:
+                merged.append(piece)
+        pieces = merged
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for a, b in merges:
+        merged = []
+        for piece in pieces:
+            if merged and merged[-1] == a and piece == b:
+                merged[-1] = a + b
+            else:
+                merged.append(piece)
+        pieces = merged
+    return pieces
+
+
+# %% wrong 00.3: stops when no pair occurs twice, once more
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) >= 2:
+        counts, last = {}, {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + 1
+                last[pair] = i
+        best = min(counts, key=lambda p: (-counts[p], p))
+        if counts[best] < 2:
+            break
+        merges.append(best)
+        merged = []
+        for piece in pieces:
+            if merged and (merged[-1], piece) == best:
+                merged[-1] += piece
+            else:
+                merged.append(piece)
+        pieces = merged
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for a, b in merges:
+        merged = []
+        for piece in pieces:
+            if merged and merged[-1] == a and piece == b:
+                merged[-1] = a + b
+            else:
+                merged.append(piece)
+        pieces = merged
+    return pieces
+
+
+# %% wrong 00.3: a run of equal pairs counts once, so "aaaa" is one "aa"
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = {}
+        previous = None
+        for pair in pairwise(pieces):
+            if pair != previous:
+                counts[pair] = counts.get(pair, 0) + 1
+            previous = pair
+        best = sorted(counts, key=lambda p: (-counts[p], p))[0]
+        merges.append(best)
+        merged, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == best:
+                merged.append("".join(best))
+                i += 2
+            else:
+                merged.append(pieces[i])
+                i += 1
+        pieces = merged
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for a, b in merges:
+        i = 0
+        while i < len(pieces) - 1:
+            if pieces[i] == a and pieces[i + 1] == b:
+                pieces[i : i + 2] = [a + b]
+            i += 1
+    return pieces
+
+
+# %% wrong 00.3: applies by string replacement, which also hits the end of a longer piece
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts, last = {}, {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + 1
+                last[pair] = i
+        best = min(counts, key=lambda p: (-counts[p], p))
+        merges.append(best)
+        i = 0
+        while i < len(pieces) - 1:
+            if (pieces[i], pieces[i + 1]) == best:
+                pieces[i : i + 2] = ["".join(best)]
+            i += 1
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    if not text:
+        return []
+    sep = "\x00"
+    joined = sep.join(text)
+    for a, b in merges:
+        joined = joined.replace(a + sep + b, a + b)
+    return joined.split(sep)
+
+
+# %% right 00.3: counts by what the merge would save
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    def merge(pieces, pair):
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == pair:
+                out.append(pieces[i] + pieces[i + 1])
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        return out
+
+    pieces = list(text)
+    merges = []
+    while len(merges) < n_merges and len(pieces) > 1:
+        options = {pair: merge(pieces, pair) for pair in set(pairwise(pieces))}
+        best = min(options, key=lambda pair: (len(options[pair]), pair))
+        merges.append(best)
+        pieces = options[best]
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for a, b in merges:
+        out, i = [], 0
+        while i < len(pieces):
+            if i + 1 < len(pieces) and pieces[i] == a and pieces[i + 1] == b:
+                out.append(a + b)
+                i += 2
+            else:
+                out.append(pieces[i])
+                i += 1
+        pieces = out
+    return pieces
+
+
+# %% right 00.3: last counted place per pair, pieces merged onto a stack
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    merges: list[tuple[str, str]] = []
+    for _ in range(n_merges):
+        pieces = apply_bpe(text, merges)
+        if len(pieces) < 2:
+            break
+        counts: dict[tuple[str, str], int] = {}
+        last: dict[tuple[str, str], int] = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last.get(pair) == i - 1:
+                continue
+            last[pair] = i
+            counts[pair] = counts.get(pair, 0) + 1
+        most = max(counts.values())
+        merges.append(min(pair for pair, n in counts.items() if n == most))
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for a, b in merges:
+        stack: list[str] = []
+        for piece in pieces:
+            if stack and stack[-1] == a and piece == b:
+                stack[-1] = a + b
+            else:
+                stack.append(piece)
+        pieces = stack
+    return pieces
+
+
+# %% wrong 00.4: takes it that a BOS is always added
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text).ids
+    if len(ids) != 2:
+        raise ValueError(f"{text!r} is not one token")
+    return ids[1]
+
+
+# %% wrong 00.4: drops every BOS, also one that is the text itself
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    bos = tokenizer.token_to_id(BOS)
+    ids = [i for i in tokenizer.encode(text).ids if i != bos]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens, not one")
+    return ids[0]
+
+
+# %% wrong 00.4: the message does not hold the text
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"expected one token, got {len(ids)}: {ids}")
+    return ids[0]
+
+
+# %% wrong 00.4: an empty text ends in an IndexError
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) > 1:
+        raise ValueError(f"{text!r} is more than one token: {ids}")
+    return ids[0]
+
+
+# %% wrong 00.4: turns the tokenizer's padding and truncation off and leaves them off
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not a single token but {ids}")
+    return ids[0]
+
+
+# %% right 00.4: works on a copy without padding and truncation
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    ids = plain.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens, not one")
+    return ids[0]
+
+
+# %% right 00.4: unpacks the ids that the attention mask keeps
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    ids = [i for i, real in zip(encoding.ids, encoding.attention_mask) if real]
+    if encoding.overflowing or len(ids) != 1:
+        raise ValueError("not exactly one token: " + text)
+    (token,) = ids
+    return token
+
+
+# %% wrong 00.5: mask from the ids with the first BOS put back, a later one is lost
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(len(s) for s in seqs)
+    rows = []
+    for s in seqs:
+        fill = [PAD] * (width - len(s))
+        rows.append(fill + s if side == "left" else s + fill)
+    tokens = torch.tensor(rows, dtype=torch.int64)
+    mask = tokens != PAD
+    for i, s in enumerate(seqs):
+        mask[i, width - len(s) if side == "left" else 0] = True
+    return tokens, mask
+
+
+# %% wrong 00.5: pads the caller's lists themselves
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(map(len, seqs))
+    mask = torch.zeros(len(seqs), width, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        n = len(s)
+        if side == "left":
+            mask[i, width - n :] = True
+            s[:0] = [PAD] * (width - n)
+        else:
+            mask[i, :n] = True
+            s += [PAD] * (width - n)
+    return torch.tensor(seqs, dtype=torch.int64), mask
+
+
+# %% wrong 00.5: [-0:] masks the whole of the longest row
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(len(s) for s in seqs)
+    tokens = torch.full((len(seqs), width), PAD, dtype=torch.long)
+    mask = torch.ones(len(seqs), width, dtype=torch.bool)
+    for i, s in enumerate(seqs):
+        n_pad = width - len(s)
+        if side == "left":
+            tokens[i, n_pad:] = torch.tensor(s)
+            mask[i, :n_pad] = False
+        else:
+            tokens[i, : len(s)] = torch.tensor(s)
+            mask[i, -n_pad:] = False
+    return tokens, mask
+
+
+# %% wrong 00.5: width from max(seqs), which is the largest list, not the longest
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = len(max(seqs))
+    rows, real = [], []
+    for s in seqs:
+        n = width - len(s)
+        if side == "left":
+            rows.append([PAD] * n + s)
+            real.append([False] * n + [True] * len(s))
+        else:
+            rows.append(s + [PAD] * n)
+            real.append([True] * len(s) + [False] * n)
+    return torch.tensor(rows, dtype=torch.int64), torch.tensor(real)
+
+
+# %% wrong 00.5: the mask is that of padding on the right for both sides
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    lengths = torch.tensor([len(s) for s in seqs])
+    width = int(lengths.max())
+    fill = [[PAD] * (width - len(s)) for s in seqs]
+    if side == "left":
+        rows = [f + s for f, s in zip(fill, seqs)]
+    else:
+        rows = [s + f for f, s in zip(fill, seqs)]
+    mask = torch.arange(width)[None, :] < lengths[:, None]
+    return torch.tensor(rows, dtype=torch.int64), mask
+
+
+# %% right 00.5: lists put together, then made tensors
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(len(s) for s in seqs)
+    rows, real = [], []
+    for s in seqs:
+        fill = [PAD] * (width - len(s))
+        yes, no = [True] * len(s), [False] * len(fill)
+        if side == "left":
+            rows.append(fill + s)
+            real.append(no + yes)
+        else:
+            rows.append(s + fill)
+            real.append(yes + no)
+    return torch.tensor(rows, dtype=torch.int64), torch.tensor(real, dtype=torch.bool)
+
+
+# %% right 00.5: mask by arange, tokens written through it
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    lengths = torch.tensor([len(s) for s in seqs])[:, None]
+    width = int(lengths.max())
+    place = torch.arange(width)[None]
+    mask = place >= width - lengths if side == "left" else place < lengths
+    tokens = torch.full(mask.shape, PAD, dtype=torch.int64)
+    tokens[mask] = torch.tensor([t for s in seqs for t in s], dtype=torch.int64)
+    return tokens, mask
+
+
+# %% wrong 00.6: skips BOS at position 0
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    places = [i for i, t in enumerate(tokens.tolist()) if t == token and i > 0]
+    if not places:
+        raise ValueError(f"token {token} does not occur")
+    return places[0] if mode == "first" else places[-1]
+
+
+# %% wrong 00.6: position 0 is falsy and taken as not found
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    found = None
+    for i, t in enumerate(tokens.tolist()):
+        if t == token:
+            found = i
+            if mode == "first":
+                break
+    if not found:
+        raise ValueError(f"token {token} does not occur")
+    return found
+
+
+# %% wrong 00.6: squeeze makes a single occurrence a scalar that has no [0]
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    places = (tokens == token).nonzero().squeeze()
+    if places.numel() == 0:
+        raise ValueError(f"token {token} does not occur")
+    return int(places[0] if mode == "first" else places[-1])
+
+
+# %% wrong 00.6: a missing token raises IndexError
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    places = torch.where(tokens == token)[0]
+    return places[0 if mode == "first" else -1].item()
+
+
+# %% wrong 00.6: the last occurrence is counted from the end
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    ids = tokens.tolist()
+    if mode == "last":
+        ids = ids[::-1]
+    return ids.index(token)
+
+
+# %% right 00.6: list.index, which raises ValueError by itself
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - 1 - ids[::-1].index(token)
+
+
+# %% right 00.6: nonzero, 3
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    places = (tokens == token).nonzero()[:, 0]
+    if len(places) == 0:
+        raise ValueError(f"token {token} is not among {tokens.tolist()}")
+    return int(places.min() if mode == "first" else places.max())

@@ -5191,3 +5191,1707 @@ def generate_with_cache(forward, model, tokens, n):
             read += 1
         columns.append(logits[:, -1].argmax(dim=-1, keepdim=True))
     return torch.cat(columns, dim=1)
+
+
+# %% wrong 01.1: unbiased variance
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        mean = x.mean(dim=-1, keepdim=True)
+        var = x.var(dim=-1, keepdim=True)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: eps is added to the standard deviation, outside the root, once more
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        std = centred.pow(2).mean(dim=-1, keepdim=True).sqrt()
+        return centred / (std + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: variance as mean of squares minus square of mean
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        mean = x.mean(dim=-1, keepdim=True)
+        var = ((x**2).mean(dim=-1, keepdim=True) - mean**2).clamp(min=0)
+        return (x - mean) / (var + self.eps).sqrt() * self.w + self.b
+
+
+# %% wrong 01.1: centres x in place, once more
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        x -= x.mean(dim=-1, keepdim=True)
+        scale = (x.pow(2).mean(dim=-1, keepdim=True) + self.eps).sqrt()
+        return x / scale * self.w + self.b
+
+
+# %% wrong 01.1: gain and bias through .data, no gradient reaches them
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.layer_norm(x, (x.shape[-1],), self.w.data, self.b.data, self.eps)
+
+
+# %% right 01.1: F.layer_norm
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.layer_norm(x, self.w.shape, self.w, self.b, self.eps)
+
+
+# %% right 01.1: by hand, centred first
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.1
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = centred.square().mean(dim=-1, keepdim=True)
+        return centred * torch.rsqrt(variance + self.eps) * self.w + self.b
+
+
+# %% wrong 01.2: reads W_E.data, no gradient
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E.data[tokens]
+
+
+# %% wrong 01.2: padding_idx=0, token 0 gets no gradient
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return F.embedding(tokens, self.W_E, padding_idx=0)
+
+
+# %% wrong 01.2: scaled by the root of d_model, as in the first transformer
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E[tokens] * math.sqrt(self.W_E.shape[-1])
+
+
+# %% wrong 01.2: squeeze loses a batch of one or a text of one token
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E[tokens.squeeze()]
+
+
+# %% wrong 01.2: flattens the transposed tokens, rows land in the wrong places
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        rows = self.W_E.index_select(0, tokens.T.reshape(-1))
+        return rows.reshape(b, s, -1)
+
+
+# %% right 01.2: indexing, 3
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E[tokens]
+
+
+# %% right 01.2: one-hot times matrix, once more
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    # exercise 01.2
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        one_hot = F.one_hot(tokens.long(), num_classes=self.W_E.shape[0]).to(self.W_E.dtype)
+        return einsum(one_hot, self.W_E, "b s v, v d -> b s d")
+
+
+# %% wrong 01.3: no batch axis, leaves it to broadcasting
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_pos[: tokens.shape[-1]]
+
+
+# %% wrong 01.3: repeats each position b times in a row, then reshapes
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        return self.W_pos[:s].repeat_interleave(b, dim=0).reshape(b, s, -1)
+
+
+# %% wrong 01.3: the last s rows instead of the first
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        return self.W_pos[-s:].unsqueeze(0).expand(b, -1, -1)
+
+
+# %% wrong 01.3: a new tensor is filled from detached rows
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        rows = self.W_pos.detach()[:s]
+        return rows.unsqueeze(0).repeat(b, 1, 1)
+
+
+# %% wrong 01.3: counts only tokens other than 0, taken for padding
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        positions = ((tokens != 0).long().cumsum(dim=-1) - 1).clamp(min=0)
+        return self.W_pos[positions]
+
+
+# %% right 01.3: slice and expand, 3
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        return self.W_pos[:s].expand(b, s, -1)
+
+
+# %% right 01.3: looks the positions up
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    # exercise 01.3
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        positions = torch.arange(tokens.shape[1], device=tokens.device).repeat(tokens.shape[0], 1)
+        return F.embedding(positions, self.W_pos)
+
+
+# %% wrong 01.4: the queries are counted from the first position
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(diagonal=1)
+    return scores.masked_fill(future, float("-inf"))
+
+
+# %% wrong 01.4: masks the scores in place
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    q, k = scores.shape[-2:]
+    future = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(diagonal=k - q + 1)
+    return scores.masked_fill_(future, float("-inf"))
+
+
+# %% wrong 01.4: masks whatever is 0 after tril, a score of 0 too
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    q, k = scores.shape[-2:]
+    lower = torch.tril(scores, diagonal=k - q)
+    return lower.masked_fill(lower == 0, float("-inf"))
+
+
+# %% wrong 01.4: masks only a square, so several queries after a past see each other's future
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    q, k = scores.shape[-2:]
+    if q < k:  # continuing a text: everything before is visible
+        return scores.clone()
+    future = torch.triu(torch.ones(q, k, device=scores.device), diagonal=1).bool()
+    return scores.masked_fill(future, float("-inf"))
+
+
+# %% wrong 01.4: -10000 is not low enough
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    q, k = scores.shape[-2:]
+    rows = torch.arange(k - q, k, device=scores.device)[:, None]
+    cols = torch.arange(k, device=scores.device)[None, :]
+    return torch.where(cols > rows, torch.full_like(scores, -1e4), scores)
+
+
+# %% right 01.4: triu with the offset
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    q, k = scores.shape[-2:]
+    future = torch.ones(q, k, dtype=torch.bool, device=scores.device).triu(diagonal=k - q + 1)
+    return scores.masked_fill(future, float("-inf"))
+
+
+# %% right 01.4: clone, then query by query
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    n_queries, n_keys = scores.shape[2], scores.shape[3]
+    for i in range(n_queries):
+        position = n_keys - n_queries + i
+        out[:, :, i, position + 1 :] = -math.inf
+    return out
+
+
+# %% wrong 01.5: the scale is taken from the head axis
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-2])
+    return causal_mask(scores).softmax(dim=-1)
+
+
+# %% wrong 01.5: masks with -100, which is not low beside scores in the hundreds
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    s = q.shape[1]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    seen = torch.ones(s, s, dtype=torch.bool, device=q.device).tril()
+    return scores.masked_fill(~seen, -100.0).softmax(dim=-1)
+
+
+# %% wrong 01.5: softmax over all keys, then cut and divided by what is left (may be 0)
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    pattern = scores.softmax(dim=-1).tril()
+    return pattern / pattern.sum(dim=-1, keepdim=True)
+
+
+# %% wrong 01.5: scales q in place, 3
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    q /= math.sqrt(q.shape[-1])
+    scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1)
+    return torch.softmax(causal_mask(scores), dim=-1)
+
+
+# %% wrong 01.5: softmax by hand with one maximum for the whole tensor
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    scores = causal_mask(scores)
+    weights = torch.exp(scores - scores.max())
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+# %% right 01.5: einsum and causal_mask
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    return causal_mask(scores).softmax(dim=-1)
+
+
+# %% right 01.5: query by query
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    s, e = q.shape[1], q.shape[-1]
+    q, k = q.transpose(1, 2), k.transpose(1, 2)  # b h s e
+    rows = []
+    for i in range(s):
+        seen = (k[:, :, : i + 1] * q[:, :, i : i + 1]).sum(-1) / math.sqrt(e)
+        rows.append(F.pad(torch.softmax(seen, dim=-1), (0, s - i - 1)))
+    return torch.stack(rows, dim=2)
+
+
+# %% wrong 01.6: b_O once per head
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        out = torch.zeros_like(x)
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        pattern = attention_pattern(q, k)
+        for h in range(self.W_O.shape[0]):
+            z = pattern[:, h] @ v[:, :, h]
+            out = out + (z @ self.W_O[h] + self.b_O)
+        return out
+
+
+# %% wrong 01.6: b_V is left out
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e")
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b s h e, h e d -> b s d") + self.b_O
+
+
+# %% wrong 01.6: the pattern is computed without gradient
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        with torch.no_grad():
+            q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+            k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+            pattern = attention_pattern(q, k)
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b s h e, h e d -> b s d") + self.b_O
+
+
+# %% wrong 01.6: weights reshaped to "d (h e)" without moving the head axis
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        b, s, d = x.shape
+        h, _, e = self.W_Q.shape
+
+        def project(W, bias):
+            return (x @ W.reshape(d, h * e) + bias.reshape(-1)).reshape(b, s, h, e)
+
+        q, k, v = project(self.W_Q, self.b_Q), project(self.W_K, self.b_K), project(self.W_V, self.b_V)
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        return z.reshape(b, s, h * e) @ self.W_O.reshape(h * e, d) + self.b_O
+
+
+# %% wrong 01.6: z is "b h s e" and joined without swapping heads and positions back
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        b, s, d = x.shape
+        h, _, e = self.W_Q.shape
+        q = torch.einsum("bsd,hde->bshe", x, self.W_Q) + self.b_Q
+        k = torch.einsum("bsd,hde->bshe", x, self.W_K) + self.b_K
+        v = torch.einsum("bsd,hde->bshe", x, self.W_V) + self.b_V
+        z = attention_pattern(q, k) @ v.transpose(1, 2)
+        return z.reshape(b, s, h * e) @ self.W_O.reshape(h * e, d) + self.b_O
+
+
+# %% right 01.6: einsum throughout, 3
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b s h e, h e d -> b s d") + self.b_O
+
+
+# %% right 01.6: head by head with matmul
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    # exercise 01.6
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        s = x.shape[1]
+        n_heads, _, e = self.W_Q.shape
+        future = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        outs = []
+        for h in range(n_heads):
+            q = x @ self.W_Q[h] + self.b_Q[h]
+            k = x @ self.W_K[h] + self.b_K[h]
+            v = x @ self.W_V[h] + self.b_V[h]
+            scores = (q @ k.transpose(1, 2) / math.sqrt(e)).masked_fill(future, -math.inf)
+            outs.append(scores.softmax(-1) @ v @ self.W_O[h])
+        return sum(outs) + self.b_O
+
+
+# %% wrong 01.7: the exact GELU with erf, once more
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.gelu(x @ self.W_in + self.b_in) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: tanh from exponentials, nan for large x
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = x @ self.W_in + self.b_in
+        y = torch.exp(2 * math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3))
+        post = 0.5 * pre * (1 + (y - 1) / (y + 1))
+        return post @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: clamps the hidden layer to keep the cube small
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = (x @ self.W_in + self.b_in).clamp(-10.0, 10.0)
+        post = F.gelu(pre, approximate="tanh")
+        return post @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: the root multiplies only the first term
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = einsum(x, self.W_in, "b s d, d m -> b s m") + self.b_in
+        post = 0.5 * pre * (1 + torch.tanh(math.sqrt(2 / math.pi) * pre + 0.044715 * pre**3))
+        return einsum(post, self.W_out, "b s m, m d -> b s d") + self.b_out
+
+
+# %% wrong 01.7: b_in is added after the GELU
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        post = F.gelu(x @ self.W_in, approximate="tanh") + self.b_in
+        return post @ self.W_out + self.b_out
+
+
+# %% right 01.7: F.gelu with tanh, once more
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        hidden = F.gelu(F.linear(x, self.W_in.T, self.b_in), approximate="tanh")
+        return F.linear(hidden, self.W_out.T, self.b_out)
+
+
+# %% right 01.7: the formula with einsum
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    # exercise 01.7
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = einsum(x, self.W_in, "b s d, d m -> b s m") + self.b_in
+        inner = math.sqrt(2 / math.pi) * (pre + 0.044715 * pre * pre * pre)
+        post = pre / 2 * (1 + torch.tanh(inner))
+        return einsum(post, self.W_out, "b s m, m d -> b s d") + self.b_out
+
+
+# %% wrong 01.8: adds the MLP to the stream between in place
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid = resid_pre + self.attn(self.ln1(resid_pre))
+        resid += self.mlp(self.ln2(resid))
+        return resid
+
+
+# %% wrong 01.8: adds the stream into what the parts returned
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        attn_out = self.attn(self.ln1(resid_pre))
+        resid_mid = attn_out.add_(resid_pre)
+        return resid_mid + self.mlp(self.ln2(resid_mid))
+
+
+# %% wrong 01.8: ln1 before the MLP as well
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_mid + self.mlp(self.ln1(resid_mid))
+
+
+# %% wrong 01.8: attention and MLP in parallel, both read the old stream
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        attn_out = self.attn(self.ln1(resid_pre))
+        mlp_out = self.mlp(self.ln2(resid_pre))
+        return resid_pre + attn_out + mlp_out
+
+
+# %% wrong 01.8: the normalised stream is what is carried on
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        x = self.ln1(resid_pre)
+        x = x + self.attn(x)
+        x = self.ln2(x)
+        return x + self.mlp(x)
+
+
+# %% right 01.8: two named streams
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        resid_post = resid_mid + self.mlp(self.ln2(resid_mid))
+        return resid_post
+
+
+# %% right 01.8: a loop over the two halves
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    # exercise 01.8
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        stream = resid_pre
+        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):
+            stream = torch.add(stream, part(norm(stream)))
+        return stream
+
+
+# %% wrong 01.9: b_U is left out
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = block(resid)
+        return self.ln_final(resid) @ self.W_U
+
+
+# %% wrong 01.9: adds the stream once more around each block
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = resid + block(resid)
+        return self.ln_final(resid) @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: the last LayerNorm is applied after every block
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = self.ln_final(block(x))
+        return einsum(x, self.W_U, "b s d, d v -> b s v") + self.b_U
+
+
+# %% wrong 01.9: tied unembedding, the transpose of W_E
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        x = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_final(x) @ self.embed.W_E.T + self.b_U
+
+
+# %% wrong 01.9: the positions are added again before every block
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        x = self.embed(tokens)
+        pos = self.pos_embed(tokens)
+        for block in self.blocks:
+            x = block(x + pos)
+        return self.ln_final(x) @ self.W_U + self.b_U
+
+
+# %% right 01.9: a plain loop
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = block(resid)
+        return self.ln_final(resid) @ self.W_U + self.b_U
+
+
+# %% right 01.9: reduce and F.linear, once more
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    # exercise 01.9
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        from functools import reduce
+
+        start = torch.add(self.embed(tokens), self.pos_embed(tokens))
+        end = reduce(lambda stream, block: block(stream), self.blocks, start)
+        return F.linear(self.ln_final(end), self.W_U.T, self.b_U)
+
+
+# %% wrong 01.10: squeeze() without an axis loses a batch of one
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = logits[:, :-1].log_softmax(dim=-1)
+    return -log_probs.gather(-1, tokens[:, 1:, None]).squeeze()
+
+
+# %% wrong 01.10: a next token 0 costs nothing
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    return F.cross_entropy(
+        logits[:, :-1].transpose(1, 2), tokens[:, 1:], ignore_index=0, reduction="none"
+    )
+
+
+# %% wrong 01.10: log of softmax plus a small number
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    probs = logits.softmax(dim=-1)[:, :-1]
+    p_next = probs.gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
+    return -torch.log(p_next + 1e-10)
+
+
+# %% wrong 01.10: rolls the tokens but drops the first position instead of the last
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    next_tokens = tokens.roll(-1, dims=1)
+    losses = F.cross_entropy(logits.transpose(1, 2), next_tokens, reduction="none")
+    return losses[:, 1:]
+
+
+# %% wrong 01.10: each position is scored on its own token, not on the next
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = torch.log_softmax(logits, dim=-1)
+    own = log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return -own[:, :-1]
+
+
+# %% right 01.10: log_softmax and gather, once more
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = logits[:, :-1].log_softmax(dim=-1)
+    return -log_probs.gather(-1, tokens[:, 1:].long().unsqueeze(-1)).squeeze(-1)
+
+
+# %% right 01.10: F.cross_entropy on flat rows
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    targets = tokens[:, 1:].long()
+    flat = logits[:, :-1].flatten(0, 1)
+    return F.cross_entropy(flat, targets.flatten(), reduction="none").view(targets.shape)
+
+
+# %% wrong 01.11: gradients of earlier steps are never cleared
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    value = loss(model(tokens), tokens)[mask[:, 1:]].mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: masks by the token that reads, so the last real one predicts padding
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    losses = loss(model(tokens), tokens)
+    real = mask[:, :-1]
+    value = (losses * real).sum() / real.sum()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: the mean of the means of each text
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    real = mask[:, 1:].float()
+    losses = loss(model(tokens), tokens) * real
+    per_text = losses.sum(dim=1) / real.sum(dim=1).clamp(min=1)
+    value = per_text.mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: finds the padding by its id 0 and so drops real tokens 0
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    targets = (tokens * mask)[:, 1:]
+    logits = model(tokens)[:, :-1]
+    value = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=0)
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: steps along the gradient of the sum, returns the mean
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    losses = loss(model(tokens), tokens)[mask[:, 1:]]
+    optimizer.zero_grad()
+    total = losses.sum()
+    total.backward()
+    optimizer.step()
+    return total.item() / len(losses)
+
+
+# %% right 01.11: boolean index
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    value = loss(model(tokens), tokens)[mask[:, 1:]].mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% right 01.11: cross_entropy with the targets of padding ignored, gradients cleared at the end
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    targets = tokens.long().masked_fill(~mask, -100)[:, 1:]
+    logits = model(tokens)[:, :-1]
+    value = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    value.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(value.detach())
+
+
+# %% wrong 01.12: top_k by a threshold, ties at the k-th place all stay
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    scaled = logits / temperature
+    if top_k is not None:
+        threshold = scaled.topk(min(top_k, len(scaled))).values[-1]
+        scaled = scaled.masked_fill(scaled < threshold, -math.inf)
+    probs = scaled.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        ordered, order = probs.sort(descending=True)
+        before = ordered.cumsum(dim=0) - ordered
+        drop = before >= top_p - 1e-7
+        drop[0] = False
+        probs = probs.clone()
+        probs[order[drop]] = 0.0
+        probs = probs / probs.sum()
+    return probs
+
+
+# %% wrong 01.12: top_p looks at the probabilities from before top_k
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    v = logits.shape[0]
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), v).to(logits.dtype)
+    probs = ((logits - logits.max()) / temperature).softmax(dim=-1)
+    ordered, order = probs.sort(descending=True)
+    n = v
+    if top_k is not None:
+        n = min(n, top_k)
+    if top_p is not None and top_p < 1:
+        before = ordered.cumsum(dim=0) - ordered
+        n = min(n, max(1, int((before < top_p - 1e-7).sum())))
+    out = torch.zeros_like(probs)
+    out[order[:n]] = ordered[:n] / ordered[:n].sum()
+    return out
+
+
+# %% wrong 01.12: temperature 0 shares the probability among tied tokens
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        best = (logits == logits.max()).to(logits.dtype)
+        return best / best.sum()
+    ordered, order = ((logits - logits.max()) / temperature).softmax(dim=-1).sort(descending=True)
+    if top_k is not None:
+        ordered = ordered[:top_k] / ordered[:top_k].sum()
+    if top_p is not None and top_p < 1:
+        before = ordered.cumsum(dim=0) - ordered
+        n = max(1, int((before < top_p - 1e-7).sum()))
+        ordered = ordered[:n] / ordered[:n].sum()
+    out = torch.zeros_like(logits)
+    out[order[: len(ordered)]] = ordered
+    return out
+
+
+# %% wrong 01.12: one token too many when p is reached exactly
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    out = torch.zeros_like(logits)
+    if temperature == 0:
+        out[logits.argmax()] = 1.0
+        return out
+    probs, order = ((logits - logits.max()) / temperature).softmax(dim=-1).sort(descending=True)
+    if top_k is not None:
+        probs = probs[:top_k]
+        probs = probs / probs.sum()
+    if top_p is not None:
+        before = probs.cumsum(dim=0) - probs
+        probs = probs[before <= top_p]
+        probs = probs / probs.sum()
+    out[order[: len(probs)]] = probs
+    return out
+
+
+# %% wrong 01.12: divides the caller's logits in place
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    logits /= temperature
+    probs, order = logits.softmax(dim=-1).sort(descending=True)
+    if top_k is not None:
+        probs = probs[:top_k] / probs[:top_k].sum()
+    if top_p is not None and top_p < 1:
+        before = probs.cumsum(dim=0) - probs
+        n = max(1, int((before < top_p - 1e-7).sum()))
+        probs = probs[:n] / probs[:n].sum()
+    out = torch.zeros_like(logits)
+    out[order[: len(probs)]] = probs
+    return out
+
+
+# %% right 01.12: sorted tensors, in double
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    ordered, order = logits.double().sort(descending=True)
+    probs = ((ordered - ordered[0]) / temperature).softmax(dim=0)
+    if top_k is not None:
+        probs = probs[:top_k] / probs[:top_k].sum()
+    if top_p is not None and top_p < 1:
+        before = probs.cumsum(dim=0) - probs
+        n = max(1, int((before < top_p - 1e-7).sum()))
+        probs = probs[:n] / probs[:n].sum()
+    out = torch.zeros_like(logits)
+    out[order[: len(probs)]] = probs.to(logits.dtype)
+    return out
+
+
+# %% right 01.12: Python floats, token by token
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    values = logits.tolist()
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    if temperature == 0:
+        kept = {order[0]: 1.0}
+    else:
+        if top_k is not None:
+            order = order[:top_k]
+        top = values[order[0]]
+        weights = [math.exp((values[i] - top) / temperature) for i in order]
+        total = math.fsum(weights)
+        kept, reached = {}, 0.0
+        for i, weight in zip(order, weights):
+            if kept and top_p is not None and top_p < 1 and reached >= top_p - 1e-7:
+                break
+            kept[i] = weight / total
+            reached += kept[i]
+        kept = {i: p / reached for i, p in kept.items()}
+    return torch.tensor(
+        [kept.get(i, 0.0) for i in range(len(values))], dtype=logits.dtype, device=logits.device
+    )
+
+
+# %% wrong 01.13: cuts the text itself to n_ctx, the start of the prompt is lost
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        tokens = tokens[:, -n_ctx:]
+        with torch.no_grad():
+            new = model(tokens)[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(done, eos)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1:].argmax(dim=-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: `if eos:` overlooks that eos may be 0
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos:
+            new = new.masked_fill(done, eos)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1:].argmax(dim=-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: stops when all rows are finished, columns are missing
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = torch.where(done, torch.full_like(new, eos), new)
+            done |= new == eos
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+        if done.all():
+            break
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1:].argmax(dim=-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: no mask once there is a past, several new tokens see each other's future
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(done, eos)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        if past == 0:
+            scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1:].argmax(dim=-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: generate_with_cache adds a token also when n is 0
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(done, eos)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    with torch.no_grad():
+        new = forward(model, tokens, cache)[:, -1:].argmax(dim=-1)
+        out = [tokens, new]
+        for _ in range(n - 1):
+            new = forward(model, new, cache)[:, -1:].argmax(dim=-1)
+            out.append(new)
+    return torch.cat(out, dim=1)
+
+
+# %% right 01.13: loops with cat
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    done = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(done, eos)
+            done = done | (new == eos)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for i, block in enumerate(model.blocks):
+        attn = block.attn
+        x = block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if i in cache:
+            k = torch.cat([cache[i][0], k], dim=1)
+            v = torch.cat([cache[i][1], v], dim=1)
+        cache[i] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        scores = causal_mask(scores)
+        z = einsum(scores.softmax(dim=-1), v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b s h e, h e d -> b s d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1:].argmax(dim=-1)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% right 01.13: a result filled beforehand, heads by broadcasting
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    b, s = tokens.shape
+    n_ctx = model.pos_embed.W_pos.shape[0]
+    out = torch.full((b, s + n), 0 if eos is None else eos, dtype=tokens.dtype, device=tokens.device)
+    out[:, :s] = tokens
+    active = list(range(b))
+    for end in range(s, s + n):
+        if not active:
+            break
+        with torch.no_grad():
+            logits = model(out[active, max(0, end - n_ctx) : end])
+        best = logits[:, -1].max(dim=-1).indices
+        out[active, end] = best.to(out.dtype)
+        active = [row for row, token in zip(active, best.tolist()) if eos is None or token != eos]
+    return out
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    b, s = tokens.shape
+    past = cache[0][0].size(1) if 0 in cache else 0
+    where = torch.arange(past, past + s, device=tokens.device)
+    future = torch.arange(past + s, device=tokens.device)[None, :] > where[:, None]
+    x = model.embed(tokens) + model.pos_embed.W_pos[where]
+    for layer, block in enumerate(model.blocks):
+        a = block.attn
+        normed = block.ln1(x).unsqueeze(1)  # b 1 s d
+        q, k, v = (
+            (normed @ W + bias[:, None]).transpose(1, 2)
+            for W, bias in ((a.W_Q, a.b_Q), (a.W_K, a.b_K), (a.W_V, a.b_V))
+        )
+        if layer in cache:
+            old_k, old_v = cache[layer]
+            k, v = torch.cat((old_k, k), 1), torch.cat((old_v, v), 1)
+        cache[layer] = (k, v)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(future, -math.inf)
+        heads = torch.softmax(scores, -1) @ v @ a.W_O  # b h s d
+        x = x + heads.sum(1) + a.b_O
+        x = x + block.mlp(block.ln2(x))
+    return model.ln_final(x) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    if n == 0:
+        return tokens.clone()
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    columns = [tokens]
+    with torch.no_grad():
+        while True:
+            best = forward(model, columns[-1], cache)[:, -1].argmax(dim=-1)
+            columns.append(best.to(tokens.dtype).unsqueeze(1))
+            if len(columns) == n + 1:
+                return torch.cat(columns, dim=1)

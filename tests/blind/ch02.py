@@ -2407,3 +2407,720 @@ def fold_ln(state):
             out[gain] = torch.ones_like(state[gain])
             out[shift] = torch.zeros_like(state[shift])
     return out
+
+
+# %% wrong 02.1: cleans up on Exception only, so Ctrl-C leaves the hooks
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    attached = []
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+
+    def remove():
+        for point, handle in attached:
+            point.discard(handle)
+
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if wanted:
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    except Exception:
+        remove()
+        raise
+    remove()
+    return logits, cache
+
+
+# %% wrong 02.1: detaches but does not copy
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    attached = []
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach()
+
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if wanted:
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in attached:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: closure over the loop variable, all is stored under the last name
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    if isinstance(names_filter, str):
+        names = [name for name in model.hook_dict if name == names_filter]
+    else:
+        names = [name for name in model.hook_dict if names_filter(name)]
+    attached = []
+    try:
+        for name in names:
+
+            def save(activation, hook):
+                cache[name] = activation.detach().clone()
+
+            point = model.hook_dict[name]
+            attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in attached:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: every hook discards itself when it fires, those never reached stay
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    handles = {}
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+        hook.discard(handles.pop(hook.name))
+
+    for name, point in model.hook_dict.items():
+        wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+        if wanted:
+            handles[name] = point.add_hook(save)
+    logits = model(tokens)
+    return logits, cache
+
+
+# %% wrong 02.1: returns inside finally, which swallows the exception
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    attached = []
+    logits = None
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if wanted:
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in attached:
+            point.discard(handle)
+        return logits, cache
+
+
+# %% right 02.1: try and finally around attaching and running
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    attached = []
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if wanted:
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in attached:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% right 02.1: an exit stack and lambdas, graph kept
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    from contextlib import ExitStack
+
+    wanted = names_filter if callable(names_filter) else (lambda name: name == names_filter)
+    chosen = {name: point for name, point in model.hook_dict.items() if wanted(name)}
+    kept: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for name, point in chosen.items():
+            handle = point.add_hook(lambda activation, hook, name=name: kept.update({name: activation.clone()}))
+            stack.callback(point.discard, handle)
+        return model(tokens), kept
+
+
+# %% wrong 02.2: masks with -100, which large scores undercut
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    future = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(future, -100.0).softmax(-1)
+
+
+# %% wrong 02.2: row maximum taken before the mask, so all visible keys may underflow
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    visible = torch.ones(s, s, dtype=scores.dtype, device=q.device).tril()
+    weights = (scores - scores.amax(-1, keepdim=True)).exp() * visible
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 02.2: tril and then every zero score counts as masked
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    scores = scores.tril()
+    return scores.masked_fill(scores == 0, float("-inf")).softmax(-1)
+
+
+# %% wrong 02.2: clamps the scores so that exp stays finite
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    visible = torch.ones(s, s, dtype=scores.dtype, device=q.device).tril()
+    weights = scores.clamp(-50.0, 50.0).exp() * visible
+    return weights / weights.sum(-1, keepdim=True)
+
+
+# %% wrong 02.2: softmax first, mask after it, rows do not sum to one
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    return scores.softmax(-1).tril()
+
+
+# %% right 02.2: einsum and masked softmax
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    future = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    return scores.masked_fill(future, float("-inf")).softmax(-1)
+
+
+# %% right 02.2: head by head with matmul and logsumexp
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    _, s, n_heads, d_head = q.shape
+    position = torch.arange(s, device=q.device)
+    visible = position[None, :] <= position[:, None]
+    minus_inf = torch.full((), float("-inf"), dtype=q.dtype, device=q.device)
+    patterns = []
+    for head in range(n_heads):
+        scores = q[:, :, head] @ k[:, :, head].transpose(1, 2) / d_head**0.5
+        scores = torch.where(visible, scores, minus_inf)
+        patterns.append((scores - scores.logsumexp(-1, keepdim=True)).exp())
+    return torch.stack(patterns, dim=1)
+
+
+# %% wrong 02.3: gives each head its share of b_O
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    attn = cache.model.blocks[layer].attn
+    z = cache["z", layer]
+    return einsum(z, attn.W_O, "b s h e, h e d -> b s h d") + attn.b_O / z.shape[2]
+
+
+# %% wrong 02.3: another letter for the head of W_O, every z goes through the sum of all W_O
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    W_O = cache.model.blocks[layer].attn.W_O
+    return einsum(cache["z", layer], W_O, "b s h e, n e d -> b s h d")
+
+
+# %% wrong 02.3: reshapes W_O to [e h d] where it should be transposed
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    W_O = cache.model.blocks[layer].attn.W_O
+    n_heads, d_head, d_model = W_O.shape
+    return einsum(cache["z", layer], W_O.reshape(d_head, n_heads, d_model), "b s h e, e h d -> b s h d")
+
+
+# %% wrong 02.3: squeezes away a batch (or head, or position) of one
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    W_O = cache.model.blocks[layer].attn.W_O
+    z = cache["z", layer]
+    return (z.unsqueeze(-2) @ W_O).squeeze()
+
+
+# %% wrong 02.3: takes the heads out of the cached z one by one, in place
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    W_O = cache.model.blocks[layer].attn.W_O
+    z = cache["z", layer]
+    results = []
+    with torch.no_grad():
+        before = einsum(z, W_O, "b s h e, h e d -> b s d")
+        for head in range(z.shape[2]):
+            z[:, :, head] = 0.0
+            after = einsum(z, W_O, "b s h e, h e d -> b s d")
+            results.append(before - after)
+            before = after
+    return torch.stack(results, dim=2)
+
+
+# %% right 02.3: einsum, 3
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    return einsum(cache["z", layer], cache.model.blocks[layer].attn.W_O, "b s h e, h e d -> b s h d")
+
+
+# %% right 02.3: one matrix product per head
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    z = cache["z", layer]
+    W_O = cache.model.blocks[layer].attn.W_O
+    return torch.stack([z[:, :, head] @ W_O[head] for head in range(W_O.shape[0])], dim=2)
+
+
+# %% wrong 02.4: labels name MLPs also where the model has none
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    parts = [embed, cache["pos_embed"].expand_as(embed)]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+    labels = ["embed", "pos_embed"]
+    labels += [f"{i}_{kind}" for i in range(layer) for kind in ("attn_out", "mlp_out")]
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: layer 0 is taken for "not given" and yields everything
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    cfg = cache.model.cfg
+    layer = layer or cfg.n_layers
+    embed = cache["embed"]
+    parts = {"embed": embed, "pos_embed": cache["pos_embed"].expand_as(embed)}
+    for i in range(layer):
+        parts[f"{i}_attn_out"] = cache["attn_out", i]
+        if not cfg.attn_only:
+            parts[f"{i}_mlp_out"] = cache["mlp_out", i]
+    return torch.stack(list(parts.values())), list(parts)
+
+
+# %% wrong 02.4: checks the sum by adding up in the cached embedding itself
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    cfg = cache.model.cfg
+    total = cache["embed"]
+    parts, labels = [total, cache["pos_embed"].expand_as(total)], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    stack = torch.stack(parts)
+    for part in parts[1:]:
+        total += part
+    stream = cache["resid_pre", layer] if layer < cfg.n_layers else cache["resid_post", layer - 1]
+    if not torch.allclose(total, stream, rtol=1e-2, atol=1e-2):
+        print("warning: the components do not sum to the residual stream")
+    return stack, labels
+
+
+# %% wrong 02.4: counts the layer's own attention as already written
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    cfg = cache.model.cfg
+    embed = cache["embed"]
+    parts, labels = [embed, cache["pos_embed"].expand_as(embed)], ["embed", "pos_embed"]
+    for i in range(cfg.n_layers):
+        if i <= layer:
+            parts.append(cache["attn_out", i])
+            labels.append(f"{i}_attn_out")
+        if i < layer and not cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: all attention outputs first, then all MLPs
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    parts, labels = [embed, cache["pos_embed"].expand_as(embed)], ["embed", "pos_embed"]
+    kinds = ["attn_out"] if cache.model.cfg.attn_only else ["attn_out", "mlp_out"]
+    for kind in kinds:
+        for i in range(layer):
+            parts.append(cache[kind, i])
+            labels.append(f"{i}_{kind}")
+    return torch.stack(parts), labels
+
+
+# %% right 02.4: loop with appends
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    parts, labels = [embed, cache["pos_embed"].expand_as(embed)], ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% right 02.4: keys first, in a comprehension
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    kinds = ("attn_out",) if cache.model.cfg.attn_only else ("attn_out", "mlp_out")
+    keys = [(kind, i) for i in range(layer) for kind in kinds]
+    labels = ["embed", "pos_embed", *(f"{i}_{kind}" for kind, i in keys)]
+    tensors = [cache["embed"], cache["pos_embed"], *(cache[key] for key in keys)]
+    return torch.stack(list(torch.broadcast_tensors(*tensors))), labels
+
+
+# %% wrong 02.5: centres every component by an equal share of the stream's mean
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    mean = stack.sum(0).mean(-1, keepdim=True)
+    return (stack - mean / stack.shape[0]) / scale * ln.w
+
+
+# %% wrong 02.5: gain first, centred afterwards
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    gained = stack / scale * ln.w
+    return gained - gained.mean(-1, keepdim=True)
+
+
+# %% wrong 02.5: centres the given stack in place, 3
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    stack -= stack.mean(-1, keepdim=True)
+    return stack / scale * ln.w
+
+
+# %% wrong 02.5: puts epsilon into the scale a second time
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    centred = stack - stack.mean(-1, keepdim=True)
+    return centred / (scale.pow(2) + 1e-5).sqrt() * ln.w
+
+
+# %% wrong 02.5: spreads the bias over the components
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    centred = stack - stack.mean(-1, keepdim=True)
+    return centred / scale * ln.w + ln.b / stack.shape[0]
+
+
+# %% right 02.5: broadcasting
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    return (stack - stack.mean(-1, keepdim=True)) / scale * ln.w
+
+
+# %% right 02.5: component by component, 3
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    out = torch.empty_like(stack)
+    d_model = stack.shape[-1]
+    rows = []
+    for component in stack:
+        mean = component.sum(dim=-1, keepdim=True) / d_model
+        rows.append(torch.mul(torch.div(component - mean, scale), ln.w))
+    return torch.stack(rows) if rows else out
+
+
+# %% wrong 02.6: stacks a list of positions, which is empty for one token
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    return torch.stack([stack[:, i] @ W_U[:, tokens[i + 1]] for i in range(len(tokens) - 1)])
+
+
+# %% wrong 02.6: squeezes, which loses a single component or a single position
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    directions = W_U[:, tokens[1:]].T.unsqueeze(-1)
+    return (stack[:, :-1].transpose(0, 1) @ directions).squeeze()
+
+
+# %% wrong 02.6: reshape where a transpose is needed
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    parts = (stack[:, :-1] * W_U[:, tokens[1:]].T).sum(-1)
+    return parts.reshape(stack.shape[1] - 1, stack.shape[0])
+
+
+# %% wrong 02.6: takes the logit relative to the mean logit of the vocabulary
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    centred = W_U - W_U.mean(dim=1, keepdim=True)
+    return einsum(stack[:, :-1], centred[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% wrong 02.6: reads the components at the next token's own position
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    return einsum(stack[:, 1:], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% right 02.6: einsum with the columns of the next tokens
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    return einsum(stack[:, :-1], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% right 02.6: all logits, then gather, 3
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    logits = stack[:, :-1] @ W_U
+    following = tokens[1:].long().expand(stack.shape[0], -1).unsqueeze(-1)
+    return logits.gather(-1, following).squeeze(-1).T
+
+
+# %% wrong 02.7: every layer through the scale of the final stream
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    n = model.cfg.n_layers
+    streams = torch.stack([cache["resid_pre", i] for i in range(n)] + [cache["resid_post", n - 1]])
+    normed = apply_final_ln(streams, cache["scale"], model.ln_final) + model.ln_final.b
+    return torch.stack([model.unembed(x) for x in normed])
+
+
+# %% wrong 02.7: the first entry lacks the positional embedding
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["embed"]] + [cache["resid_post", i] for i in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in streams])
+
+
+# %% wrong 02.7: multiplies with W_U and forgets b_U
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    n = model.cfg.n_layers
+    streams = [cache["resid_pre", i] for i in range(n)] + [cache["resid_post", n - 1]]
+    return torch.stack([model.ln_final(x) @ model.unembed.W_U for x in streams])
+
+
+# %% wrong 02.7: keeps a running stream that is the cached embedding itself
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    with torch.no_grad():
+        stream = cache["embed"]
+        stream += cache["pos_embed"]
+        lens = [model.unembed(model.ln_final(stream))]
+        for i in range(model.cfg.n_layers):
+            stream += cache["attn_out", i]
+            if not model.cfg.attn_only:
+                stream += cache["mlp_out", i]
+            lens.append(model.unembed(model.ln_final(stream)))
+    return torch.stack(lens)
+
+
+# %% wrong 02.7: only the last stream goes through the final LayerNorm
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    n = model.cfg.n_layers
+    lens = [model.unembed(cache["resid_pre", i]) for i in range(n)]
+    lens.append(model.unembed(model.ln_final(cache["resid_post", n - 1])))
+    return torch.stack(lens)
+
+
+# %% right 02.7: stream by stream
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    n = model.cfg.n_layers
+    streams = [cache["resid_pre", i] for i in range(n)] + [cache["resid_post", n - 1]]
+    return torch.stack([model.unembed(model.ln_final(x)) for x in streams])
+
+
+# %% right 02.7: all streams as one big batch
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["resid_pre", 0]]
+    for i in range(model.cfg.n_layers):
+        streams.append(cache["resid_post", i])
+    together = torch.cat(streams, dim=0)
+    logits = model.unembed(model.ln_final(together))
+    return logits.reshape(len(streams), *streams[0].shape[:2], logits.shape[-1])
+
+
+# %% wrong 02.8: folds the bias through weights that hold the gain already
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            new[weight] = w[:, None] * new[weight]
+            new[bias] = new[bias] + b @ new[weight]
+        new[f"{ln}.w"], new[f"{ln}.b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    for key in state:
+        if key.endswith(".ln1.w"):
+            block = key.removesuffix(".ln1.w")
+            fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        if key.endswith(".ln2.w"):
+            block = key.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% wrong 02.8: resets gain and bias with fill_, in the tensors of the given state
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = new[f"{ln}.w"], new[f"{ln}.b"]
+        for weight, bias in readers:
+            new[bias] = new[bias] + b @ new[weight]
+            new[weight] = w[:, None] * new[weight]
+        with torch.no_grad():
+            new[f"{ln}.w"].fill_(1.0)
+            new[f"{ln}.b"].fill_(0.0)
+
+    for key in list(state):
+        if key.endswith(".ln1.w"):
+            block = key.removesuffix(".ln1.w")
+            fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        if key.endswith(".ln2.w"):
+            block = key.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% wrong 02.8: counts layers by one digit, ten at most
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            new[bias] = state[bias] + b @ state[weight]
+            new[weight] = w[:, None] * state[weight]
+        new[f"{ln}.w"], new[f"{ln}.b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    start = len("blocks.")
+    n_layers = 1 + max((int(key[start]) for key in state if key.startswith("blocks.")), default=-1)
+    for layer in range(n_layers):
+        block = f"blocks.{layer}"
+        fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        if f"{block}.ln2.w" in state:
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% wrong 02.8: centres the unembedding as well, which shifts the logits
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            new[bias] = state[bias] + b @ state[weight]
+            new[weight] = w[:, None] * state[weight]
+        new[f"{ln}.w"], new[f"{ln}.b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    for key in state:
+        if key.endswith(".ln1.w"):
+            block = key.removesuffix(".ln1.w")
+            fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        if key.endswith(".ln2.w"):
+            block = key.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    new["unembed.W_U"] = new["unembed.W_U"] - new["unembed.W_U"].mean(dim=-1, keepdim=True)
+    new["unembed.b_U"] = new["unembed.b_U"] - new["unembed.b_U"].mean()
+    return new
+
+
+# %% wrong 02.8: moves the value bias on into b_O, an entry that should stay
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            new[bias] = state[bias] + b @ state[weight]
+            new[weight] = w[:, None] * state[weight]
+        new[f"{ln}.w"], new[f"{ln}.b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    for key in state:
+        if key.endswith(".ln1.w"):
+            block = key.removesuffix(".ln1.w")
+            attn = f"{block}.attn"
+            fold(f"{block}.ln1", [(f"{attn}.W_{x}", f"{attn}.b_{x}") for x in "QKV"])
+            moved = einsum(new[f"{attn}.b_V"], state[f"{attn}.W_O"], "h e, h e d -> d")
+            new[f"{attn}.b_O"] = state[f"{attn}.b_O"] + moved
+            new[f"{attn}.b_V"] = torch.zeros_like(state[f"{attn}.b_V"])
+        if key.endswith(".ln2.w"):
+            block = key.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% right 02.8: an inner function, blocks found by their keys
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln: str, readers: list[tuple[str, str]]) -> None:
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            new[bias] = state[bias] + b @ state[weight]
+            new[weight] = w[:, None] * state[weight]
+        new[f"{ln}.w"], new[f"{ln}.b"] = torch.ones_like(w), torch.zeros_like(b)
+
+    for key in state:
+        if key.endswith(".ln1.w"):
+            block = key.removesuffix(".ln1.w")
+            fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        if key.endswith(".ln2.w"):
+            block = key.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% right 02.8: copies everything and uses einsum layer by layer
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    out = {name: tensor.detach().clone() for name, tensor in state.items()}
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in out:
+        block = f"blocks.{layer}."
+        w, b = out[block + "ln1.w"], out[block + "ln1.b"]
+        for letter in ("Q", "K", "V"):
+            W = out[f"{block}attn.W_{letter}"]
+            out[f"{block}attn.b_{letter}"] = out[f"{block}attn.b_{letter}"] + einsum(b, W, "d, h d e -> h e")
+            out[f"{block}attn.W_{letter}"] = einsum(w, W, "d, h d e -> h d e")
+        out[block + "ln1.w"], out[block + "ln1.b"] = torch.ones_like(w), torch.zeros_like(b)
+        if block + "ln2.w" in out:
+            w, b, W = out[block + "ln2.w"], out[block + "ln2.b"], out[block + "mlp.W_in"]
+            out[block + "mlp.b_in"] = out[block + "mlp.b_in"] + einsum(b, W, "d, d m -> m")
+            out[block + "mlp.W_in"] = einsum(w, W, "d, d m -> d m")
+            out[block + "ln2.w"], out[block + "ln2.b"] = torch.ones_like(w), torch.zeros_like(b)
+        layer += 1
+    w, b, W = out["ln_final.w"], out["ln_final.b"], out["unembed.W_U"]
+    out["unembed.b_U"] = out["unembed.b_U"] + einsum(b, W, "d, d v -> v")
+    out["unembed.W_U"] = einsum(w, W, "d, d v -> d v")
+    out["ln_final.w"], out["ln_final.b"] = torch.ones_like(w), torch.zeros_like(b)
+    return out

@@ -2026,3 +2026,501 @@ def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
         "W_O": torch.stack([pad(before, 0), pad(2 * now, 0)]),
     }
     return {name: x.float().contiguous() for name, x in w.items()}
+
+
+# %% wrong 03.1: a drawn BOS becomes the next id, which then is twice as likely
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab, (batch, n))
+    half = torch.where(half == bos, (half + 1) % d_vocab, half)
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: redraws every BOS, but with one common number
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab, (batch, n))
+    while (half == bos).any():
+        half[half == bos] = int(torch.randint(0, d_vocab, (1,)))
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: takes the upper end of randint as included, the last id never comes
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab - 2, (batch, n))
+    half = half + (half >= bos)
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: multinomial without replacement
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    weights = torch.ones(batch, d_vocab)
+    weights[:, bos] = 0.0
+    half = torch.multinomial(weights, n)
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: draws one half and repeats it for the whole batch
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab - 1, (n,))
+    half = half + (half >= bos)
+    row = torch.cat([torch.tensor([bos]), half, half])
+    return row.repeat(batch, 1)
+
+
+# %% right 03.1: draws from one id fewer and steps over BOS
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab - 1, (batch, n))
+    half = half + (half >= bos).long()
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% right 03.1: random.choices from the list of allowed ids
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    import random
+
+    allowed = [i for i in range(d_vocab) if i != bos]
+    rows = []
+    for _ in range(batch):
+        half = random.choices(allowed, k=n)
+        rows.append([bos, *half, *half])
+    return torch.tensor(rows, dtype=torch.int64).reshape(batch, 1 + 2 * n)
+
+
+# %% wrong 03.2: divides the second half by n though n - 1 count
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, :n].sum(dim=1) / n, loss[:, n + 1 :].sum(dim=1) / n
+
+
+# %% wrong 03.2: drops the first token of both halves
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    halves = loss.reshape(loss.shape[0], 2, n)[:, :, 1:].mean(dim=2)
+    return halves[:, 0], halves[:, 1]
+
+
+# %% wrong 03.2: squeezes, so a batch of one comes as a scalar
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    first = loss[:, :n].mean(dim=1, keepdim=True)
+    second = loss[:, n + 1 :].mean(dim=1, keepdim=True)
+    return first.squeeze(), second.squeeze()
+
+
+# %% wrong 03.2: counts the unforeseeable token in the first half
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, : n + 1].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+
+# %% wrong 03.2: indexes the loss by token, as if loss[:, 0] were BOS's
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, 1 : n + 1].mean(dim=1), loss[:, n + 2 :].mean(dim=1)
+
+
+# %% right 03.2: two slices
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, :n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+
+# %% right 03.2: by the position of the predicted token
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    token = torch.arange(loss.shape[1], device=loss.device) + 1
+    in_first = token <= n
+    in_second = token >= n + 2
+    first = loss[:, in_first].sum(dim=-1) / n
+    second = loss[:, in_second].sum(dim=-1) / (n - 1)
+    return first, second
+
+
+# %% wrong 03.3: query 0 counts in the attention to itself
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    mean = pattern.mean(dim=0)
+    return {
+        "prev": mean.diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1),
+        "current": mean.diagonal(dim1=-2, dim2=-1).mean(-1),
+        "first": mean[:, 1:, 0].mean(-1),
+    }
+
+
+# %% wrong 03.3: query 0 counts in the attention to token 0
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    q = torch.arange(1, pattern.shape[-1], device=pattern.device)
+    return {
+        "prev": pattern[:, :, q, q - 1].mean(dim=(0, 2)),
+        "current": pattern[:, :, q, q].mean(dim=(0, 2)),
+        "first": pattern[:, :, :, 0].mean(dim=(0, 2)),
+    }
+
+
+# %% wrong 03.3: divides the previous-token sum by all positions
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    batch, _, s, _ = pattern.shape
+    shifted = torch.eye(s, dtype=pattern.dtype, device=pattern.device)[:-1]
+    shifted = torch.cat([torch.zeros_like(shifted[:1]), shifted])
+    return {
+        "prev": (pattern * shifted).sum(dim=(0, 2, 3)) / (batch * s),
+        "current": pattern.diagonal(dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2)),
+        "first": pattern[:, :, 1:, 0].mean(dim=(0, 2)),
+    }
+
+
+# %% wrong 03.3: "first" starts at query 2, since for query 1 it is the previous token
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    mean = pattern.mean(dim=0)
+    return {
+        "prev": mean.diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1),
+        "current": mean.diagonal(dim1=-2, dim2=-1)[:, 1:].mean(-1),
+        "first": mean[:, 2:, 0].mean(-1),
+    }
+
+
+# %% wrong 03.3: squeezes away a single head
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    later = pattern[:, :, 1:]
+    n_queries = later.shape[2]
+    places = {
+        "prev": torch.arange(n_queries),
+        "current": torch.arange(1, n_queries + 1),
+        "first": torch.zeros(n_queries, dtype=torch.int64),
+    }
+    scores = {}
+    for name, keys in places.items():
+        index = keys.to(pattern.device).view(1, 1, -1, 1).expand(*later.shape[:3], 1)
+        scores[name] = later.gather(-1, index).mean(dim=(0, 2), keepdim=True).squeeze()
+    return scores
+
+
+# %% right 03.3: diagonals, once more
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    return {
+        "prev": pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, 2)),
+        "current": pattern.diagonal(dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2)),
+        "first": pattern[:, :, 1:, 0].mean(dim=(0, 2)),
+    }
+
+
+# %% right 03.3: loop over the queries
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    s = pattern.shape[2]
+    mean = pattern.mean(dim=0)
+    prev = sum(mean[:, q, q - 1] for q in range(1, s)) / (s - 1)
+    current = sum(mean[:, q, q] for q in range(1, s)) / (s - 1)
+    first = sum(mean[:, q, 0] for q in range(1, s)) / (s - 1)
+    return dict(prev=prev, current=current, first=first)
+
+
+# %% wrong 03.4: the whole diagonal, with the last token of the first half looking at BOS
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1).mean(dim=(0, 2))
+
+
+# %% wrong 03.4: leaves out the last token
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    q = torch.arange(n + 1, 2 * n, device=pattern.device)
+    return pattern[:, :, q, q - n].mean(dim=(0, 2))
+
+
+# %% wrong 03.4: einsum sums over the batch, divided by n only
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n + 1 :, 1 : n + 1]
+    return torch.einsum("bhii->h", block) / n
+
+
+# %% wrong 03.4: forgets BOS, the halves are taken at 0..n-1 and n..2n-1
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n : 2 * n, :n]
+    return block.diagonal(dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+# %% wrong 03.4: leaves out the second half's first token as unforeseeable
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1)[..., 2:].mean(dim=(0, 2))
+
+
+# %% right 03.4: diagonal without its first entry, once more
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2))
+
+
+# %% right 03.4: indices of queries and keys
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    per_query = [pattern[:, :, n + i, i].mean(dim=0) for i in range(1, n + 1)]
+    return torch.stack(per_query).mean(dim=0)
+
+
+# %% wrong 03.5: the whole diagonal, two queries of the first half included
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=1 - n, dim1=-2, dim2=-1).mean(dim=(0, 2))
+
+
+# %% wrong 03.5: drops only one entry of the diagonal
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=1 - n, dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2))
+
+
+# %% wrong 03.5: leaves out the last query, whose follower is in the second half
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n + 1 : 2 * n, 2 : n + 1]
+    return block.diagonal(dim1=-2, dim2=-1).mean(dim=(0, 2))
+
+
+# %% wrong 03.5: the last query's key wraps around to the first half's start
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    i = torch.arange(n, device=pattern.device)
+    return pattern[:, :, n + 1 + i, 1 + (i + 1) % n].mean(dim=(0, 2))
+
+
+# %% wrong 03.5: looks at what preceded the first occurrence
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=-(n + 1), dim1=-2, dim2=-1).mean(dim=(0, 2))
+
+
+# %% right 03.5: the last n entries of the diagonal
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=1 - n, dim1=-2, dim2=-1)[..., -n:].mean(dim=(0, 2))
+
+
+# %% right 03.5: sum over pairs of query and key
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    total = torch.zeros_like(pattern[0, :, 0, 0])
+    for query in range(n + 1, 2 * n + 1):
+        first_time = query - n
+        total = total + pattern[:, :, query, first_time + 1].mean(dim=0)
+    return total / n
+
+
+# %% wrong 03.6: splits the flat index by the number of layers
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    n_layers = scores.shape[0]
+    return [(int(i) // n_layers, int(i) % n_layers) for i in scores.flatten().topk(k).indices]
+
+
+# %% wrong 03.6: finds each top value again by equality, ties give the same head twice
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    found = []
+    for value in scores.flatten().topk(k).values:
+        layer, head = (scores == value).nonzero()[0].tolist()
+        found.append((layer, head))
+    return found
+
+
+# %% wrong 03.6: numpy's unravel_index, whose numbers are no ints
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    import numpy as np
+
+    order = scores.detach().cpu().flatten().argsort(descending=True)[:k].numpy()
+    layers, heads = np.unravel_index(order, tuple(scores.shape))
+    return list(zip(layers, heads))
+
+
+# %% wrong 03.6: takes the maximum again and again, crossing out with 0 (negative scores)
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    left = scores.detach().clone()
+    found = []
+    for _ in range(k):
+        layer, head = divmod(int(left.argmax()), scores.shape[1])
+        found.append((layer, head))
+        left[layer, head] = 0.0
+    return found
+
+
+# %% wrong 03.6: all heads that reach the k-th score, more than k with ties
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    threshold = scores.flatten().sort(descending=True).values[k - 1]
+    chosen = [(layer, head) for layer, head in (scores >= threshold).nonzero().tolist()]
+    return sorted(chosen, key=lambda place: -scores[place].item())
+
+
+# %% right 03.6: topk and divmod, 3
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    return [divmod(i, scores.shape[1]) for i in scores.flatten().topk(k).indices.tolist()]
+
+
+# %% right 03.6: sorts a list of places
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    values = scores.tolist()
+    places = [(layer, head) for layer, row in enumerate(values) for head in range(len(row))]
+    places.sort(key=lambda place: values[place[0]][place[1]], reverse=True)
+    return places[:k]
+
+
+# %% wrong 03.7: a score of 5, too little against many positions
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + n_ctx
+    d_model = 3 * d_vocab + n_ctx
+    d_head = max(d_vocab, n_ctx)
+    strength = 5.0 * math.sqrt(d_head)
+    t, p = torch.arange(d_vocab), torch.arange(n_ctx)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    W_E[t, token + t] = 1.0
+    W_pos[p, pos + p] = 1.0
+    W_U[out + t, t] = 50.0
+    W_Q[0, pos + p[1:], p[:-1]] = strength
+    W_K[0, pos + p, p] = 1.0
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    W_Q[1, token + t, t] = strength
+    W_K[1, prev + t, t] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% wrong 03.7: logits of 4, too little against a large vocabulary
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + n_ctx
+    d_model = 3 * d_vocab + n_ctx
+    d_head = max(d_vocab, n_ctx)
+    strength = 50.0 * math.sqrt(d_head)
+    t, p = torch.arange(d_vocab), torch.arange(n_ctx)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    W_E[t, token + t] = 1.0
+    W_pos[p, pos + p] = 1.0
+    W_U[out + t, t] = 4.0
+    W_Q[0, pos + p[1:], p[:-1]] = strength
+    W_K[0, pos + p, p] = 1.0
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    W_Q[1, token + t, t] = strength
+    W_K[1, prev + t, t] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% wrong 03.7: heads as wide as the vocabulary, too narrow for a longer context
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + n_ctx
+    d_model = 3 * d_vocab + n_ctx
+    d_head = d_vocab
+    strength = 50.0 * math.sqrt(d_head)
+    t, p = torch.arange(d_vocab), torch.arange(n_ctx)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    W_E[t, token + t] = 1.0
+    W_pos[p, pos + p] = 1.0
+    W_U[out + t, t] = 50.0
+    W_Q[0, pos + p[1:], p[:-1]] = strength
+    W_K[0, pos + p, p] = 1.0
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    W_Q[1, token + t, t] = strength
+    W_K[1, prev + t, t] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% wrong 03.7: positions on a circle, neighbours too close in a long context
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + 2
+    d_model = 3 * d_vocab + 2
+    d_head = d_vocab
+    t = torch.arange(d_vocab)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    step = 2 * math.pi / n_ctx
+    angle = step * torch.arange(n_ctx)
+    W_E[t, token + t] = 1.0
+    W_pos[:, pos], W_pos[:, pos + 1] = angle.cos(), angle.sin()
+    W_U[out + t, t] = 50.0
+    # turns the query's position back by one step
+    turn = torch.tensor([[math.cos(step), -math.sin(step)], [math.sin(step), math.cos(step)]])
+    W_Q[0, pos : pos + 2, :2] = 100.0 * math.sqrt(d_head) * turn
+    W_K[0, pos : pos + 2, :2] = torch.eye(2)
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    W_Q[1, token + t, t] = 50.0 * math.sqrt(d_head)
+    W_K[1, prev + t, t] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% wrong 03.7: layer 1 looks back by a fixed distance, right for the longest repeat only
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + n_ctx
+    d_model = 3 * d_vocab + n_ctx
+    d_head = max(d_vocab, n_ctx)
+    strength = 50.0 * math.sqrt(d_head)
+    back = (n_ctx - 1) // 2 - 1
+    t, p = torch.arange(d_vocab), torch.arange(n_ctx)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    W_E[t, token + t] = 1.0
+    W_pos[p, pos + p] = 1.0
+    W_U[out + t, t] = 50.0
+    W_Q[0, pos + p[1:], p[:-1]] = strength
+    W_K[0, pos + p, p] = 1.0
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    W_Q[1, pos + p[back:], p[: n_ctx - back]] = strength
+    W_K[1, pos + p, p] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% right 03.7: four subspaces, filled by index
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    token, prev, pos, out = 0, d_vocab, 2 * d_vocab, 2 * d_vocab + n_ctx
+    d_model = 3 * d_vocab + n_ctx
+    d_head = max(d_vocab, n_ctx)
+    strength = 50.0 * math.sqrt(d_head)
+    t, p = torch.arange(d_vocab), torch.arange(n_ctx)
+    W_E, W_pos = torch.zeros(d_vocab, d_model), torch.zeros(n_ctx, d_model)
+    W_U = torch.zeros(d_model, d_vocab)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    W_E[t, token + t] = 1.0
+    W_pos[p, pos + p] = 1.0
+    W_U[out + t, t] = 50.0
+    # layer 0: the query at p asks for p - 1 and notes its token
+    W_Q[0, pos + p[1:], p[:-1]] = strength
+    W_K[0, pos + p, p] = 1.0
+    W_V[0, token + t, t] = 1.0
+    W_O[0, t, prev + t] = 1.0
+    # layer 1: asks for the place whose previous token is mine, and copies its token
+    W_Q[1, token + t, t] = strength
+    W_K[1, prev + t, t] = 1.0
+    W_V[1, token + t, t] = 1.0
+    W_O[1, t, out + t] = 1.0
+    return dict(W_E=W_E, W_pos=W_pos, W_U=W_U, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
+
+
+# %% right 03.7: blocks of unit matrices, output into the token space
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    v, c = d_vocab, n_ctx
+    d_model, d_head = 2 * v + c, v + c  # stream: token | previous token | position; head: token | position
+    eye_v, eye_c = torch.eye(v), torch.eye(c)
+    one_back = torch.diag(torch.ones(c - 1), diagonal=-1)  # row p has its one in column p - 1
+    sharp = 60.0 * d_head**0.5
+
+    def place(block: Tensor, rows: int, columns: int, row: int, column: int) -> Tensor:
+        matrix = torch.zeros(rows, columns)
+        matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
+        return matrix
+
+    token_to_head = place(eye_v, d_model, d_head, 0, 0)
+    return {
+        "W_E": place(eye_v, v, d_model, 0, 0),
+        "W_pos": place(eye_c, c, d_model, 0, 2 * v),
+        "W_U": place(10.0 * eye_v, d_model, v, 0, 0),
+        "W_Q": torch.stack([place(sharp * one_back, d_model, d_head, 2 * v, v), sharp * token_to_head]),
+        "W_K": torch.stack([place(eye_c, d_model, d_head, 2 * v, v), place(eye_v, d_model, d_head, v, 0)]),
+        "W_V": torch.stack([token_to_head, token_to_head]),
+        "W_O": torch.stack([place(eye_v, d_head, d_model, 0, v), place(6.0 * eye_v, d_head, d_model, 0, 0)]),
+    }

@@ -2939,3 +2939,918 @@ def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: st
     finally:
         handle.remove()
     return grads[0]
+
+
+# %% wrong 04.1: numbers go on from the highest still there, so one is given again
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = max(self.hooks, default=-1) + 1
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    points = dict(model.named_modules())
+    added = []
+    try:
+        for name, hook in hooks:
+            added.append((points[name], points[name].add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: attaches before the try, an unknown name leaves the earlier hooks
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    points = dict(model.named_modules())
+    added = []
+    for name, hook in hooks:
+        point = points[name]
+        added.append((point, point.add_hook(hook)))
+    try:
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: get_submodule, which raises AttributeError for an unknown name
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    added = []
+    try:
+        for name, hook in hooks:
+            point = model.get_submodule(name)
+            added.append((point, point.add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: removes by function, also where it was attached before
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    points = dict(model.named_modules())
+    pairs = [(points[name], hook) for name, hook in hooks]
+    try:
+        for point, hook in pairs:
+            point.add_hook(hook)
+        return model(tokens)
+    finally:
+        for point, hook in pairs:
+            for number, other in list(point.hooks.items()):
+                if other is hook:
+                    point.remove_hook(number)
+
+
+# %% wrong 04.1: puts back a snapshot, undoing what the run itself attached or removed
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    points = dict(model.named_modules())
+    pairs = [(points[name], hook) for name, hook in hooks]
+    before = [(point, dict(point.hooks)) for point, _ in pairs]
+    try:
+        for point, hook in pairs:
+            point.add_hook(hook)
+        return model(tokens)
+    finally:
+        for point, saved in before:
+            point.hooks = saved
+
+
+# %% right 04.1: loop, and numbers kept for the finally
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    points = dict(model.named_modules())
+    added = []
+    try:
+        for name, hook in hooks:
+            added.append((points[name], points[name].add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in added:
+            point.remove_hook(number)
+
+
+# %% right 04.1: reduce and an exit stack
+from contextlib import ExitStack
+from functools import reduce
+
+
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it."""
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        def step(activation: Tensor, hook: Callable) -> Tensor:
+            changed = hook(activation, hook=self)
+            return activation if changed is None else changed
+
+        return reduce(step, tuple(self.hooks.values()), x)
+
+    def add_hook(self, hook: Callable) -> int:
+        self.attached += 1
+        self.hooks[self.attached] = hook
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    targets = [(modules[name], function) for name, function in hooks]
+    with ExitStack() as stack:
+        for point, function in targets:
+            stack.callback(point.remove_hook, point.add_hook(function))
+        return model(tokens)
+
+
+# %% wrong 04.2: averages over the batch
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=(0, 2))
+
+
+# %% wrong 04.2: does not detach, the store gets a graph
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=-1).sum(dim=0)
+
+
+# %% wrong 04.2: detaches and masks in place, which changes the pattern of the run
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    s = pattern.shape[-1]
+    mask = torch.ones(s, s, dtype=pattern.dtype, device=pattern.device).tril(-1).triu(-1)
+    previous = pattern.detach()
+    previous *= mask
+    store[hook.layer()] += previous.sum(dim=(0, 2, 3)) / (s - 1)
+
+
+# %% wrong 04.2: returns what add_ returns, which replaces the activation
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    return store[hook.layer()].add_(previous.mean(dim=-1).sum(dim=0))
+
+
+# %% wrong 04.2: query 0 counts in the mean's denominator
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.sum(dim=(0, 2)) / pattern.shape[-2]
+
+
+# %% right 04.2: diagonal, mean, sum
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=-1).sum(dim=0)
+
+
+# %% right 04.2: prompt by prompt with indices, without gradients
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    layer = hook.layer()
+    query = torch.arange(1, pattern.shape[-2], device=pattern.device)
+    with torch.no_grad():
+        for prompt in pattern:
+            store[layer].add_(prompt[:, query, query - 1].mean(dim=1))
+
+
+# %% wrong 04.3: copies with [:], which is a view
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z[:]
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: detaches before it copies
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.detach().clone()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: writes through .data, so gradients pass through the ablated head too
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out.data[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: zeroes a channel of every head
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[..., head] = 0.0
+    return out
+
+
+# %% wrong 04.3: multiplies with 0, which leaves inf and nan as nan
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    keep = torch.ones(z.shape[2], 1, dtype=z.dtype, device=z.device)
+    keep[head] = 0.0
+    return z * keep
+
+
+# %% right 04.3: clone and assign
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% right 04.3: masked_fill over the head axis
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    ablated = torch.arange(z.shape[2], device=z.device) == head
+    return z.masked_fill(ablated[:, None], 0.0)
+
+
+# %% wrong 04.4: padding is zeroed but counts in the denominator
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    real = reference[:, :, head] * mask.unsqueeze(-1)
+    out = z.clone()
+    out[:, :, head] = real.mean(dim=0)
+    return out
+
+
+# %% wrong 04.4: one mean over all real tokens of all positions
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = reference[:, :, head][mask].mean(dim=0)
+    return out
+
+
+# %% wrong 04.4: uses only the prompts without any padding
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    full = mask.all(dim=1)
+    out = z.clone()
+    out[:, :, head] = reference[full][:, :, head].mean(dim=0)
+    return out
+
+
+# %% wrong 04.4: counts the non-zero numbers, so a real zero is taken for padding
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    real = reference[:, :, head] * mask.unsqueeze(-1)
+    mean = real.sum(dim=0) / (real != 0).sum(dim=0).clamp(min=1)
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.4: adds the detached difference, gradients pass through the ablated head
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    weight = mask.unsqueeze(-1).to(reference.dtype)
+    mean = (reference[:, :, head] * weight).sum(dim=0) / weight.sum(dim=0)
+    difference = torch.zeros_like(z)
+    difference[:, :, head] = (mean - z[:, :, head]).detach()
+    return z + difference
+
+
+# %% right 04.4: weighted sum
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    weight = mask.unsqueeze(-1).to(reference.dtype)
+    mean = (reference[:, :, head] * weight).sum(dim=0) / weight.sum(dim=0)
+    out = z.clone()
+    out[:, :, head] = mean.to(z.dtype)
+    return out
+
+
+# %% right 04.4: position by position, put together with cat
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    rows = [reference[mask[:, p], p, head].mean(dim=0) for p in range(z.shape[1])]
+    mean = torch.stack(rows).expand(z.shape[0], -1, -1).unsqueeze(2)
+    return torch.cat([z[:, :, :head], mean, z[:, :, head + 1 :]], dim=2)
+
+
+# %% wrong 04.5: the second half's first token counts in the loss
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 1 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    scores = torch.zeros(cfg.n_layers, cfg.n_heads, device=tokens.device)
+    with torch.no_grad():
+        clean = loss()
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            for head in range(cfg.n_heads):
+                handle = point.add_hook(partial(zero_ablate, head=head))
+                try:
+                    scores[layer, head] = loss() - clean
+                finally:
+                    point.discard(handle)
+    return scores
+
+
+# %% wrong 04.5: skips one predictable token too many (nothing is left for n = 2)
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n + 2 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 3 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    scores = torch.zeros(cfg.n_layers, cfg.n_heads, device=tokens.device)
+    with torch.no_grad():
+        clean = loss()
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            for head in range(cfg.n_heads):
+                handle = point.add_hook(partial(zero_ablate, head=head))
+                try:
+                    scores[layer, head] = loss() - clean
+                finally:
+                    point.discard(handle)
+    return scores
+
+
+# %% wrong 04.5: the hooks of a layer stay until the layer is done and add up
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n + 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 2 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    scores = torch.zeros(cfg.n_layers, cfg.n_heads, device=tokens.device)
+    with torch.no_grad():
+        clean = loss()
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            handles = []
+            try:
+                for head in range(cfg.n_heads):
+                    handles.append(point.add_hook(partial(zero_ablate, head=head)))
+                    scores[layer, head] = loss() - clean
+            finally:
+                for handle in handles:
+                    point.discard(handle)
+    return scores
+
+
+# %% wrong 04.5: switches the model to eval mode and leaves it there
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    model.eval()
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n + 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 2 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    scores = torch.zeros(cfg.n_layers, cfg.n_heads, device=tokens.device)
+    with torch.no_grad():
+        clean = loss()
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            for head in range(cfg.n_heads):
+                handle = point.add_hook(partial(zero_ablate, head=head))
+                try:
+                    scores[layer, head] = loss() - clean
+                finally:
+                    point.discard(handle)
+    return scores
+
+
+# %% wrong 04.5: first-order estimate from one gradient
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n + 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 2 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    kept = {}
+    added = []
+
+    def keep(z, hook, layer):
+        kept[layer] = z if z.requires_grad else z.detach().requires_grad_(True)
+        return kept[layer]
+
+    try:
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            added.append((point, point.add_hook(partial(keep, layer=layer))))
+        with torch.enable_grad():
+            value = loss()
+    finally:
+        for point, handle in added:
+            point.discard(handle)
+    zs = [kept[layer] for layer in range(cfg.n_layers)]
+    gradients = torch.autograd.grad(value, zs)
+    return torch.stack([-(g * z.detach()).sum(dim=(0, 1, 3)) for g, z in zip(gradients, zs)])
+
+
+# %% right 04.5: one hook per head with partial
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+    cfg = model.cfg
+
+    def loss() -> Tensor:
+        logits = model(tokens)[:, n + 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, n + 2 :].flatten().long())
+
+    def z_point(layer: int):
+        names = [x for x in model.hook_dict if x.startswith(f"blocks.{layer}.") and x.endswith("z")]
+        return model.hook_dict[names[0]]
+
+    scores = torch.zeros(cfg.n_layers, cfg.n_heads, device=tokens.device)
+    with torch.no_grad():
+        clean = loss()
+        for layer in range(cfg.n_layers):
+            point = z_point(layer)
+            for head in range(cfg.n_heads):
+                handle = point.add_hook(partial(zero_ablate, head=head))
+                try:
+                    scores[layer, head] = loss() - clean
+                finally:
+                    point.discard(handle)
+    return scores
+
+
+# %% right 04.5: one hook per layer that reads which head is off, gather of log-probabilities
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    half = tokens.shape[1] // 2
+    targets = tokens[:, half + 2 :].long().unsqueeze(-1)
+
+    def second_half_loss() -> float:
+        log_probs = model(tokens)[:, half + 1 : -1].log_softmax(dim=-1)
+        return -log_probs.gather(-1, targets).mean().item()
+
+    z_points = [
+        next(p for name, p in model.hook_dict.items() if name.startswith(f"blocks.{i}.") and name.endswith("z"))
+        for i in range(model.cfg.n_layers)
+    ]
+    off = {"head": 0}
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, off["head"], :] = 0.0
+        return z
+
+    rows = []
+    with torch.no_grad():
+        baseline = second_half_loss()
+        for point in z_points:
+            handle = point.add_hook(silence)
+            row = []
+            try:
+                for off["head"] in range(model.cfg.n_heads):
+                    row.append(second_half_loss() - baseline)
+            finally:
+                point.discard(handle)
+            rows.append(row)
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+# %% wrong 04.6: raises only when no prompt has a key left
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all():
+        raise ValueError(f"query {query} has no key left")
+    return out
+
+
+# %% wrong 04.6: raises when one key was visible, though it was another one
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    visible = torch.isfinite(scores[:, head, query]).sum(dim=-1)
+    if (visible <= 1).any():
+        raise ValueError(f"query {query} has no key left")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.6: raises for the empty row of any head and query
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out).all(dim=-1).any():
+        raise ValueError(f"query {query} has no key left")
+    return out
+
+
+# %% wrong 04.6: fills in -100, which still gets weight among low scores
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    others = scores[:, head, query].clone()
+    others[:, key] = float("-inf")
+    if torch.isneginf(others).all(dim=-1).any():
+        raise ValueError(f"query {query} has no key left")
+    out = scores.clone()
+    out[:, head, query, key] = -100.0
+    return out
+
+
+# %% wrong 04.6: sees only causal masking, not padding, when it looks for keys that are left
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    if query == 0 and key == 0:
+        raise ValueError("query 0 has no other key")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% right 04.6: clone, assign, look at the row
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if (out[:, head, query] == float("-inf")).all(dim=-1).any():
+        raise ValueError(f"head {head}: query {query} has no key left")
+    return out
+
+
+# %% right 04.6: loop over the prompts, masked_fill with the edge
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    n_keys = scores.shape[-1]
+    for prompt in scores[:, head, query].tolist():
+        if all(prompt[k] == float("-inf") for k in range(n_keys) if k != key):
+            raise ValueError(f"query {query} could look at key {key} only")
+    edge = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+    edge[head, query, key] = True
+    return scores.masked_fill(edge, float("-inf"))
+
+
+# %% wrong 04.7: backward, and zero_grad that leaves zeros in the parameters
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.detach().requires_grad_(True))
+        return kept[-1].clone()
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+    finally:
+        point.discard(handle)
+    with torch.enable_grad():
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten().long())
+    loss.backward()
+    model.zero_grad(set_to_none=False)
+    return kept[0].grad
+
+
+# %% wrong 04.7: freezes the parameters and makes all of them trainable afterwards
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    model.requires_grad_(False)
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.detach().requires_grad_(True))
+        return kept[-1].clone()
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+    finally:
+        point.discard(handle)
+    with torch.enable_grad():
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten().long())
+    loss.backward()
+    model.requires_grad_(True)
+    return kept[0].grad
+
+
+# %% wrong 04.7: mean loss of each prompt, summed over the batch
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.detach().requires_grad_(True))
+        return kept[-1].clone()
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+    finally:
+        point.discard(handle)
+    with torch.enable_grad():
+        log_probs = logits[:, :-1].log_softmax(dim=-1)
+        correct = log_probs.gather(-1, tokens[:, 1:].long().unsqueeze(-1)).squeeze(-1)
+        loss = -correct.mean(dim=1).sum()
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: keeps the activation as it is, which has no graph in a frozen model
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation)
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        logits = model(tokens)
+    finally:
+        point.discard(handle)
+    loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten().long())
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% wrong 04.7: runs in eval mode and sets train mode afterwards, whatever it was
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    model.eval()
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.detach().requires_grad_(True))
+        return kept[-1].clone()
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+    finally:
+        point.discard(handle)
+    model.train()
+    with torch.enable_grad():
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten().long())
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% right 04.7: a fresh leaf put in place of the activation
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.detach().requires_grad_(True))
+        return kept[-1].clone()
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(tokens)
+    finally:
+        point.discard(handle)
+    with torch.enable_grad():
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten().long())
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% right 04.7: gradient of a zero that is added to the activation
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    added: dict[str, Tensor] = {}
+
+    def nudge(activation: Tensor, hook: Any) -> Tensor:
+        added["zero"] = torch.zeros_like(activation, requires_grad=True)
+        return activation + added["zero"]
+
+    point = model.hook_dict[name]
+    with torch.enable_grad():
+        handle = point.add_hook(nudge)
+        try:
+            log_probs = model(tokens).log_softmax(dim=-1)
+        finally:
+            point.discard(handle)
+        following = tokens[:, 1:].long()
+        loss = -log_probs[:, :-1].gather(2, following[..., None]).mean()
+        (gradient,) = torch.autograd.grad(loss, [added["zero"]])
+    return gradient

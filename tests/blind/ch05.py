@@ -6341,3 +6341,2432 @@ def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]
             values = torch.linalg.eig(model.W_O[l, h] @ through @ model.W_V[l, h]).eigenvalues
             out[l, h] = copying_score(values)
     return out
+
+
+# %% wrong 05.1: product of two factored matrices always keeps self's hidden axis
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            return FactoredMatrix(self.A, (self.B @ other.A) @ other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        index = index if isinstance(index, tuple) else (index,)
+        n_lead = self.A.ndim - 2
+        A, B = self.A[index[:n_lead]], self.B[index[:n_lead]]
+        rest = index[n_lead:]
+        if len(rest) > 0:
+            A = A[..., self.keep_axis(rest[0]), :]
+        if len(rest) > 1:
+            B = B[..., :, self.keep_axis(rest[1])]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: row or column -1 becomes an empty slice
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            middle = self.B @ other.A
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, middle @ other.B)
+            return FactoredMatrix(self.A @ middle, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        if not isinstance(index, tuple):
+            index = (index,)
+        n_lead = self.A.ndim - 2
+        lead, rest = index[:n_lead], index[n_lead:]
+        rest = [slice(i, i + 1) if isinstance(i, int) else i for i in rest]
+        A, B = self.A[lead], self.B[lead]
+        if len(rest) >= 1:
+            A = A[..., rest[0], :]
+        if len(rest) == 2:
+            B = B[..., rest[1]]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: the last two entries of the index are taken for row and column
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, self.B @ other.A @ other.B)
+            return FactoredMatrix(self.A @ (self.B @ other.A), other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        if not isinstance(index, tuple):
+            if self.A.ndim > 2:
+                return FactoredMatrix(self.A[index], self.B[index])
+            return FactoredMatrix(self.A[self.keep_axis(index)], self.B)
+        if len(index) == 1:
+            return self[index[0]]
+        *lead, row, col = index
+        lead = tuple(lead)
+        A = self.A[lead][..., self.keep_axis(row), :]
+        B = self.B[lead][..., self.keep_axis(col)]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: keeps the axis of an int also for leading axes
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            core = self.B @ other.A
+            if self.mdim < other.mdim:
+                return FactoredMatrix(self.A, core @ other.B)
+            return FactoredMatrix(self.A @ core, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        if not isinstance(index, tuple):
+            index = (index,)
+        index = [self.keep_axis(i) for i in index]
+        index = index + [slice(None)] * (self.A.ndim - len(index))
+        *lead, row, col = index
+        A = self.A[tuple(lead)][..., row, :]
+        B = self.B[tuple(lead)][..., col]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.1: multiplies into self
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, (self.B @ other.A) @ other.B)
+            return FactoredMatrix(self.A @ (self.B @ other.A), other.B)
+        self.B = self.B @ other
+        if self.A.shape[:-2] != self.B.shape[:-2]:
+            self.A = self.A.expand(*self.B.shape[:-2], *self.A.shape[-2:])
+        return self
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        index = index if isinstance(index, tuple) else (index,)
+        n_lead = self.A.ndim - 2
+        A, B = self.A[index[:n_lead]], self.B[index[:n_lead]]
+        rest = index[n_lead:]
+        if len(rest) > 0:
+            A = A[..., self.keep_axis(rest[0]), :]
+        if len(rest) > 1:
+            B = B[..., :, self.keep_axis(rest[1])]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.1: leading part, then rest
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, FactoredMatrix):
+            middle = self.B @ other.A
+            if self.mdim <= other.mdim:
+                return FactoredMatrix(self.A, middle @ other.B)
+            return FactoredMatrix(self.A @ middle, other.B)
+        return FactoredMatrix(self.A, self.B @ other)
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(other @ self.A, self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        index = index if isinstance(index, tuple) else (index,)
+        n_lead = len(self.shape) - 2
+        lead, rest = index[:n_lead], index[n_lead:]
+        A, B = self.A[lead], self.B[lead]
+        if len(rest) > 0:
+            A = A[..., self.keep_axis(rest[0]), :]
+        if len(rest) > 1:
+            B = B[..., :, self.keep_axis(rest[1])]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.1: index filled up with full slices, einsum
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        if isinstance(other, Tensor):
+            return FactoredMatrix(self.A, torch.einsum("...mr,...rk->...mk", self.B, other))
+        if other.mdim < self.mdim:
+            left = self @ other.A
+            return FactoredMatrix(torch.einsum("...lm,...mk->...lk", left.A, left.B), other.B)
+        return (self @ other.A) @ other.B
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        return FactoredMatrix(torch.einsum("...kl,...lm->...km", other, self.A), self.B)
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        entries = list(index) if isinstance(index, tuple) else [index]
+        while len(entries) < self.A.ndim:
+            entries.append(slice(None))
+        *lead, row, column = entries
+        lead = tuple(lead)
+        A = self.A[lead][..., self.keep_axis(row), :]
+        B = self.B[lead][..., self.keep_axis(column)]
+        return FactoredMatrix(A, B)
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: V made with Vh instead of its transpose
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Qa, Ra = torch.linalg.qr(self.A)
+        Qb, Rb = torch.linalg.qr(self.B.mT)
+        U, S, Vh = torch.linalg.svd(Ra @ Rb.mT)
+        return Qa @ U, S, Qb @ Vh
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        _, S, _ = self.svd()
+        return S.pow(2).sum(-1).sqrt()
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: divides by the singular values, which may be zero
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Q, R = torch.linalg.qr(self.A)
+        C = R @ self.B
+        values, vectors = torch.linalg.eigh(C @ C.mT)
+        values, vectors = values.flip(-1), vectors.flip(-1)
+        S = values.clamp(min=0).sqrt()
+        V = C.mT @ vectors / S.clamp(min=1e-12).unsqueeze(-2)
+        return Q @ vectors, S, V
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        _, R = torch.linalg.qr(self.A)
+        return torch.linalg.matrix_norm(R @ torch.linalg.qr(self.B.mT)[1].mT)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: norm is the product of the factors' norms
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Ua, Sa, Vha = torch.linalg.svd(self.A, full_matrices=False)
+        Ub, Sb, Vhb = torch.linalg.svd(self.B, full_matrices=False)
+        middle = Sa[..., :, None] * (Vha @ Ub) * Sb[..., None, :]
+        Um, S, Vhm = torch.linalg.svd(middle)
+        return Ua @ Um, S, (Vhm @ Vhb).mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        return torch.linalg.matrix_norm(self.A) * torch.linalg.matrix_norm(self.B)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: one norm for the whole batch
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Ua, Sa, Vha = torch.linalg.svd(self.A, full_matrices=False)
+        Ub, Sb, Vhb = torch.linalg.svd(self.B, full_matrices=False)
+        middle = Sa[..., :, None] * (Vha @ Ub) * Sb[..., None, :]
+        Um, S, Vhm = torch.linalg.svd(middle)
+        return Ua @ Um, S, (Vhm @ Vhb).mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        return self.svd()[1].norm()
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.2: takes the left vectors of A, the right ones of B and multiplies their singular values
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        U, Sa, _ = torch.linalg.svd(self.A, full_matrices=False)
+        _, Sb, Vh = torch.linalg.svd(self.B, full_matrices=False)
+        return U, Sa * Sb, Vh.mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        Ra = torch.linalg.qr(self.A, mode="r")[1]
+        Rb = torch.linalg.qr(self.B.mT, mode="r")[1]
+        return (Ra @ Rb.mT).pow(2).sum((-2, -1)).sqrt()
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.2: QR of both factors
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Qa, Ra = torch.linalg.qr(self.A)
+        Qb, Rb = torch.linalg.qr(self.B.mT)
+        U, S, Vh = torch.linalg.svd(Ra @ Rb.mT, full_matrices=False)
+        return Qa @ U, S, Qb @ Vh.mT
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        Ra = torch.linalg.qr(self.A, mode="r")[1]
+        Rb = torch.linalg.qr(self.B.mT, mode="r")[1]
+        return torch.linalg.matrix_norm(Ra @ Rb.mT)
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% right 05.2: SVD of both factors and of the middle
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        Ua, Sa, Vha = torch.linalg.svd(self.A, full_matrices=False)
+        Ub, Sb, Vhb = torch.linalg.svd(self.B, full_matrices=False)
+        middle = torch.diag_embed(Sa) @ Vha @ Ub @ torch.diag_embed(Sb)
+        Um, S, Vhm = torch.linalg.svd(middle, full_matrices=False)
+        V = torch.einsum("...km,...mr->...rk", Vhm, Vhb)
+        return Ua @ Um, S, V
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        return self.svd()[1].square().sum(dim=-1).sqrt()
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        """The m eigenvalues of A B (square) that can differ from zero, in any order, complex."""
+        raise NotImplementedError("05.3")
+
+
+# %% wrong 05.3: all l eigenvalues, the zeros too
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        return torch.linalg.eigvals(self.AB)
+
+
+# %% wrong 05.3: as if the product were symmetric
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        values = torch.linalg.eigvalsh(self.B @ self.A)
+        return torch.complex(values, torch.zeros_like(values))
+
+
+# %% wrong 05.3: singular values
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        S = torch.linalg.svdvals(self.B @ self.A)
+        return torch.complex(S, torch.zeros_like(S))
+
+
+# %% wrong 05.3: eigenvalues of the small core between the QR factors
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        Ra = torch.linalg.qr(self.A)[1]
+        Rb = torch.linalg.qr(self.B.mT)[1]
+        return torch.linalg.eigvals(Ra @ Rb.mT)
+
+
+# %% wrong 05.3: drops the imaginary parts
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        values = torch.linalg.eigvals(self.B @ self.A).real
+        return torch.complex(values, torch.zeros_like(values))
+
+
+# %% right 05.3: of B A
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        return torch.linalg.eigvals(self.B @ self.A)
+
+
+# %% right 05.3: of the transposed small matrix, with einsum and eig
+class FactoredMatrix:
+    """The matrix A @ B, kept as its two thin factors: A `[... l m]`, B `[... m r]`, with m much smaller than l and r.
+
+    Leading axes are a batch of matrices and broadcast: all heads of a model are one FactoredMatrix `[layer head l r]`.
+    """
+
+    def __init__(self, A: Float[Tensor, "... l m"], B: Float[Tensor, "... m r"]):
+        if A.ndim < 2 or B.ndim < 2 or A.shape[-1] != B.shape[-2]:
+            raise ValueError(f"A {list(A.shape)} and B {list(B.shape)} cannot be multiplied")
+        leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product, leading axes included."""
+        return torch.Size((*self.A.shape[:-1], self.B.shape[-1]))
+
+    @property
+    def mdim(self) -> int:
+        """The size of the hidden axis: no rank can be larger."""
+        return self.A.shape[-1]
+
+    @property
+    def AB(self) -> Float[Tensor, "... l r"]:
+        """The product, multiplied out. Only for matrices that are small enough."""
+        return self.A @ self.B
+
+    @staticmethod
+    def keep_axis(index):
+        """An index that keeps its axis: 3 becomes 3:4, and -1 becomes -1:; anything but an int stays as it is."""
+        return slice(index, index + 1 or None) if isinstance(index, int) else index
+
+    def __repr__(self) -> str:
+        return f"FactoredMatrix: Shape({self.shape}), Hidden Dim({self.mdim})"
+
+    # exercise 05.1
+    def __matmul__(self, other: "Tensor | FactoredMatrix") -> "FactoredMatrix":
+        """`self @ other`, factored again; other is a matrix (with or without leading axes) or a FactoredMatrix.
+
+        Of two factored matrices the result has the smaller hidden axis. self stays as it was.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __rmatmul__(self, other: Tensor) -> "FactoredMatrix":
+        """`other @ self`, factored again; Python calls this when a tensor stands on the left."""
+        raise NotImplementedError("05.1")
+
+    # exercise 05.1
+    def __getitem__(self, index) -> "FactoredMatrix":
+        """`self[index]` as the product would be indexed, factored again: leading axes first, then rows, then columns.
+
+        `index` is an int, a slice, a tensor of ints, or a tuple of them with at most one tensor and one entry per axis. An int for a row or a column keeps that axis with size
+        1 (see `keep_axis`), so that the result is still a matrix.
+        """
+        raise NotImplementedError("05.1")
+
+    # exercise 05.2
+    def svd(self) -> tuple[Float[Tensor, "... l m"], Float[Tensor, "... m"], Float[Tensor, "... r m"]]:
+        """U, S, V with A B = U diag(S) V^T: singular values falling, singular vectors in the columns of U and of V.
+
+        For m smaller than l and r. The columns are orthonormal also when the rank is less than m. Nothing of size l x r is made.
+        """
+        raise NotImplementedError("05.2")
+
+    # exercise 05.2
+    def norm(self) -> Float[Tensor, "..."]:
+        """The Frobenius norm of A B, one for each matrix of the batch. Nothing of size l x r is made."""
+        raise NotImplementedError("05.2")
+
+    # exercise 05.3
+    @property
+    def eigenvalues(self) -> Complex[Tensor, "... m"]:
+        small = torch.einsum("...ma,...an->...nm", self.B, self.A)
+        values, _ = torch.linalg.eig(small)
+        return values
+
+
+# %% wrong 05.4: takes the embedding's transpose for the unembedding
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    left = model.W_E @ model.W_V[layer, head]
+    right = model.W_O[layer, head] @ model.W_E.T
+    return cleanlens.FactoredMatrix(left, right)
+
+
+# %% wrong 05.4: d_model between the factors, once more
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    OV = model.W_V[layer, head] @ model.W_O[layer, head]
+    return cleanlens.FactoredMatrix(model.W_E, OV @ model.W_U)
+
+
+# %% wrong 05.4: transposed, the attended token in the columns
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    left = model.W_E @ model.W_V[layer, head]
+    right = model.W_O[layer, head] @ model.W_U
+    return cleanlens.FactoredMatrix(right.T, left.T)
+
+
+# %% wrong 05.4: adds the value bias
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    values = model.W_E @ model.W_V[layer, head] + model.b_V[layer, head]
+    return cleanlens.FactoredMatrix(values, model.W_O[layer, head] @ model.W_U)
+
+
+# %% wrong 05.4: normalises the embeddings first
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    embed = model.W_E - model.W_E.mean(-1, keepdim=True)
+    embed = embed / embed.pow(2).mean(-1, keepdim=True).sqrt()
+    return cleanlens.FactoredMatrix(
+        embed @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U
+    )
+
+
+# %% right 05.4: two products, once more
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    return cleanlens.FactoredMatrix(
+        model.W_E @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U
+    )
+
+
+# %% right 05.4: einsum, weights of the block
+def full_OV(model: HookedTransformer, layer: int, head: int) -> cleanlens.FactoredMatrix:
+    attn = model.blocks[layer].attn
+    A = torch.einsum("vd,de->ve", model.W_E, attn.W_V[head])
+    B = torch.einsum("ed,dv->ev", attn.W_O[head], model.W_U)
+    return cleanlens.FactoredMatrix(A=A, B=B)
+
+
+# %% wrong 05.5: forgets where the chunk starts
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    hits, n = 0, M.A.shape[0]
+    for rows in M.A.split(chunk_size):
+        best = (rows @ M.B).argmax(dim=-1)
+        hits += (best == torch.arange(len(best), device=best.device)).sum().item()
+    return hits / n
+
+
+# %% wrong 05.5: mean of the chunks' means
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    accs, start = [], 0
+    for rows in M.A.split(chunk_size):
+        best = (rows @ M.B).argmax(dim=-1)
+        target = torch.arange(start, start + len(rows), device=best.device)
+        accs.append((best == target).float().mean().item())
+        start += len(rows)
+    return sum(accs) / len(accs)
+
+
+# %% wrong 05.5: leaves out the last, shorter chunk
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    n = M.A.shape[0]
+    chunk_size = min(chunk_size, n)
+    hits = total = 0
+    for c in range(n // chunk_size):
+        index = torch.arange(c * chunk_size, (c + 1) * chunk_size, device=M.A.device)
+        best = (M.A[index] @ M.B).argmax(dim=-1)
+        hits += (best == index).sum().item()
+        total += chunk_size
+    return hits / total
+
+
+# %% wrong 05.5: columns instead of rows
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    n = M.B.shape[-1]
+    hits = 0
+    for start in range(0, n, chunk_size):
+        block = M.A @ M.B[:, start : start + chunk_size]
+        best = block.argmax(dim=0)
+        hits += (best == torch.arange(start, start + block.shape[1], device=best.device)).sum().item()
+    return hits / n
+
+
+# %% wrong 05.5: multiplies everything out and then goes by chunks
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    full = M.AB
+    n = full.shape[0]
+    hits = 0
+    for start in range(0, n, chunk_size):
+        best = full[start : start + chunk_size].argmax(dim=-1)
+        hits += (best == torch.arange(start, start + len(best), device=best.device)).sum().item()
+    return hits / n
+
+
+# %% right 05.5: loop over starts
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    n = M.A.shape[-2]
+    hits = 0
+    for start in range(0, n, chunk_size):
+        rows = M.A[start : start + chunk_size] @ M.B
+        target = torch.arange(start, start + rows.shape[0], device=rows.device)
+        hits += int((rows.argmax(dim=-1) == target).sum())
+    return hits / n
+
+
+# %% right 05.5: all argmaxes in one list, compared at the end
+def top1_acc(M: cleanlens.FactoredMatrix, chunk_size: int = 1000) -> float:
+    best = torch.cat([torch.max(rows @ M.B, dim=1).indices for rows in torch.split(M.A, chunk_size)])
+    return sum(i == j for i, j in enumerate(best.tolist())) / len(best)
+
+
+# %% wrong 05.6: composes the heads
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    left = model.W_E
+    for layer, head in heads[:-1]:
+        left = left @ model.W_V[layer, head] @ model.W_O[layer, head]
+    layer, head = heads[-1]
+    return cleanlens.FactoredMatrix(
+        left @ model.W_V[layer, head], model.W_O[layer, head] @ model.W_U
+    )
+
+
+# %% wrong 05.6: the mean of the heads, once more
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    parts = [full_OV(model, layer, head) for layer, head in heads]
+    A = torch.cat([p.A for p in parts], dim=-1) / len(heads)
+    B = torch.cat([p.B for p in parts], dim=-2)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.6: adds the factors one by one
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    A = sum(model.W_E @ model.W_V[layer, head] for layer, head in heads)
+    B = sum(model.W_O[layer, head] @ model.W_U for layer, head in heads)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.6: takes every head from the first one's layer
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    layer = heads[0][0]
+    index = [head for _, head in heads]
+    W_V = torch.cat([model.W_V[layer, h] for h in index], dim=1)
+    W_O = torch.cat([model.W_O[layer, h] for h in index], dim=0)
+    return cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)
+
+
+# %% wrong 05.6: the hidden axes of the two factors are ordered differently
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    W_V = torch.stack([model.W_V[layer, head] for layer, head in heads], dim=-1)  # d e n
+    W_O = torch.stack([model.W_O[layer, head] for layer, head in heads])  # n e d
+    W_V = W_V.reshape(W_V.shape[0], -1)
+    W_O = W_O.reshape(-1, W_O.shape[-1])
+    return cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)
+
+
+# %% right 05.6: concatenates the factors of full_OV
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    parts = [full_OV(model, layer, head) for layer, head in heads]
+    return cleanlens.FactoredMatrix(
+        torch.cat([part.A for part in parts], dim=-1), torch.cat([part.B for part in parts], dim=-2)
+    )
+
+
+# %% right 05.6: indexes all heads at once
+def effective_OV(model: HookedTransformer, heads: list[tuple[int, int]]) -> cleanlens.FactoredMatrix:
+    layers, index = (list(t) for t in zip(*heads))
+    W_V = model.W_V[layers, index]  # n d e
+    W_O = model.W_O[layers, index]  # n e d
+    W_V = W_V.permute(1, 0, 2).flatten(1)
+    W_O = W_O.flatten(0, 1)
+    return cleanlens.FactoredMatrix(model.W_E @ W_V, W_O @ model.W_U)
+
+
+# %% wrong 05.7: divides only once by the LayerNorm scale
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    q = model.W_pos @ model.W_Q[layer, head]
+    k = model.W_pos @ model.W_K[layer, head]
+    scores = q @ k.T / (q.shape[-1] ** 0.5 * ln_scale)
+    mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, float("-inf")).softmax(dim=-1)
+
+
+# %% wrong 05.7: softmax over the queries, once more
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, float("-inf")).softmax(dim=0)
+
+
+# %% wrong 05.7: masks the scores with zeros
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    return torch.tril(scores).softmax(dim=-1)
+
+
+# %% wrong 05.7: masks after the softmax, so that rows do not add up to one
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    pattern = (q @ k.T / q.shape[-1] ** 0.5).softmax(dim=-1)
+    return pattern.tril()
+
+
+# %% wrong 05.7: with the biases
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head] + model.b_Q[layer, head]
+    k = x @ model.W_K[layer, head] + model.b_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, float("-inf")).softmax(dim=-1)
+
+
+# %% right 05.7: masked softmax, once more
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    x = model.W_pos / ln_scale
+    q = x @ model.W_Q[layer, head]
+    k = x @ model.W_K[layer, head]
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(mask, float("-inf")).softmax(dim=-1)
+
+
+# %% right 05.7: row by row
+def position_pattern(
+    model: HookedTransformer, layer: int, head: int, ln_scale: float = 1.0
+) -> Float[Tensor, "n n"]:
+    QK = model.W_Q[layer, head] @ model.W_K[layer, head].T / model.W_Q.shape[-1] ** 0.5
+    scores = torch.einsum("qd,de,ke->qk", model.W_pos, QK, model.W_pos) / ln_scale**2
+    pattern = torch.zeros_like(scores)
+    for i in range(scores.shape[0]):
+        pattern[i, : i + 1] = torch.softmax(scores[i, : i + 1], dim=0)
+    return pattern
+
+
+# %% wrong 05.8: forgets the head's own b_Q and b_K
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"]]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(model.cfg.n_heads):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    parts.append(model.b_O[:layer].sum(0).expand_as(embed))
+    x = torch.stack([p.reshape(embed.shape) for p in parts])
+    x = (x - x.mean(-1, keepdim=True)) / cache[f"blocks.{layer}.ln1.hook_scale"]
+    return x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return torch.einsum("iqe,jke->ijqk", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: each component by its own LayerNorm scale
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"]]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        parts += [z[:, h] @ model.W_O[l, h] for h in range(model.cfg.n_heads)]
+    parts.append(model.b_O[:layer].sum(0).expand_as(embed))
+    x = torch.stack([p.reshape(embed.shape) for p in parts])
+    x = x - x.mean(-1, keepdim=True)
+    x = x / (x.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return torch.einsum("iqe,jke->ijqk", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: heads in the order L0H0, L1H0, ...
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"]]
+    for h in range(model.cfg.n_heads):
+        for l in range(layer):
+            parts.append(cache[f"blocks.{l}.attn.hook_z"][:, h] @ model.W_O[l, h])
+    parts.append(model.b_O[:layer].sum(0).expand_as(embed))
+    x = torch.stack([p.reshape(embed.shape) for p in parts])
+    x = (x - x.mean(-1, keepdim=True)) / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return torch.einsum("iqe,jke->ijqk", q, k) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: scores come out as key by query
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"]]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        parts += [z[:, h] @ model.W_O[l, h] for h in range(model.cfg.n_heads)]
+    parts.append(model.b_O[:layer].sum(0).expand_as(embed))
+    x = torch.stack([p.reshape(embed.shape) for p in parts])
+    x = (x - x.mean(-1, keepdim=True)) / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return k[None] @ q[:, None].mT / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.8: counts this layer's b_O among the earlier ones
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"]]
+    bias = torch.zeros_like(embed)
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        parts += [z[:, h] @ model.W_O[l, h] for h in range(model.cfg.n_heads)]
+    for l in range(layer + 1):
+        bias = bias + model.b_O[l]
+    parts.append(bias)
+    x = torch.stack([p.reshape(embed.shape) for p in parts])
+    x = (x - x.mean(-1, keepdim=True)) / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    q[-1] = q[-1] + model.b_Q[layer, head]
+    k[-1] = k[-1] + model.b_K[layer, head]
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return torch.einsum("iqe,jke->ijqk", q, k) / q.shape[-1] ** 0.5
+
+
+# %% right 05.8: list of parts, einsum
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    embed = cache["hook_embed"]
+    parts = [embed, cache["hook_pos_embed"].reshape(embed.shape)]
+    for l in range(layer):
+        z = cache[f"blocks.{l}.attn.hook_z"]
+        for h in range(model.cfg.n_heads):
+            parts.append(z[:, h] @ model.W_O[l, h])
+    parts.append(model.b_O[:layer].sum(dim=0).expand_as(embed))
+    x = torch.stack(parts)
+    x = (x - x.mean(dim=-1, keepdim=True)) / cache[f"blocks.{layer}.ln1.hook_scale"]
+    q, k = x @ model.W_Q[layer, head], x @ model.W_K[layer, head]
+    q = torch.cat([q[:-1], q[-1:] + model.b_Q[layer, head]])
+    k = torch.cat([k[:-1], k[-1:] + model.b_K[layer, head]])
+    return q, k
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return torch.einsum("iqe,jke->ijqk", q, k) / q.shape[-1] ** 0.5
+
+
+# %% right 05.8: heads of a layer at once, broadcast product
+def split_qk(
+    model: HookedTransformer, cache: ActivationCache, layer: int, head: int
+) -> tuple[Float[Tensor, "c s e"], Float[Tensor, "c s e"]]:
+    scale = cache[f"blocks.{layer}.ln1.hook_scale"]
+    embed = cache["hook_embed"]
+    blocks = [embed[None], cache["hook_pos_embed"].reshape(1, *embed.shape)]
+    bias = torch.zeros_like(embed)[None]
+    for l in range(layer):
+        blocks.append(torch.einsum("she,hed->hsd", cache[f"blocks.{l}.attn.hook_z"], model.W_O[l]))
+        bias = bias + model.b_O[l]
+    x = torch.cat([*blocks, bias], dim=0)
+    x = (x - x.mean(-1, keepdim=True)) / scale
+
+    def project(W, b):
+        add = torch.zeros(len(x), 1, len(b), dtype=b.dtype, device=b.device)
+        add[-1, 0] = b
+        return torch.einsum("csd,de->cse", x, W) + add
+
+    return (
+        project(model.W_Q[layer, head], model.b_Q[layer, head]),
+        project(model.W_K[layer, head], model.b_K[layer, head]),
+    )
+
+
+def decompose_scores(q: Float[Tensor, "i s e"], k: Float[Tensor, "j s e"]) -> Float[Tensor, "i j s s"]:
+    return q.unsqueeze(1) @ k.unsqueeze(0).transpose(-1, -2) / q.shape[-1] ** 0.5
+
+
+# %% wrong 05.9: rows are the keys' tokens
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    queries = model.W_E @ model.W_Q[ind[0], ind[1]]
+    keys = model.W_E @ model.W_V[prev[0], prev[1]] @ model.W_O[prev[0], prev[1]] @ model.W_K[ind[0], ind[1]]
+    return cleanlens.FactoredMatrix(keys, queries.T)
+
+
+# %% wrong 05.9: scaled by sqrt(d_head), once more
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    queries = model.W_E @ model.W_Q[ind[0], ind[1]]
+    moved = model.W_E @ model.W_V[prev[0], prev[1]] @ model.W_O[prev[0], prev[1]]
+    keys = moved @ model.W_K[ind[0], ind[1]]
+    return cleanlens.FactoredMatrix(queries / queries.shape[-1] ** 0.5, keys.T)
+
+
+# %% wrong 05.9: composes with the queries instead of the keys
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    (l0, h0), (l1, h1) = prev, ind
+    queries = model.W_E @ model.W_V[l0, h0] @ model.W_O[l0, h0] @ model.W_Q[l1, h1]
+    keys = model.W_E @ model.W_K[l1, h1]
+    return cleanlens.FactoredMatrix(queries, keys.T)
+
+
+# %% wrong 05.9: adds the direct path to the keys
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    (l0, h0), (l1, h1) = prev, ind
+    stream = model.W_E + model.W_E @ model.W_V[l0, h0] @ model.W_O[l0, h0]
+    return cleanlens.FactoredMatrix(model.W_E @ model.W_Q[l1, h1], (stream @ model.W_K[l1, h1]).T)
+
+
+# %% wrong 05.9: d_model between the factors, once more
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    (l0, h0), (l1, h1) = prev, ind
+    QK = model.W_Q[l1, h1] @ model.W_K[l1, h1].T
+    OV = model.W_V[l0, h0] @ model.W_O[l0, h0]
+    return cleanlens.FactoredMatrix(model.W_E @ QK @ OV.T, model.W_E.T)
+
+
+# %% right 05.9: queries and keys, once more
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    (l0, h0), (l1, h1) = prev, ind
+    queries = model.W_E @ model.W_Q[l1, h1]
+    keys = (model.W_E @ model.W_V[l0, h0]) @ (model.W_O[l0, h0] @ model.W_K[l1, h1])
+    return cleanlens.FactoredMatrix(queries, keys.T)
+
+
+# %% right 05.9: einsum from the right
+def k_composition_circuit(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> cleanlens.FactoredMatrix:
+    W_V, W_O = model.W_V[prev[0]][prev[1]], model.W_O[prev[0]][prev[1]]
+    W_Q, W_K = model.W_Q[ind[0]][ind[1]], model.W_K[ind[0]][ind[1]]
+    read = torch.einsum("de,ef,fk->dk", W_V, W_O, W_K)
+    A = torch.einsum("vd,de->ve", model.W_E, W_Q)
+    B = torch.einsum("dk,vd->kv", read, model.W_E)
+    return cleanlens.FactoredMatrix(A, B)
+
+
+# %% wrong 05.10: what the queries read
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    QK = cleanlens.FactoredMatrix(model.W_Q[l1, h1], model.W_K[l1, h1].T)
+    return composition_score(OV, QK)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    g = torch.Generator().manual_seed(seed)
+    A = cleanlens.FactoredMatrix(
+        torch.randn(n, d_model, d_head, generator=g), torch.randn(n, d_head, d_model, generator=g)
+    )
+    B = cleanlens.FactoredMatrix(
+        torch.randn(n, d_model, d_head, generator=g), torch.randn(n, d_head, d_model, generator=g)
+    )
+    return composition_score(A, B)
+
+
+# %% wrong 05.10: multiplies in the other order
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (B @ A).norm() / A.norm() / B.norm()
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    KQ = cleanlens.FactoredMatrix(model.W_K[l1, h1], model.W_Q[l1, h1].T)
+    return composition_score(OV, KQ)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    torch.manual_seed(seed)
+    A = cleanlens.FactoredMatrix(torch.randn(n, d_model, d_head), torch.randn(n, d_head, d_model))
+    B = cleanlens.FactoredMatrix(torch.randn(n, d_model, d_head), torch.randn(n, d_head, d_model))
+    return composition_score(A, B)
+
+
+# %% wrong 05.10: one score for the whole batch
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (A.AB @ B.AB).norm() / (A.AB.norm() * B.AB.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    KQ = cleanlens.FactoredMatrix(model.W_K[l1, h1], model.W_Q[l1, h1].T)
+    return composition_score(OV, KQ)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    g = torch.Generator().manual_seed(seed)
+    scores = []
+    for _ in range(n):
+        a, b, c, d = (torch.randn(d_model, d_head, generator=g) for _ in range(4))
+        scores.append(composition_score(cleanlens.FactoredMatrix(a, b.T), cleanlens.FactoredMatrix(c, d.T)))
+    return torch.stack(scores)
+
+
+# %% wrong 05.10: seeds anew for every factor, so that the two matrices are the same
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    KQ = cleanlens.FactoredMatrix(model.W_K[l1, h1], model.W_Q[l1, h1].T)
+    return composition_score(OV, KQ)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    def draw():
+        g = torch.Generator().manual_seed(seed)
+        left = torch.randn(n, d_model, d_head, generator=g)
+        right = torch.randn(n, d_head, d_model, generator=g)
+        return cleanlens.FactoredMatrix(left, right)
+
+    return composition_score(draw(), draw())
+
+
+# %% wrong 05.10: uniform factors instead of Gaussian ones
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    KQ = cleanlens.FactoredMatrix(model.W_K[l1, h1], model.W_Q[l1, h1].T)
+    return composition_score(OV, KQ)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    g = torch.Generator().manual_seed(seed)
+    A = cleanlens.FactoredMatrix(
+        torch.rand(n, d_model, d_head, generator=g), torch.rand(n, d_head, d_model, generator=g)
+    )
+    B = cleanlens.FactoredMatrix(
+        torch.rand(n, d_model, d_head, generator=g), torch.rand(n, d_head, d_model, generator=g)
+    )
+    return composition_score(A, B)
+
+
+# %% right 05.10: factored, all pairs as a batch
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    return (A @ B).norm() / (A.norm() * B.norm())
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    (l0, h0), (l1, h1) = prev, ind
+    OV = cleanlens.FactoredMatrix(model.W_V[l0, h0], model.W_O[l0, h0])
+    KQ = cleanlens.FactoredMatrix(model.W_K[l1, h1], model.W_Q[l1, h1].T)
+    return composition_score(OV, KQ)
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    g = torch.Generator().manual_seed(seed)
+    A, B = (
+        cleanlens.FactoredMatrix(
+            torch.randn(n, d_model, d_head, generator=g), torch.randn(n, d_head, d_model, generator=g)
+        )
+        for _ in range(2)
+    )
+    return composition_score(A, B)
+
+
+# %% right 05.10: multiplied out, pair by pair
+def composition_score(A: cleanlens.FactoredMatrix, B: cleanlens.FactoredMatrix) -> Float[Tensor, "..."]:
+    def size(matrix):
+        return matrix.square().sum(dim=(-2, -1)).sqrt()
+
+    a, b = A.A @ A.B, B.A @ B.B
+    return size(a @ b) / (size(a) * size(b))
+
+
+def k_composition_score(
+    model: HookedTransformer, prev: tuple[int, int], ind: tuple[int, int]
+) -> Float[Tensor, ""]:
+    writer, reader = model.blocks[prev[0]].attn, model.blocks[ind[0]].attn
+    return composition_score(
+        cleanlens.FactoredMatrix(writer.W_V[prev[1]], writer.W_O[prev[1]]),
+        cleanlens.FactoredMatrix(reader.W_K[ind[1]], reader.W_Q[ind[1]].T),
+    )
+
+
+def random_baseline(d_model: int, d_head: int, n: int, seed: int = 0) -> Float[Tensor, "n"]:
+    g = torch.Generator()
+    g.manual_seed(seed)
+    scores = torch.empty(n)
+    for i in range(n):
+        a, b, c, d = torch.randn(4, d_model, d_head, generator=g)
+        scores[i] = composition_score(cleanlens.FactoredMatrix(a, b.T), cleanlens.FactoredMatrix(c, d.T))
+    return scores
+
+
+# %% wrong 05.11: absolute values of the real parts only, once more
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.real.sum(-1) / eigenvalues.real.abs().sum(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    OV = cleanlens.FactoredMatrix(model.W_E @ model.W_V, model.W_O @ model.W_U)
+    return copying_score(OV.eigenvalues)
+
+
+# %% wrong 05.11: absolute value of the sum, so never negative
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.sum(-1).abs() / eigenvalues.abs().sum(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    OV = cleanlens.FactoredMatrix(model.W_E @ model.W_V, model.W_O @ model.W_U)
+    return copying_score(OV.eigenvalues)
+
+
+# %% wrong 05.11: the score stays complex
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.sum(dim=-1) / eigenvalues.abs().sum(dim=-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    OV = cleanlens.FactoredMatrix(model.W_E @ model.W_V, model.W_O @ model.W_U)
+    return copying_score(OV.eigenvalues)
+
+
+# %% wrong 05.11: OV without embedding and unembedding
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.sum(-1).real / eigenvalues.abs().sum(-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    return copying_score(cleanlens.FactoredMatrix(model.W_V, model.W_O).eigenvalues)
+
+
+# %% wrong 05.11: one score for all matrices together
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.sum().real / eigenvalues.abs().sum()
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    return torch.stack(
+        [
+            torch.stack(
+                [copying_score(full_OV(model, l, h).eigenvalues) for h in range(model.cfg.n_heads)]
+            )
+            for l in range(model.cfg.n_layers)
+        ]
+    )
+
+
+# %% right 05.11: all heads in one factored matrix
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    return eigenvalues.sum(dim=-1).real / eigenvalues.abs().sum(dim=-1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    OV = cleanlens.FactoredMatrix(model.W_E @ model.W_V, model.W_O @ model.W_U)
+    return copying_score(OV.eigenvalues)
+
+
+# %% right 05.11: head by head, small matrices
+def copying_score(eigenvalues: Complex[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    magnitude = (eigenvalues.real**2 + eigenvalues.imag**2).sqrt()
+    return torch.sum(eigenvalues.real, -1) / torch.sum(magnitude, -1)
+
+
+def head_copying_scores(model: HookedTransformer) -> Float[Tensor, "layer head"]:
+    UE = model.W_U @ model.W_E
+    rows = []
+    for l in range(model.cfg.n_layers):
+        small = [model.W_O[l, h] @ UE @ model.W_V[l, h] for h in range(model.cfg.n_heads)]
+        rows.append(torch.stack([copying_score(torch.linalg.eigvals(m)) for m in small]))
+    return torch.stack(rows)

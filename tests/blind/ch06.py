@@ -5469,3 +5469,1790 @@ def attribution_patching(model, clean_tokens, corrupted_tokens, metric):
             for layer in range(model.cfg.n_layers)
         ]
         return torch.stack(rows)
+
+
+# %% wrong 06.1: encodes the names without the space before them
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if i % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: A and B may be the same person
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in names if len(tokenizer.encode(" " + name)) == 1]
+    clean, corrupted, answers = [], [], []
+    for i in range(n):
+        a, b = rng.choice(usable), rng.choice(usable)
+        if i % 2 == 0:
+            io, s = a, b
+        else:
+            io, s = b, a
+        clean.append(TEMPLATE.format(A=a, B=b, S=s))
+        corrupted.append(TEMPLATE.format(A=a, B=b, S=io))
+        answers.append((f" {io}", f" {s}"))
+    return {"clean": clean, "corrupted": corrupted, "answers": answers}
+
+
+# %% wrong 06.1: answers are always (A, B), whoever gives
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        a, b = rng.sample(usable, 2)
+        giver, other = (b, a) if i % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=giver))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=other))
+        data["answers"].append((" " + a, " " + b))
+    return data
+
+
+# %% wrong 06.1: the corrupted prompt swaps the two names at the start and leaves the giver
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if i % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=b, B=a, S=s))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% wrong 06.1: one pair of people for every two rows
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        if i % 2 == 0:
+            a, b = rng.sample(usable, 2)
+            s, io = b, a
+        else:
+            s, io = a, b
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% right 06.1: loop with its own Random
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    rng = random.Random(seed)
+    usable = [name for name in dict.fromkeys(names) if len(tokenizer.encode(" " + name)) == 1]
+    data = {"clean": [], "corrupted": [], "answers": []}
+    for i in range(n):
+        a, b = rng.sample(usable, 2)
+        s, io = (b, a) if i % 2 == 0 else (a, b)
+        data["clean"].append(TEMPLATE.format(A=a, B=b, S=s))
+        data["corrupted"].append(TEMPLATE.format(A=a, B=b, S=io))
+        data["answers"].append((" " + io, " " + s))
+    return data
+
+
+# %% right 06.1: comprehensions, torch generator
+def make_ioi(n: int, seed: int, names: list[str], tokenizer: Any) -> dict[str, list]:
+    g = torch.Generator().manual_seed(seed)
+    people = sorted({name for name in names if len(tokenizer.encode(f" {name}")) == 1})
+    pairs = [[people[j] for j in torch.randperm(len(people), generator=g)[:2].tolist()] for _ in range(n)]
+    givers = [pair[1 - i % 2] for i, pair in enumerate(pairs)]
+    others = [pair[i % 2] for i, pair in enumerate(pairs)]
+    return {
+        "clean": [TEMPLATE.format(A=a, B=b, S=s) for (a, b), s in zip(pairs, givers)],
+        "corrupted": [TEMPLATE.format(A=a, B=b, S=s) for (a, b), s in zip(pairs, others)],
+        "answers": [(f" {io}", f" {s}") for io, s in zip(others, givers)],
+    }
+
+
+# %% wrong 06.2: always the last position, once more
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    last = logits[:, -1]
+    picked = last.gather(-1, answers)
+    return picked[:, 0] - picked[:, 1]
+
+
+# %% wrong 06.2: the mean over prompts
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    rows = torch.arange(len(logits), device=logits.device)
+    last = logits[rows, end]
+    return (last[rows, answers[:, 0]] - last[rows, answers[:, 1]]).mean()
+
+
+# %% wrong 06.2: difference of probabilities
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    rows = torch.arange(len(logits), device=logits.device)
+    probs = logits[rows, end].softmax(dim=-1)
+    return probs[rows, answers[:, 0]] - probs[rows, answers[:, 1]]
+
+
+# %% wrong 06.2: the first prompt's end for all
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    last = logits[:, end[0]]
+    io, s = last.gather(1, answers).unbind(dim=1)
+    return io - s
+
+
+# %% wrong 06.2: squeeze also takes a batch of one away
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    index = end[:, None, None].expand(-1, 1, logits.shape[-1])
+    last = logits.gather(1, index).squeeze(1)
+    io = last.gather(1, answers[:, :1])
+    s = last.gather(1, answers[:, 1:])
+    return (io - s).squeeze()
+
+
+# %% right 06.2: index by row
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    rows = torch.arange(logits.shape[0], device=logits.device)
+    return logits[rows, end, answers[:, 0]] - logits[rows, end, answers[:, 1]]
+
+
+# %% right 06.2: prompt by prompt
+def logit_diff(
+    logits: Float[Tensor, "b s v"], answers: Int[Tensor, "b 2"], end: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    diffs = []
+    for row, (good, bad), position in zip(logits, answers.tolist(), end.tolist()):
+        diffs.append(row[position, good] - row[position, bad])
+    return torch.stack(diffs)
+
+
+# %% wrong 06.3: normalises each prompt by itself
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    return ((x - corrupted) / (clean - corrupted)).mean()
+
+
+# %% wrong 06.3: clean is 0 and corrupted is 1, once more
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    return (x.mean() - clean.mean()) / (corrupted.mean() - clean.mean())
+
+
+# %% wrong 06.3: a new tensor from a number, no gradient
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    low, high = corrupted.mean().item(), clean.mean().item()
+    return torch.tensor((x.mean().item() - low) / (high - low), dtype=x.dtype, device=x.device)
+
+
+# %% wrong 06.3: keeps the batch axis
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    low, high = corrupted.mean(), clean.mean()
+    return (x - low) / (high - low)
+
+
+# %% wrong 06.3: clamps to the range from 0 to 1
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    low, high = corrupted.mean(), clean.mean()
+    return ((x.mean() - low) / (high - low)).clamp(0, 1)
+
+
+# %% right 06.3: means first
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    low = corrupted.mean()
+    return (x.mean() - low) / (clean.mean() - low)
+
+
+# %% right 06.3: scales each and averages at the end
+def normalised_metric(
+    x: Float[Tensor, " b"], clean: Float[Tensor, " b"], corrupted: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    floor = torch.mean(corrupted)
+    span = torch.mean(clean) - floor
+    return torch.sum((x - floor) / span) / x.numel()
+
+
+# %% wrong 06.4: without the LayerNorm's scale, once more
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        out = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        rows.append(torch.einsum("bhd,bd->bh", out, directions).mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: averages heads' outputs and directions over prompts before the product
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    scale = cache["ln_final.hook_scale"][:, -1]
+    direction = directions.mean(0)
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        out = torch.einsum("bhe,hed->bhd", z, model.W_O[layer]) / scale[:, None]
+        rows.append(out.mean(0) @ direction)
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: shares b_O among the heads
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        out = torch.einsum("bhe,hed->bhd", z, model.W_O[layer])
+        out = out + model.b_O[layer] / model.cfg.n_heads
+        rows.append(torch.einsum("bhd,bd->bh", out / scale[:, None], directions).mean(0))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: averages over all positions
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return model.W_U.T[answers[:, 0]] - model.W_U.T[answers[:, 1]]
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    scale = cache["ln_final.hook_scale"]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)]
+        out = torch.einsum("bshe,hed->bshd", z, model.W_O[layer]) / scale[:, :, None]
+        rows.append(torch.einsum("bshd,bd->bsh", out, directions).mean((0, 1)))
+    return torch.stack(rows)
+
+
+# %% wrong 06.4: divides by the mean scale of the batch
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    z = torch.stack([cache[get_act_name("z", l)][:, -1] for l in range(model.cfg.n_layers)])
+    along = torch.einsum("lbhe,lhed,bd->lbh", z, model.W_O, directions).mean(1)
+    return along / cache["ln_final.hook_scale"][:, -1].mean()
+
+
+# %% right 06.4: layer by layer, once more
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    return (model.W_U[:, answers[:, 0]] - model.W_U[:, answers[:, 1]]).T
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    scale = cache["ln_final.hook_scale"][:, -1]
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        z = cache[get_act_name("z", layer)][:, -1]
+        out = torch.einsum("bhe,hed->bhd", z, model.W_O[layer]) / scale[:, None]
+        rows.append(torch.einsum("bhd,bd->bh", out, directions).mean(0))
+    return torch.stack(rows)
+
+
+# %% right 06.4: one einsum, directions divided by the scale
+def logit_directions(model: HookedTransformer, answers: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
+    good, bad = answers.unbind(dim=1)
+    unembed = model.W_U.transpose(0, 1)
+    return unembed[good] - unembed[bad]
+
+
+def head_attribution(
+    model: HookedTransformer, cache: ActivationCache, directions: Float[Tensor, "b d"]
+) -> Float[Tensor, "l h"]:
+    scaled = directions / cache["ln_final.hook_scale"][:, -1]
+    z = torch.stack([cache[get_act_name("z", l)][:, -1] for l in range(model.cfg.n_layers)])
+    return torch.einsum("lbhe,lhed,bd->lh", z, model.W_O, scaled) / len(directions)
+
+
+# %% wrong 06.5: resid_post instead of resid_pre
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_post", layer)
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, name=name, pos=pos):
+                value = value.clone()
+                value[:, pos] = clean_cache[name][:, pos]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, pos] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.5: patches from the position to the end
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        clean = clean_cache[name]
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, clean=clean, pos=pos):
+                return torch.cat([value[:, :pos], clean[:, pos:]], dim=1)
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, pos] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.5: writes the corrupted positions into the clean cache
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, name=name, pos=pos):
+                patched = clean_cache[name]
+                patched[:, :pos] = value[:, :pos]
+                patched[:, pos + 1 :] = value[:, pos + 1 :]
+                return patched
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, pos] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.5: the hook stays when the metric raises
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, name=name, pos=pos):
+                value = value.clone()
+                value[:, pos] = clean_cache[name][:, pos]
+                return value
+
+            model.add_hook(name, hook_fn)
+            results[layer, pos] = metric(model(corrupted_tokens)).item()
+            model.reset_hooks()
+    return results
+
+
+# %% wrong 06.5: patches only the first prompt
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, name=name, pos=pos):
+                value = value.clone()
+                value[0, pos] = clean_cache[name][0, pos]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, pos] = metric(logits).item()
+    return results
+
+
+# %% right 06.5: two loops with a hook function
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    n_pos = corrupted_tokens.shape[1]
+    results = torch.zeros(model.cfg.n_layers, n_pos)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("resid_pre", layer)
+        for pos in range(n_pos):
+
+            def hook_fn(value, hook, name=name, pos=pos):
+                value = value.clone()
+                value[:, pos] = clean_cache[name][:, pos]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, pos] = metric(logits).item()
+    return results
+
+
+# %% right 06.5: torch.where with a mask, nested comprehension
+def patch_resid(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l s"]:
+    seq = torch.arange(corrupted_tokens.shape[-1], device=corrupted_tokens.device)
+
+    def run(layer, pos):
+        name = get_act_name("resid_pre", layer)
+        here = (seq == pos).view(1, -1, 1)
+        patch = lambda value, hook: torch.where(here.to(value.device), clean_cache[name], value)  # noqa: E731
+        with torch.no_grad():
+            return metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)]))
+
+    return torch.stack(
+        [torch.stack([run(l, p) for p in range(len(seq))]) for l in range(model.cfg.n_layers)]
+    )
+
+
+# %% wrong 06.6: only at the last position
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(z, hook, name=name, head=head):
+                z = z.clone()
+                z[:, -1, head] = clean_cache[name][:, -1, head]
+                return z
+
+            results[layer, head] = metric(
+                model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            ).item()
+    return results
+
+
+# %% wrong 06.6: the change of the metric instead of the metric
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    baseline = metric(model(corrupted_tokens)).item()
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(z, hook, name=name, head=head):
+                z = z.clone()
+                z[:, :, head] = clean_cache[name][:, :, head]
+                return z
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item() - baseline
+    return results
+
+
+# %% wrong 06.6: hooks pile up within a layer
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        hooks = []
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(z, hook, name=name, head=head):
+                z = z.clone()
+                z[:, :, head] = clean_cache[name][:, :, head]
+                return z
+
+            hooks.append((name, hook_fn))
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.6: swaps heads inside the clean cache
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    n_heads = model.cfg.n_heads
+    results = torch.zeros(model.cfg.n_layers, n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(n_heads):
+            others = [h for h in range(n_heads) if h != head]
+
+            def hook_fn(z, hook, name=name, others=others):
+                patched = clean_cache[name]
+                patched[:, :, others] = z[:, :, others]
+                return patched
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.6: all hook functions see the last head
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    rows = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        hooks = []
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(z, hook):
+                z = z.clone()
+                z[:, :, head] = clean_cache[name][:, :, head]
+                return z
+
+            hooks.append(hook_fn)
+        rows.append(
+            torch.stack(
+                [metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, f)])) for f in hooks]
+            )
+        )
+    return torch.stack(rows)
+
+
+# %% right 06.6: loops and clone
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(z, hook, name=name, head=head):
+                z = z.clone()
+                z[:, :, head] = clean_cache[name][:, :, head]
+                return z
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.6: partial and torch.where
+def patch_heads(
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    from functools import partial
+
+    def swap(z, hook, clean, head):
+        chosen = torch.zeros(z.shape[2], 1, dtype=torch.bool, device=z.device)
+        chosen[head] = True
+        return torch.where(chosen, clean, z)
+
+    values = []
+    with torch.no_grad():
+        for layer in range(model.cfg.n_layers):
+            name = get_act_name("z", layer)
+            for head in range(model.cfg.n_heads):
+                patch = partial(swap, clean=clean_cache[name], head=head)
+                values.append(metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, patch)])))
+    return torch.stack(values).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% wrong 06.7: indexes the pattern's query axis with the head
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, name=name, head=head):
+                value = value.clone()
+                value[:, :, head] = clean_cache[name][:, :, head]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.7: of the pattern only the last query's row
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, name=name, head=head):
+                value = value.clone()
+                if part == "pattern":
+                    value[:, head, -1] = clean_cache[name][:, head, -1]
+                else:
+                    value[:, :, head] = clean_cache[name][:, :, head]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.7: hooks stay when the metric raises
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, name=name, head=head):
+                index = (slice(None), head) if part == "pattern" else (slice(None), slice(None), head)
+                value = value.clone()
+                value[index] = clean_cache[name][index]
+                return value
+
+            model.add_hook(name, hook_fn)
+            results[layer, head] = metric(model(corrupted_tokens)).item()
+            model.reset_hooks()
+    return results
+
+
+# %% wrong 06.7: overwrites the clean cache with the corrupted values of the other heads
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    axis = 1 if part == "pattern" else 2
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, name=name, head=head):
+                patched = clean_cache[name].movedim(axis, 0)
+                value = value.movedim(axis, 0)
+                patched[:head] = value[:head]
+                patched[head + 1 :] = value[head + 1 :]
+                return patched.movedim(0, axis)
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.7: patches queries and keys together
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    parts = ["q", "k"] if part in ("q", "k") else [part]
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, head=head):
+                value = value.clone()
+                clean = clean_cache[hook.name]
+                if part == "pattern":
+                    value[:, head] = clean[:, head]
+                else:
+                    value[:, :, head] = clean[:, :, head]
+                return value
+
+            hooks = [(get_act_name(p, layer), hook_fn) for p in parts]
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=hooks)
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.7: two ways to index
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name(part, layer)
+        for head in range(model.cfg.n_heads):
+
+            def hook_fn(value, hook, name=name, head=head):
+                value = value.clone()
+                if part == "pattern":
+                    value[:, head] = clean_cache[name][:, head]
+                else:
+                    value[:, :, head] = clean_cache[name][:, :, head]
+                return value
+
+            logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.7: index_copy along the head axis
+def patch_head_part(
+    part: str,
+    model: HookedTransformer,
+    corrupted_tokens: Int[Tensor, "b s"],
+    clean_cache: ActivationCache,
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    axis = {"q": 2, "k": 2, "v": 2, "pattern": 1}[part]
+
+    def patched_metric(layer: int, head: int):
+        name = get_act_name(part, layer)
+
+        def hook_fn(value, hook):
+            index = torch.tensor([head], device=value.device)
+            return value.index_copy(axis, index, clean_cache[name].index_select(axis, index))
+
+        return metric(model.run_with_hooks(corrupted_tokens, fwd_hooks=[(name, hook_fn)]))
+
+    with torch.no_grad():
+        rows = [
+            torch.stack([patched_metric(layer, head) for head in range(model.cfg.n_heads)])
+            for layer in range(model.cfg.n_layers)
+        ]
+    return torch.stack(rows)
+
+
+# %% wrong 06.8: the other heads run freely
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def send(z, hook, name=name, head=head):
+                z = cache[name].clone()
+                z[:, :, head] = new_cache[name][:, :, head]
+                return z
+
+            hooks = [(name, send)]
+            if freeze_mlps and not model.cfg.attn_only:
+                for l in range(model.cfg.n_layers):
+                    mlp = get_act_name("mlp_out", l)
+                    hooks.append((mlp, lambda value, hook, mlp=mlp: cache[mlp]))
+            results[layer, head] = metric(model.run_with_hooks(tokens, fwd_hooks=hooks)).item()
+    return results
+
+
+# %% wrong 06.8: holds the MLPs always
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    kinds = ["z"] if model.cfg.attn_only else ["z", "mlp_out"]
+    names = [get_act_name(kind, l) for l in range(model.cfg.n_layers) for kind in kinds]
+    for layer in range(model.cfg.n_layers):
+        sender = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hold(value, hook, name, head=head, sender=sender):
+                value = cache[name].clone()
+                if name == sender:
+                    value[:, :, head] = new_cache[name][:, :, head]
+                return value
+
+            hooks = [(n, lambda value, hook, n=n, hold=hold: hold(value, hook, n)) for n in names]
+            results[layer, head] = metric(model.run_with_hooks(tokens, fwd_hooks=hooks)).item()
+    return results
+
+
+# %% wrong 06.8: the MLP of the sender's own layer is not held
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    n_layers = model.cfg.n_layers
+    results = torch.zeros(n_layers, model.cfg.n_heads)
+    for layer in range(n_layers):
+        name = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def send(z, hook, name=name, head=head):
+                z = cache[name].clone()
+                z[:, :, head] = new_cache[name][:, :, head]
+                return z
+
+            hooks = [(name, send)]
+            for later in range(layer + 1, n_layers):
+                held = [get_act_name("z", later)]
+                if freeze_mlps and not model.cfg.attn_only:
+                    held.append(get_act_name("mlp_out", later))
+                hooks += [(n, lambda value, hook, n=n: cache[n]) for n in held]
+            results[layer, head] = metric(model.run_with_hooks(tokens, fwd_hooks=hooks)).item()
+    return results
+
+
+# %% wrong 06.8: puts the new z into the cache itself
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    if freeze_mlps and not model.cfg.attn_only:
+        names += [get_act_name("mlp_out", l) for l in range(model.cfg.n_layers)]
+    for layer in range(model.cfg.n_layers):
+        sender = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hold(value, hook, sender=sender, head=head):
+                value = cache[hook.name]
+                if hook.name == sender:
+                    value[:, :, head] = new_cache[hook.name][:, :, head]
+                return value
+
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, hold) for n in names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.8: sends at the last position only
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    if freeze_mlps and not model.cfg.attn_only:
+        names += [get_act_name("mlp_out", l) for l in range(model.cfg.n_layers)]
+    for layer in range(model.cfg.n_layers):
+        sender = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hold(value, hook, sender=sender, head=head):
+                value = cache[hook.name].clone()
+                if hook.name == sender:
+                    value[:, -1, head] = new_cache[hook.name][:, -1, head]
+                return value
+
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, hold) for n in names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.8: one function holds everything
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    if freeze_mlps and not model.cfg.attn_only:
+        names += [get_act_name("mlp_out", l) for l in range(model.cfg.n_layers)]
+    for layer in range(model.cfg.n_layers):
+        sender = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+
+            def hold(value, hook, sender=sender, head=head):
+                value = cache[hook.name].clone()
+                if hook.name == sender:
+                    value[:, :, head] = new_cache[hook.name][:, :, head]
+                return value
+
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, hold) for n in names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.8: prepared tensors, one for each hook
+def path_patch_to_logits(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    freeze_mlps: bool,
+) -> Float[Tensor, "l h"]:
+    layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+
+    def give(tensor):
+        return lambda value, hook: tensor.clone()
+
+    def run(layer, head):
+        fixed = {get_act_name("z", l): cache[get_act_name("z", l)] for l in layers}
+        if freeze_mlps and not model.cfg.attn_only:
+            fixed |= {get_act_name("mlp_out", l): cache[get_act_name("mlp_out", l)] for l in layers}
+        name = get_act_name("z", layer)
+        before, new, after = (
+            cache[name][:, :, :head],
+            new_cache[name][:, :, head : head + 1],
+            cache[name][:, :, head + 1 :],
+        )
+        fixed[name] = torch.cat([before, new, after], dim=2)
+        return metric(model.run_with_hooks(tokens, fwd_hooks=[(n, give(t)) for n, t in fixed.items()]))
+
+    with torch.no_grad():
+        return torch.stack([torch.stack([run(l, h) for h in heads]) for l in layers])
+
+
+# %% wrong 06.9: patches that part of all heads in the receivers' layers
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    z_names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    part_names = sorted({get_act_name(part, l) for l, _ in receivers})
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def hold(z, hook, layer=layer, head=head):
+                z = cache[hook.name].clone()
+                if hook.name == get_act_name("z", layer):
+                    z[:, :, head] = new_cache[hook.name][:, :, head]
+                return z
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value.clone()
+
+            def put(value, hook, kept=kept):
+                return kept[hook.name]
+
+            model.run_with_hooks(
+                tokens, fwd_hooks=[(n, hold) for n in z_names] + [(n, keep) for n in part_names]
+            )
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in part_names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.9: heads between sender and receivers are not held in run 2
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    part_names = sorted({get_act_name(part, l) for l, _ in receivers})
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        sender = get_act_name("z", layer)
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def send(z, hook, head=head):
+                z = cache[hook.name].clone()
+                z[:, :, head] = new_cache[hook.name][:, :, head]
+                return z
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value.clone()
+
+            def put(value, hook, kept=kept):
+                value = value.clone()
+                for l, h in receivers:
+                    if get_act_name(part, l) == hook.name:
+                        value[:, :, h] = kept[hook.name][:, :, h]
+                return value
+
+            model.run_with_hooks(tokens, fwd_hooks=[(sender, send)] + [(n, keep) for n in part_names])
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in part_names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.9: holds the MLPs in run 2
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    if not model.cfg.attn_only:
+        names += [get_act_name("mlp_out", l) for l in range(model.cfg.n_layers)]
+    part_names = sorted({get_act_name(part, l) for l, _ in receivers})
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def hold(value, hook, layer=layer, head=head):
+                value = cache[hook.name].clone()
+                if hook.name == get_act_name("z", layer):
+                    value[:, :, head] = new_cache[hook.name][:, :, head]
+                return value
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value.clone()
+
+            def put(value, hook, kept=kept):
+                value = value.clone()
+                for l, h in receivers:
+                    if get_act_name(part, l) == hook.name:
+                        value[:, :, h] = kept[hook.name][:, :, h]
+                return value
+
+            model.run_with_hooks(
+                tokens, fwd_hooks=[(n, hold) for n in names] + [(n, keep) for n in part_names]
+            )
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in part_names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.9: senders that reach no receiver get zero instead of the plain metric
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    z_names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    part_names = sorted({get_act_name(part, l) for l, _ in receivers})
+    last = max(l for l, _ in receivers)
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(last):
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def hold(z, hook, layer=layer, head=head):
+                z = cache[hook.name].clone()
+                if hook.name == get_act_name("z", layer):
+                    z[:, :, head] = new_cache[hook.name][:, :, head]
+                return z
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value.clone()
+
+            def put(value, hook, kept=kept):
+                value = value.clone()
+                for l, h in receivers:
+                    if get_act_name(part, l) == hook.name:
+                        value[:, :, h] = kept[hook.name][:, :, h]
+                return value
+
+            model.run_with_hooks(
+                tokens, fwd_hooks=[(n, hold) for n in z_names] + [(n, keep) for n in part_names]
+            )
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in part_names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% wrong 06.9: of two receivers in one layer only the last is patched
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    z_names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    targets = {get_act_name(part, l): h for l, h in receivers}
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def hold(z, hook, layer=layer, head=head):
+                z = cache[hook.name].clone()
+                if hook.name == get_act_name("z", layer):
+                    z[:, :, head] = new_cache[hook.name][:, :, head]
+                return z
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value[:, :, targets[hook.name]].clone()
+
+            def put(value, hook, kept=kept):
+                value = value.clone()
+                value[:, :, targets[hook.name]] = kept[hook.name]
+                return value
+
+            model.run_with_hooks(
+                tokens, fwd_hooks=[(n, hold) for n in z_names] + [(n, keep) for n in targets]
+            )
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in targets])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.9: two runs for every sender
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    z_names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    part_names = sorted({get_act_name(part, l) for l, _ in receivers})
+    results = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            kept = {}
+
+            def hold(z, hook, layer=layer, head=head):
+                z = cache[hook.name].clone()
+                if hook.name == get_act_name("z", layer):
+                    z[:, :, head] = new_cache[hook.name][:, :, head]
+                return z
+
+            def keep(value, hook, kept=kept):
+                kept[hook.name] = value.clone()
+
+            def put(value, hook, kept=kept):
+                value = value.clone()
+                for l, h in receivers:
+                    if get_act_name(part, l) == hook.name:
+                        value[:, :, h] = kept[hook.name][:, :, h]
+                return value
+
+            model.run_with_hooks(
+                tokens, fwd_hooks=[(n, hold) for n in z_names] + [(n, keep) for n in part_names]
+            )
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(n, put) for n in part_names])
+            results[layer, head] = metric(logits).item()
+    return results
+
+
+# %% right 06.9: baseline where nothing arrives, receivers grouped by layer
+def path_patch_to_heads(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    cache: ActivationCache,
+    new_cache: ActivationCache,
+    metric: Metric,
+    receivers: list[tuple[int, int]],
+    part: str,
+) -> Float[Tensor, "l h"]:
+    by_layer: dict[int, list[int]] = {}
+    for l, h in receivers:
+        by_layer.setdefault(l, []).append(h)
+    last = max(by_layer, default=0)
+
+    def arriving(sender_layer, sender_head):
+        got = {}
+        hooks = []
+        for l in range(model.cfg.n_layers):
+            name = get_act_name("z", l)
+            z = cache[name].clone()
+            if l == sender_layer:
+                z[:, :, sender_head] = new_cache[name][:, :, sender_head]
+            hooks.append((name, lambda value, hook, z=z: z))
+        for l, heads in by_layer.items():
+
+            def store(value, hook, l=l, heads=heads):
+                got[l] = value[:, :, heads].clone()
+
+            hooks.append((get_act_name(part, l), store))
+        model.run_with_hooks(tokens, fwd_hooks=hooks)
+        return got
+
+    with torch.no_grad():
+        plain = metric(model(tokens))
+        out = plain.detach().clone().repeat(model.cfg.n_layers, model.cfg.n_heads)
+        for layer in range(last):
+            for head in range(model.cfg.n_heads):
+                hooks = []
+                for l, value in arriving(layer, head).items():
+
+                    def put(x, hook, l=l, new=value):
+                        x = x.clone()
+                        x[:, :, by_layer[l]] = new
+                        return x
+
+                    hooks.append((get_act_name(part, l), put))
+                out[layer, head] = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return out
+
+
+# %% wrong 06.10: template means written into z itself
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    for t in templates.unique():
+        z[templates == t] = z[templates == t].mean(0)
+    return z
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    hooks = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        means = template_means(abc[name], templates)
+
+        def ablate(z, hook, layer=layer, means=means):
+            out = means.clone()
+            for role, heads in circuit.items():
+                for l, h in heads:
+                    if l == layer:
+                        out[rows, positions[role], h] = z[rows, positions[role], h]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% wrong 06.10: of a head's several roles only the last counts
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    out = torch.empty_like(z)
+    for t in templates.unique():
+        out[templates == t] = z[templates == t].mean(0)
+    return out
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    where = {head: positions[role] for role, heads in circuit.items() for head in heads}
+    hooks = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        means = template_means(abc[name], templates)
+
+        def ablate(z, hook, layer=layer, means=means):
+            out = means.clone()
+            for (l, h), pos in where.items():
+                if l == layer:
+                    out[rows, pos, h] = z[rows, pos, h]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% wrong 06.10: every row keeps the positions of all prompts
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    out = torch.empty_like(z)
+    for t in templates.unique():
+        out[templates == t] = z[templates == t].mean(0)
+    return out
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    hooks = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        means = template_means(abc[name], templates)
+
+        def ablate(z, hook, layer=layer, means=means):
+            out = means.clone()
+            for role, heads in circuit.items():
+                pos = positions[role]
+                for l, h in heads:
+                    if l == layer:
+                        out[:, pos, h] = z[:, pos, h]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% wrong 06.10: layers without a circuit head are not ablated
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    same = (templates[:, None] == templates[None, :]).to(z.dtype)
+    return torch.einsum("bc,cshe->bshe", same / same.sum(-1, keepdim=True), z)
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    keep = {}
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            keep.setdefault(layer, []).append((head, positions[role]))
+    rows = torch.arange(len(tokens), device=tokens.device)
+    hooks = []
+    for layer, entries in keep.items():
+        name = get_act_name("z", layer)
+
+        def ablate(z, hook, entries=entries, means=template_means(abc[name], templates)):
+            out = means.clone()
+            for head, pos in entries:
+                out[rows, pos, head] = z[rows, pos, head]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% wrong 06.10: means over the positions too
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    out = torch.empty_like(z)
+    for t in templates.unique():
+        out[templates == t] = z[templates == t].mean((0, 1), keepdim=True)
+    return out
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    hooks = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        means = template_means(abc[name], templates)
+
+        def ablate(z, hook, layer=layer, means=means):
+            out = means.clone()
+            for role, heads in circuit.items():
+                for l, h in heads:
+                    if l == layer:
+                        out[rows, positions[role], h] = z[rows, positions[role], h]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% right 06.10: loop over templates, means cloned in the hook
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    out = torch.empty_like(z)
+    for t in templates.unique():
+        rows = templates == t
+        out[rows] = z[rows].mean(dim=0)
+    return out
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    _, abc = model.run_with_cache(abc_tokens)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    hooks = []
+    for layer in range(model.cfg.n_layers):
+        name = get_act_name("z", layer)
+        means = template_means(abc[name], templates)
+
+        def ablate(z, hook, layer=layer, means=means):
+            out = means.clone()
+            for role, heads in circuit.items():
+                for l, h in heads:
+                    if l == layer:
+                        out[rows, positions[role], h] = z[rows, positions[role], h]
+            return out
+
+        hooks.append((name, ablate))
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / metric(model(tokens))
+
+
+# %% right 06.10: averaging matrix and a mask of what stays
+def template_means(z: Float[Tensor, "b s h e"], templates: Int[Tensor, " b"]) -> Float[Tensor, "b s h e"]:
+    same = (templates[:, None] == templates[None, :]).to(z)
+    return torch.einsum("bc,cshe->bshe", same / same.sum(dim=1, keepdim=True), z)
+
+
+def circuit_faithfulness(
+    model: HookedTransformer,
+    tokens: Int[Tensor, "b s"],
+    abc_tokens: Int[Tensor, "b s"],
+    templates: Int[Tensor, " b"],
+    circuit: dict[str, list[tuple[int, int]]],
+    positions: dict[str, Int[Tensor, " b"]],
+    metric: Metric,
+) -> Float[Tensor, ""]:
+    b, s = tokens.shape
+    stays = torch.zeros(model.cfg.n_layers, b, s, model.cfg.n_heads, 1, dtype=torch.bool, device=tokens.device)
+    for role, heads in circuit.items():
+        for layer, head in heads:
+            for row, pos in enumerate(positions[role].tolist()):
+                stays[layer, row, pos, head] = True
+    with torch.no_grad():
+        whole = metric(model(tokens))
+        _, abc = model.run_with_cache(abc_tokens)
+        hooks = []
+        for layer in range(model.cfg.n_layers):
+            name = get_act_name("z", layer)
+            mean = template_means(abc[name], templates)
+            hooks.append((name, lambda z, hook, m=mean, keep=stays[layer]: torch.where(keep, z, m)))
+        return metric(model.run_with_hooks(tokens, fwd_hooks=hooks)) / whole
+
+
+# %% wrong 06.11: gradient at the clean run, once more
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    def run(tokens):
+        zs = []
+
+        def grab(z, hook):
+            if not z.requires_grad:
+                z = z.detach().requires_grad_()
+            zs.append(z)
+            return z
+
+        names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(n, grab) for n in names])
+        return logits, zs
+
+    with torch.enable_grad():
+        logits, clean = run(clean_tokens)
+        grads = torch.autograd.grad(metric(logits), clean)
+    with torch.no_grad():
+        corrupted = []
+        names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+        model.run_with_hooks(
+            corrupted_tokens, fwd_hooks=[(n, lambda z, hook: corrupted.append(z.clone())) for n in names]
+        )
+    return torch.stack(
+        [((c.detach() - k) * g).sum((0, 1, 3)) for c, k, g in zip(clean, corrupted, grads)]
+    )
+
+
+# %% wrong 06.11: fails where gradients are switched off, once more
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    clean, corrupted = {}, {}
+
+    def store_clean(z, hook):
+        clean[hook.name] = z.detach().clone()
+
+    def store_corrupted(z, hook):
+        if not z.requires_grad:
+            z = z.detach().requires_grad_()
+        corrupted[hook.name] = z
+        return z
+
+    model.run_with_hooks(clean_tokens, fwd_hooks=[(n, store_clean) for n in names])
+    logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(n, store_corrupted) for n in names])
+    grads = torch.autograd.grad(metric(logits), [corrupted[n] for n in names])
+    return torch.stack(
+        [((clean[n] - corrupted[n].detach()) * g).sum((0, 1, 3)) for n, g in zip(names, grads)]
+    )
+
+
+# %% wrong 06.11: the result still hangs on the graph
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    clean, corrupted = {}, {}
+
+    def store_clean(z, hook):
+        clean[hook.name] = z.clone()
+
+    def store_corrupted(z, hook):
+        if not z.requires_grad:
+            z = z.detach().requires_grad_()
+        corrupted[hook.name] = z
+        return z
+
+    with torch.enable_grad():
+        model.run_with_hooks(clean_tokens, fwd_hooks=[(n, store_clean) for n in names])
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(n, store_corrupted) for n in names])
+        grads = torch.autograd.grad(metric(logits), [corrupted[n] for n in names])
+        return torch.stack([((clean[n] - corrupted[n]) * g).sum((0, 1, 3)) for n, g in zip(names, grads)])
+
+
+# %% wrong 06.11: cuts the graph at each layer, so only direct effects are left
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    clean, corrupted = {}, {}
+
+    def store_clean(z, hook):
+        clean[hook.name] = z.detach().clone()
+
+    def store_corrupted(z, hook):
+        corrupted[hook.name] = z.detach().clone().requires_grad_()
+        return corrupted[hook.name]
+
+    with torch.no_grad():
+        model.run_with_hooks(clean_tokens, fwd_hooks=[(n, store_clean) for n in names])
+    with torch.enable_grad():
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(n, store_corrupted) for n in names])
+        grads = torch.autograd.grad(metric(logits), [corrupted[n] for n in names])
+    return torch.stack(
+        [((clean[n] - corrupted[n].detach()) * g).sum((0, 1, 3)) for n, g in zip(names, grads)]
+    )
+
+
+# %% wrong 06.11: averages over the batch instead of summing
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    clean, corrupted = {}, {}
+
+    def store_clean(z, hook):
+        clean[hook.name] = z.detach().clone()
+
+    def store_corrupted(z, hook):
+        if not z.requires_grad:
+            z = z.detach().requires_grad_()
+        corrupted[hook.name] = z
+        return z
+
+    with torch.enable_grad():
+        model.run_with_hooks(clean_tokens, fwd_hooks=[(n, store_clean) for n in names])
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(n, store_corrupted) for n in names])
+        grads = torch.autograd.grad(metric(logits), [corrupted[n] for n in names])
+    return torch.stack(
+        [((clean[n] - corrupted[n].detach()) * g).sum((1, 3)).mean(0) for n, g in zip(names, grads)]
+    )
+
+
+# %% right 06.11: gradients of the stored z
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    names = [get_act_name("z", l) for l in range(model.cfg.n_layers)]
+    clean, corrupted = {}, {}
+
+    def store_clean(z, hook):
+        clean[hook.name] = z.detach().clone()
+
+    def store_corrupted(z, hook):
+        if not z.requires_grad:
+            z = z.detach().requires_grad_()
+        corrupted[hook.name] = z
+        return z
+
+    with torch.no_grad():
+        model.run_with_hooks(clean_tokens, fwd_hooks=[(n, store_clean) for n in names])
+    with torch.enable_grad():
+        logits = model.run_with_hooks(corrupted_tokens, fwd_hooks=[(n, store_corrupted) for n in names])
+        grads = torch.autograd.grad(metric(logits), [corrupted[n] for n in names])
+    return torch.stack(
+        [((clean[n] - corrupted[n].detach()) * g).sum((0, 1, 3)) for n, g in zip(names, grads)]
+    )
+
+
+# %% right 06.11: a zero added to each z, differentiated by that
+def attribution_patching(
+    model: HookedTransformer,
+    clean_tokens: Int[Tensor, "b s"],
+    corrupted_tokens: Int[Tensor, "b s"],
+    metric: Metric,
+) -> Float[Tensor, "l h"]:
+    n_layers = model.cfg.n_layers
+    clean, corrupted, deltas = [], [], []
+
+    def add_delta(z, hook):
+        delta = torch.zeros_like(z, requires_grad=True)
+        corrupted.append(z.detach().clone())
+        deltas.append(delta)
+        return z + delta
+
+    def note(z, hook):
+        clean.append(z.detach().clone())
+
+    with torch.no_grad():
+        model.run_with_hooks(clean_tokens, fwd_hooks=[(get_act_name("z", l), note) for l in range(n_layers)])
+    with torch.enable_grad():
+        value = metric(
+            model.run_with_hooks(
+                corrupted_tokens, fwd_hooks=[(get_act_name("z", l), add_delta) for l in range(n_layers)]
+            )
+        )
+        grads = torch.autograd.grad(value, deltas)
+    change = torch.stack(clean) - torch.stack(corrupted)
+    return torch.einsum("lbshe,lbshe->lh", change, torch.stack(grads)).detach()

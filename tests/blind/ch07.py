@@ -3111,3 +3111,648 @@ def grow(big, small, layers):
             parameter.zero_()
     for name, target in targets.items():
         places[target].copy_(small[name])
+
+
+# %% wrong 07.1: sorts the labels as text
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    tokens = make_tokens()
+    ordered = sorted(labels)
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label).eval()
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: new tokens for every checkpoint
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    ordered = sorted(labels, key=int)
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label)
+            model.eval()
+            scores.append(score(model, make_tokens()).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: loads all checkpoints first, into the same object
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    tokens = make_tokens()
+    models = {int(label): load(label).eval() for label in labels}
+    steps = sorted(models)
+    with torch.no_grad():
+        scores = [score(models[step], tokens).detach() for step in steps]
+    return torch.tensor(steps), torch.stack(scores)
+
+
+# %% wrong 07.1: eval mode only once, before the loop
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    model = load(ordered[0])
+    model.eval()
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label)
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% wrong 07.1: scores keep their graph
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    for label in ordered:
+        model = load(label)
+        model.eval()
+        scores.append(score(model, tokens))
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% right 07.1: loop under no_grad
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    ordered = sorted(labels, key=int)
+    tokens = make_tokens()
+    scores = []
+    with torch.no_grad():
+        for label in ordered:
+            model = load(label)
+            model.eval()
+            scores.append(score(model, tokens).detach())
+    return torch.tensor([int(label) for label in ordered]), torch.stack(scores)
+
+
+# %% right 07.1: scores in the order given, sorted at the end
+def score_checkpoints(
+    labels: Sequence[str],
+    load: Callable[[str], nn.Module],
+    make_tokens: Callable[[], Int[Tensor, "b s"]],
+    score: Callable[[nn.Module, Int[Tensor, "b s"]], Float[Tensor, "..."]],
+) -> tuple[Int[Tensor, " step"], Float[Tensor, "step ..."]]:
+    tokens = make_tokens()
+
+    @torch.no_grad()
+    def one(label: str) -> Tensor:
+        return score(load(label).eval(), tokens.clone()).detach()
+
+    scores = torch.stack([one(label) for label in labels])
+    steps, order = torch.tensor([int(label) for label in labels]).sort()
+    return steps, scores[order.to(scores.device)]
+
+
+# %% wrong 07.2: fills up with zeros at the ends
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    x = torch.log1p(steps.double())
+    y = scores.double()
+    kernel = torch.full((1, 1, window), 1.0 / window, dtype=torch.double, device=y.device)
+    y = torch.nn.functional.conv1d(y[None, None], kernel, padding=window // 2)[0, 0]
+    slope = y.diff() / x.diff()
+    i = slope.argmax()
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% wrong 07.2: the steepest change, up or down
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    half = window // 2
+    y = scores.double()
+    y = torch.stack([y[max(0, i - half) : i + half + 1].mean() for i in range(len(y))])
+    x = torch.log1p(steps.double())
+    i = int((y.diff() / x.diff()).abs().argmax())
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% wrong 07.2: averages over window places to each side
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    y = scores.double()
+    if window > 1:
+        y = torch.stack([y[max(0, i - window) : i + window + 1].mean() for i in range(len(y))])
+    x = torch.log1p(steps.double())
+    i = int((y.diff() / x.diff()).argmax())
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% wrong 07.2: the largest difference, whatever the width of the interval
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    half = window // 2
+    y = scores.double()
+    y = torch.stack([y[max(0, i - half) : i + half + 1].mean() for i in range(len(y))])
+    x = torch.log1p(steps.double())
+    i = int(y.diff().argmax())
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% wrong 07.2: the middle in steps, not in x, once more
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    half = window // 2
+    y = scores.double()
+    y = torch.stack([y[max(0, i - half) : i + half + 1].mean() for i in range(len(y))])
+    x = torch.log1p(steps.double())
+    i = int((y.diff() / x.diff()).argmax())
+    return (steps[i] + steps[i + 1]).item() / 2
+
+
+# %% right 07.2: tensors in double precision
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    half = window // 2
+    y = scores.double()
+    y = torch.stack([y[max(0, i - half) : i + half + 1].mean() for i in range(len(y))])
+    x = torch.log1p(steps.double())
+    i = int((y.diff() / x.diff()).argmax())
+    return torch.expm1((x[i] + x[i + 1]) / 2).item()
+
+
+# %% right 07.2: plain python
+def phase_change_step(steps: Int[Tensor, " step"], scores: Float[Tensor, " step"], window: int = 1) -> float:
+    import math
+
+    xs = [math.log(1 + step) for step in steps.tolist()]
+    raw = scores.tolist()
+    smooth = []
+    for i in range(len(raw)):
+        near = [value for j, value in enumerate(raw) if abs(i - j) <= window // 2]
+        smooth.append(sum(near) / len(near))
+    slopes = [(smooth[i + 1] - smooth[i]) / (xs[i + 1] - xs[i]) for i in range(len(xs) - 1)]
+    best = max(range(len(slopes)), key=slopes.__getitem__)
+    return math.exp((xs[best] + xs[best + 1]) / 2) - 1
+
+
+# %% wrong 07.3: max_len is never drawn
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    rows = []
+    for _ in range(batch):
+        row = [BOS]
+        while len(row) < n_ctx:
+            length = torch.randint(min_len, max(max_len, min_len + 1), (1,), generator=generator).item()
+            segment = torch.randint(1, d_vocab, (length,), generator=generator).tolist()
+            row += segment + segment
+        rows.append(row[:n_ctx])
+    return torch.tensor(rows)
+
+
+# %% wrong 07.3: the same lengths in all rows
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    parts = [torch.full((batch, 1), BOS)]
+    total = 1
+    while total < n_ctx:
+        length = int(torch.randint(min_len, max_len + 1, (1,), generator=generator))
+        segment = torch.randint(1, d_vocab, (batch, length), generator=generator)
+        parts += [segment, segment]
+        total += 2 * length
+    return torch.cat(parts, dim=1)[:, :n_ctx]
+
+
+# %% wrong 07.3: one length for all segments of a row
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    tokens = torch.full((batch, n_ctx), BOS)
+    for b in range(batch):
+        length = int(torch.randint(min_len, max_len + 1, (1,), generator=generator))
+        start = 1
+        while start < n_ctx:
+            segment = torch.randint(1, d_vocab, (length,), generator=generator).repeat(2)
+            end = min(start + 2 * length, n_ctx)
+            tokens[b, start:end] = segment[: end - start]
+            start = end
+    return tokens
+
+
+# %% wrong 07.3: lengths from python's global random numbers
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    import random
+
+    rows = []
+    for _ in range(batch):
+        row = [torch.tensor([BOS])]
+        total = 1
+        while total < n_ctx:
+            length = random.randint(min_len, max_len)
+            segment = torch.randint(1, d_vocab, (length,), generator=generator)
+            row += [segment, segment]
+            total += 2 * length
+        rows.append(torch.cat(row)[:n_ctx])
+    return torch.stack(rows)
+
+
+# %% wrong 07.3: the last token of the vocabulary is never drawn
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    rows = []
+    for _ in range(batch):
+        row = torch.tensor([BOS])
+        while len(row) < n_ctx:
+            length = int(torch.randint(min_len, max_len + 1, (1,), generator=generator))
+            segment = torch.randint(1, d_vocab - 1, (length,), generator=generator)
+            row = torch.cat([row, segment, segment])
+        rows.append(row[:n_ctx])
+    return torch.stack(rows)
+
+
+# %% right 07.3: lists of numbers
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    rows = []
+    for _ in range(batch):
+        row = [BOS]
+        while len(row) < n_ctx:
+            length = int(torch.randint(min_len, max_len + 1, (1,), generator=generator))
+            segment = torch.randint(1, d_vocab, (length,), generator=generator).tolist()
+            row += segment + segment
+        rows.append(row[:n_ctx])
+    return torch.tensor(rows, dtype=torch.long)
+
+
+# %% right 07.3: all random numbers at once, the copy by index
+def make_batch(
+    batch: int, n_ctx: int, d_vocab: int, generator: torch.Generator, min_len: int = 4, max_len: int = 20
+) -> Int[Tensor, "batch n_ctx"]:
+    most = n_ctx // (2 * min_len) + 1
+    lengths = torch.randint(min_len, max_len + 1, (batch, most), generator=generator)
+    fresh = torch.randint(1, d_vocab, (batch, n_ctx), generator=generator)
+    source = torch.arange(n_ctx).repeat(batch, 1)
+    for b, row in enumerate(lengths.tolist()):
+        start = 1
+        for length in row:
+            copy_from, copy_to = start + length, min(start + 2 * length, n_ctx)
+            if copy_from < copy_to:
+                source[b, copy_from:copy_to] -= length
+            start += 2 * length
+    tokens = fresh.gather(1, source)
+    tokens[:, 0] = BOS
+    return tokens
+
+
+# %% wrong 07.4: clips each parameter's gradient by itself
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    at, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        loss = model(make_batch(step), return_type="loss")
+        optimizer.zero_grad()
+        loss.backward()
+        for p in model.parameters():
+            torch.nn.utils.clip_grad_norm_(p, 1.0)
+        optimizer.step()
+    at.append(steps)
+    scores.append(score(model))
+    return at, scores
+
+
+# %% wrong 07.4: the warmup is one update late
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / warmup))
+    at, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    at.append(steps)
+    scores.append(score(model))
+    return at, scores
+
+
+# %% wrong 07.4: no last score when steps is a multiple of every
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    at, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        model(make_batch(step), return_type="loss").backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    if steps % every != 0:
+        at.append(steps)
+        scores.append(score(model))
+    return at, scores
+
+
+# %% wrong 07.4: scores after the update instead of before
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    at, scores = [], []
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+    at.append(steps)
+    scores.append(score(model))
+    return at, scores
+
+
+# %% wrong 07.4: Adam, where weight decay goes into the gradient
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    at, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        optimizer.zero_grad()
+        loss = model(make_batch(step), return_type="loss")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    at.append(steps)
+    scores.append(score(model))
+    return at, scores
+
+
+# %% right 07.4: sets the rate by hand
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    at, scores = [], []
+    for step in range(steps):
+        if step % every == 0:
+            at.append(step)
+            scores.append(score(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / warmup)
+        loss = model(make_batch(step), return_type="loss")
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    at.append(steps)
+    scores.append(score(model))
+    return at, scores
+
+
+# %% right 07.4: scheduler, pairs collected in a dictionary
+def train_induction(
+    model: HookedTransformer,
+    make_batch: Callable[[int], Int[Tensor, "b s"]],
+    steps: int,
+    score: Callable[[HookedTransformer], float],
+    every: int = 25,
+    learning_rate: float = 2e-3,
+    warmup: int = 100,
+) -> tuple[list[int], list[float]]:
+    params = list(model.parameters())
+    optimizer = torch.optim.AdamW(params, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / warmup, 1.0))
+    history: dict[int, float] = {}
+    step = 0
+    while step < steps:
+        if step % every == 0:
+            history[step] = float(score(model))
+        model.zero_grad(set_to_none=True)
+        model(make_batch(step), return_type="loss").backward()
+        torch.nn.utils.clip_grad_norm_(params, max_norm=1.0)
+        optimizer.step()
+        schedule.step()
+        step += 1
+    history[steps] = float(score(model))
+    return list(history.keys()), list(history.values())
+
+
+# %% wrong 07.5: MLPs of the layers in use still write
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    params = dict(big.named_parameters())
+    with torch.no_grad():
+        for name, p in params.items():
+            if name.startswith("blocks."):
+                layer = int(name.split(".")[1])
+                writes = name.endswith(("attn.W_O", "attn.b_O", "mlp.W_out", "mlp.b_out"))
+                if layer not in layers and writes:
+                    p.zero_()
+        for name, value in small.items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                i = int(parts[1])
+                if i >= len(layers):
+                    raise KeyError(name)
+                parts[1] = str(layers[i])
+            target = ".".join(parts)
+            if target not in params:
+                raise KeyError(name)
+            params[target].copy_(value)
+
+
+# %% wrong 07.5: silences the weights but not the biases
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    params = dict(big.named_parameters())
+    with torch.no_grad():
+        for name, p in params.items():
+            if name.endswith((".W_O", ".W_out")):
+                p.zero_()
+        for name, value in small.items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                i = int(parts[1])
+                if i >= len(layers):
+                    raise KeyError(name)
+                parts[1] = str(layers[i])
+            target = ".".join(parts)
+            if target not in params:
+                raise KeyError(name)
+            params[target].copy_(value)
+
+
+# %% wrong 07.5: passes over weights that big has no place for
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    state = {name: p.detach().clone() for name, p in big.named_parameters()}
+    for name in state:
+        if name.endswith((".W_O", ".b_O", ".W_out", ".b_out")):
+            state[name] = torch.zeros_like(state[name])
+    for name, value in small.items():
+        parts = name.split(".")
+        if parts[0] == "blocks" and int(parts[1]) < len(layers):
+            parts[1] = str(layers[int(parts[1])])
+        state[".".join(parts)] = value.detach().clone()
+    big.load_state_dict(state, strict=False)
+
+
+# %% wrong 07.5: renames layer after layer, so that a name may be moved twice
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    params = dict(big.named_parameters())
+    with torch.no_grad():
+        for name, p in params.items():
+            if name.endswith((".W_O", ".b_O", ".W_out", ".b_out")):
+                p.zero_()
+        for name, value in small.items():
+            target = name
+            for i, layer in enumerate(layers):
+                target = target.replace(f"blocks.{i}.", f"blocks.{layer}.")
+            if target not in params:
+                raise KeyError(name)
+            params[target].copy_(value)
+
+
+# %% wrong 07.5: zeroes everything that is not copied, what reads too
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    params = dict(big.named_parameters())
+    targets = {}
+    for name, value in small.items():
+        parts = name.split(".")
+        if parts[0] == "blocks":
+            i = int(parts[1])
+            if i >= len(layers):
+                raise KeyError(name)
+            parts[1] = str(layers[i])
+        target = ".".join(parts)
+        if target not in params:
+            raise KeyError(name)
+        targets[target] = value
+    with torch.no_grad():
+        for name, p in params.items():
+            if name in targets:
+                p.copy_(targets[name])
+            elif "attn" in name or "mlp" in name:
+                p.zero_()
+
+
+# %% right 07.5: silence all that writes, then copy
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    params = dict(big.named_parameters())
+    with torch.no_grad():
+        for name, p in params.items():
+            if name.endswith((".W_O", ".b_O", ".W_out", ".b_out", ".W_E", ".W_pos")):
+                p.zero_()
+        for name, value in small.items():
+            parts = name.split(".")
+            if parts[0] == "blocks":
+                i = int(parts[1])
+                if i >= len(layers):
+                    raise KeyError(name)
+                parts[1] = str(layers[i])
+            target = ".".join(parts)
+            if target not in params:
+                raise KeyError(name)
+            params[target].copy_(value)
+
+
+# %% right 07.5: a table of new names by regular expression, checked before anything changes
+def grow(big: HookedTransformer, small: Mapping[str, Tensor], layers: Sequence[int]) -> None:
+    import re
+
+    place = dict(enumerate(layers))
+    own = dict(big.named_parameters())
+    source = {}
+    for name in small:
+        found = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        new = name if found is None else f"blocks.{place.get(int(found[1]))}.{found[2]}"
+        if new not in own:
+            raise KeyError(name)
+        source[new] = small[name]
+    writers = {"W_E", "W_pos", "W_O", "b_O", "W_out", "b_out"}
+    for name, p in own.items():
+        if name in source:
+            p.data.copy_(source[name].detach())
+        elif name.rsplit(".", 1)[-1] in writers:
+            p.data.zero_()

@@ -33,6 +33,7 @@ def _(seed):
         {
             "texts": ["\tBrownFoxes" + rng.choice("JKL"), "jumpOver12LazyDogs\n"]
         },  # white space at the ends only
+        {"texts": ["xAy" + rng.choice("PQ"), "yBz", "C"]},  # no white space at all
         {"texts": [""]},
         {"texts": []},
     ]
@@ -191,6 +192,20 @@ def lowercases(texts):
 )
 def strips(texts):
     return character_by_character([text.strip() for text in texts])
+
+
+@ex.mistake(
+    "The newline has a number, although it stands in no text: the texts were joined with newlines. Join them with nothing between."
+)
+def joined_with_newlines(texts):
+    return character_by_character(["\n".join(texts)])
+
+
+@ex.mistake(
+    "The space has a number, although it stands in no text: the texts were joined with spaces. Join them with nothing between."
+)
+def joined_with_spaces(texts):
+    return character_by_character([" ".join(texts)])
 
 
 @ex.mistake(

@@ -57,6 +57,13 @@ def _(seed):
         {"function": "apply_bpe", "text": "aaaaabaaa", "merges": [("a", "a"), ("aa", "a"), ("aa", "b")]},
         {"function": "apply_bpe", "text": words(8), "merges": _train(words(20), 12)},
         {"function": "apply_bpe", "text": "ab abc\nab ", "merges": [("a", "b"), (" ", "ab")]},
+        # whatever is put between pieces to keep them apart may be in the text
+        {"function": "train_bpe", "text": "a|b|a|b,a_b" + rng.choice(["\t", "\n"]) + "a/b\0", "merges": 4},
+        {
+            "function": "apply_bpe",
+            "text": "ab|ab,b\tab_ab\nab/ab\0a b",
+            "merges": [("a", "b"), ("|", "ab"), ("ab", ","), ("\0", "a")],
+        },
         {"function": "apply_bpe", "text": "xabcy", "merges": [("a", "b"), ("b", "c"), ("a", "bc")]},
         {"function": "apply_bpe", "text": "abcab", "merges": []},
         {"function": "apply_bpe", "text": "a", "merges": [("a", "a")]},

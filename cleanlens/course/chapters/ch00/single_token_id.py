@@ -67,7 +67,10 @@ def _(seed):
 
 
 def _tokenizer(adds_bos=True):
-    """The demo models' tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do (or not)."""
+    """The demo models' tokenizer, or a small stand-in, set to put BOS in front as many tokenizers do (or not).
+
+    Then it also pads and cuts off batches, which concerns no single word but whoever uses it next.
+    """
     if DEMO.exists():
         tokenizer = Tokenizer.from_file(str(DEMO))
     else:
@@ -85,6 +88,8 @@ def _tokenizer(adds_bos=True):
     if not adds_bos:
         return tokenizer
     bos = tokenizer.token_to_id(BOS)
+    tokenizer.enable_padding(pad_id=bos, pad_token=BOS)
+    tokenizer.enable_truncation(max_length=64)
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, bos)])
     return tokenizer
 
@@ -255,6 +260,16 @@ def token_for_id(tokenizer, text):
 )
 def changes_the_tokenizer(tokenizer, text):
     tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    return checked_length(tokenizer, text)
+
+
+@ex.mistake(
+    "The id is right, but afterwards the tokenizer no longer pads a batch or cuts off long texts: both were switched off for good. A text "
+    "by itself is not padded, and one token is never cut off: leave both alone."
+)
+def padding_left_off(tokenizer, text):
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     return checked_length(tokenizer, text)
 
 

@@ -47,16 +47,18 @@ def _layer_norm(seed, width):
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
 
-    def case(*shape):  # component, batch, position, d_model
+    def case(*shape, size=1.0):  # component, batch, position, d_model
         stack = torch.randn(shape, generator=generator) * 2
         stack += torch.randn(shape[0], 1, 1, 1, generator=generator) * 3
+        stack *= size
         ln = _layer_norm(seed, shape[-1])
         total = stack.sum(0)
         total = total - total.mean(-1, keepdim=True)
         return {"stack": stack, "scale": (total.square().mean(-1, keepdim=True) + ln.eps).sqrt(), "ln": ln}
 
     # As many components as positions or numbers: only so does a sum over the wrong axis give numbers at all.
-    return [case(4, BATCH, POS, 7), case(5, 1, 5, 8), case(1, 2, 1, 6), case(6, 3, 2, 6)]
+    made = [case(4, BATCH, POS, 7), case(5, 1, 5, 8), case(1, 2, 1, 6), case(6, 3, 2, 6)]
+    return [*made, case(3, 2, 4, 7, size=1e-3)]  # so short a stream that epsilon counts
 
 
 @ex.oracle
@@ -112,6 +114,24 @@ ex.slip(
 )
 def calls_the_layer_norm(stack, scale, ln):
     return ln(stack)
+
+
+ex.slip(
+    "epsilon_twice",
+    "Epsilon went into the scale a second time, which shows where the stream is short. The scale that you are given holds it already: "
+    "divide by it as it is.",
+    "/ scale",
+    "/ (scale.square() + ln.eps).sqrt()",
+)
+
+
+ex.slip(
+    "epsilon_on_top",
+    "Epsilon was added to the scale, which shows where the stream is short. It stands inside the root, and the scale that you are given "
+    "holds it already.",
+    "/ scale",
+    "/ (scale + ln.eps)",
+)
 
 
 ex.slip(

@@ -73,14 +73,21 @@ def _gains(name):
     return ".ln" in f".{name}" and name.endswith((".w", ".b"))
 
 
+READERS = tuple(f"{kind}_{x}" for kind in ("W", "b") for x in ("Q", "K", "V", "in", "U"))
 ENTRIES, NORMS, LOGITS = "the entries", "the LayerNorms", "the logits of the model with these weights"
+OTHERS = "the entries that stay"
+
+
+def _others(state):
+    """What is neither a LayerNorm's nor a reader's."""
+    return {name: x for name, x in state.items() if not _gains(name) and not name.endswith(READERS)}
 
 
 @ex.oracle
 def _(state):
     logits = _model_of(state)(random_tokens(3, d_vocab=7))
     reset = {name: torch.full_like(x, float(name.endswith("w"))) for name, x in state.items() if _gains(name)}
-    return {ENTRIES: "all there", NORMS: reset, LOGITS: logits}
+    return {ENTRIES: "all there", NORMS: reset, OTHERS: _others(state), LOGITS: logits}
 
 
 @ex.measure
@@ -89,17 +96,20 @@ def _(observed, state):
     if not isinstance(observed, dict):
         raise ValueError("it should be a dictionary")
     if missing := [name for name in state if name not in observed]:
-        return {ENTRIES: f"without {missing[0]}", NORMS: None, LOGITS: None}
+        return {ENTRIES: f"without {missing[0]}", NORMS: None, OTHERS: None, LOGITS: None}
     if new := [name for name in observed if name not in state]:
-        return {ENTRIES: f"with {new[0]!r}, which the model does not have", NORMS: None, LOGITS: None}
+        text = f"with {new[0]!r}, which the model does not have"
+        return {ENTRIES: text, NORMS: None, OTHERS: None, LOGITS: None}
     for name, x in state.items():
         if not torch.is_tensor(observed[name]) or observed[name].shape != x.shape:
             got = list(observed[name].shape) if torch.is_tensor(observed[name]) else "no tensor"
-            return {ENTRIES: f"{name} is {got}, it was {list(x.shape)}", NORMS: None, LOGITS: None}
+            text = f"{name} is {got}, it was {list(x.shape)}"
+            return {ENTRIES: text, NORMS: None, OTHERS: None, LOGITS: None}
     norms = {name: x for name, x in observed.items() if _gains(name)}
     return {
         ENTRIES: "all there",
         NORMS: norms,
+        OTHERS: _others(observed),
         LOGITS: _model_of(observed)(random_tokens(3, d_vocab=7)),
     }
 
@@ -444,6 +454,31 @@ ex.slip(
     "tensor.clone() for",
     "tensor.float() for",
 )
+
+
+@ex.mistake(
+    "The LayerNorms are folded and the logits the same, but the value biases were moved on, through W_O into b_O. That is a step of its "
+    "own; here b_O stays as it is, and b_V is its own and b_ln @ W_V."
+)
+def value_biases_moved_on(state):
+    new = reader_by_reader(state)
+    for name in [name for name in new if name.endswith("b_V")]:
+        W_O, b_O = name.replace("b_V", "W_O"), name.replace("b_V", "b_O")
+        new[b_O] = new[b_O] + torch.einsum("he,hed->d", new[name], new[W_O])
+        new[name] = torch.zeros_like(new[name])
+    return new
+
+
+@ex.mistake(
+    "The LayerNorms are folded and the logits the same, but what writes to the stream was centred too: W_E, W_pos, W_O, W_out and their "
+    "biases lost their mean over d_model. That is a step of its own; here these entries stay."
+)
+def writers_centred(state):
+    new = reader_by_reader(state)
+    for name, x in new.items():
+        if name.endswith(("W_E", "W_pos", "W_O", "b_O", "W_out", "b_out")):
+            new[name] = x - x.mean(dim=-1, keepdim=True)
+    return new
 
 
 @ex.mistake(

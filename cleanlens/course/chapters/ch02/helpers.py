@@ -57,6 +57,7 @@ def tiny_cache(seed, keep=lambda name: True, shape=(BATCH, POS), **changes):
     if model.list_hooks() or _differ(weights, model.state_dict()):
         _run.cache_clear()  # an answer has changed the model
         return tiny_cache(seed, keep, shape, **changes)
+    model.requires_grad_(False).zero_grad()
     return ActivationCache({name: x.clone() for name, x in activations.items() if keep(name)}, model)
 
 

@@ -41,6 +41,7 @@ def _(seed):
 
     # As many dimensions as tokens: only so do rows of W_U taken for columns give numbers at all.
     made = [case(4, 6, 9, 9), case(3, 5, 8, 13), case(5, 2, 4, 11), case(1, 4, 6, 7), case(1, 2, 3, 5)]
+    made.append(case(3, 1, 4, 6))  # one token, and nothing to predict
     made[1]["tokens"] = torch.tensor([3, 0, 3, 3, 0])  # tokens come again, and 0 is one like the others
     return made
 
@@ -71,8 +72,10 @@ def all_logits_then_pick(stack, W_U, tokens):
 
 @ex.alternative
 def position_by_position(stack, W_U, tokens):
-    rows = [stack[:, i] @ W_U[:, tokens[i + 1]] for i in range(len(tokens) - 1)]
-    return torch.stack(rows)
+    parts = stack.new_zeros(len(tokens) - 1, len(stack))
+    for i in range(len(tokens) - 1):
+        parts[i] = stack[:, i] @ W_U[:, tokens[i + 1]]
+    return parts
 
 
 ex.slip(

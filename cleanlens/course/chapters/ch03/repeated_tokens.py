@@ -151,7 +151,10 @@ def _independence(drawn, d_vocab, bos):
             [drawn[:, i] == drawn[:, j] for i in range(drawn.shape[1]) for j in range(i)]
         ),
         "the same place in two rows": drawn[1:] == drawn[:-1],
-    }
+        "places beside each other in two rows": torch.stack(
+            [drawn[1:, 1:] == drawn[:-1, :-1], drawn[1:, :-1] == drawn[:-1, 1:]]
+        ),
+    } | {f"rows {i} apart": drawn[i:] == drawn[:-i] for i in range(2, len(drawn) // 2 + 1)}
     for name, equal in pairs.items():
         n, k = equal.numel(), int(equal.sum())
         if abs(k - n * chance) > 8 * (n * chance) ** 0.5 + 8:

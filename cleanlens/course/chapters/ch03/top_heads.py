@@ -36,12 +36,14 @@ def _(seed):
         ((12, 3), 7),
         ((4, 1), 2),
         ((1, 3), 1),
+        ((1, 1), 1),
     ):
         # distinct numbers on both sides of zero; the most negative one is the largest in size
         order = torch.randperm(n_layers * n_heads, generator=generator) - 0.6 * n_layers * n_heads
         cases.append({"scores": order.reshape(n_layers, n_heads) / 10, "k": k})
     ties = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5003, 0.0, -1.0], [0.5001, 0.0, 0.5, 0.0]])
     cases.append({"scores": ties, "k": 4})  # which of three equal ones is left out is free
+    cases.append({"scores": (ties - 1) * 1e12, "k": 12})  # far below what may stand for "taken"
     cases.append({"scores": ties[:, torch.randperm(4, generator=generator)], "k": 8})
     return cases
 

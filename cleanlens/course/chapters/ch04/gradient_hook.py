@@ -242,6 +242,14 @@ ex.slip(
 
 
 ex.slip(
+    "left_in_training_mode",
+    "The gradient is right, but the model is in training mode now and was in eval mode before. Leave the mode as it was.",
+    "    model.zero_grad()\n",
+    "    model.zero_grad()\n    model.train()\n",
+)
+
+
+ex.slip(
     "not_shifted",
     "That is the gradient of a loss that compares column i with token i; it predicts token i + 1. The model's own loss is right: "
     'return_type="loss".',

@@ -42,7 +42,7 @@ def state_of(model):
     return {
         "hooks afterwards": hooks_on(model),
         "weights afterwards": torch.cat([weight.detach().flatten() for weight in weights]),
-        "still in training mode": model.training,
+        "in training mode afterwards": model.training,
         "frozen parameters": sum(not weight.requires_grad for weight in weights),
         "parameters left with a .grad": sum(weight.grad is not None for weight in weights),
     }

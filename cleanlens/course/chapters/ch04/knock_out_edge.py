@@ -52,6 +52,7 @@ def _(seed):
         {"scores": causal.masked_fill(future, -torch.inf), **edge},
         {"scores": two_way, "head": 1, "query": 2, "key": 3},
         {"scores": (causal - 1e7).masked_fill(future, -torch.inf), **edge},
+        {"scores": (causal - 1e12).masked_fill(future, -torch.inf), **edge},  # finite, so they are not masked
         {"scores": causal.masked_fill(future, -torch.inf), "head": head, "query": 0, "key": 0},
         {"scores": causal.masked_fill(future, -torch.inf), "head": 2, "query": 0, "key": 3},
         {"scores": two_way[:1, :1].float(), "head": 0, "query": 3, "key": 5},
@@ -150,6 +151,15 @@ ex.slip(
     "with nearly all the attention. Use -torch.inf.",
     "= -torch.inf",
     "= -1e5",
+)
+
+
+ex.slip(
+    "a_billion_for_infinity",
+    "A number like -1e9 stands where -inf belongs. When the other scores of the row are lower still, the edge comes back, with all the "
+    "attention. Use -torch.inf.",
+    "= -torch.inf",
+    "= -1e9",
 )
 
 

@@ -67,8 +67,10 @@ def draws_watched(changed=None):
 @ex.inputs
 def _(seed):
     g = torch.Generator().manual_seed(seed)
+    small = [[1e-3 * factor for factor in low_rank(g, *shape)] for shape in ((6, 2, 8), (8, 3, 5))]
     calls = [
         {"what": "score", "A": low_rank(g, 8, 3, 10), "B": low_rank(g, 10, 2, 7)},
+        {"what": "score", "A": small[0], "B": small[1]},
         {"what": "score", "A": low_rank(g, 9, 3, 9, (4,)), "B": low_rank(g, 9, 2, 9, (4,))},
         {"what": "score", "A": low_rank(g, 5, 1, 6, (1,)), "B": low_rank(g, 6, 1, 4, (1,))},
         {"what": "k_score", "model": tiny_model(seed), "prev": (0, 1), "ind": (2, 3)},
@@ -182,6 +184,16 @@ def of_dense_matrices(A, B):
 def unit_matrices(A, B):
     S = torch.linalg.svdvals((A.AB / A.AB.norm(dim=(-2, -1), keepdim=True)) @ B.AB)
     return S.norm(dim=-1) / B.norm()
+
+
+ex.slip(
+    "guarded_norms",
+    "A small number was added to what is divided by, as if it might be 0, and where it is itself small that shows. It is never 0 here: neither "
+    "matrix is zero.",
+    "(A.norm() * B.norm())",
+    "(A.norm() * B.norm() + 1e-8)",
+    of="composition_score",
+)
 
 
 @ex.alternative(of="k_composition_score")

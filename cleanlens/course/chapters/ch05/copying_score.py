@@ -46,6 +46,7 @@ def _(seed):
         {"what": "score", "eigenvalues": with_zeros},
         {"what": "score", "eigenvalues": some[0]},
         {"what": "score", "eigenvalues": some[:1, :1]},
+        {"what": "score", "eigenvalues": 1e-7 * some},
         {"what": "score", "eigenvalues": some.real.to(some.dtype)},
         {"what": "heads", "model": tiny_model(seed, d_vocab=41)},
         {"what": "heads", "model": tiny_model(seed, d_vocab=19, n_layers=1, n_heads=1)},
@@ -90,6 +91,16 @@ def _(observed, what, eigenvalues=None, model=None):
 def sum_over_sum(eigenvalues):
     total = eigenvalues.sum(dim=-1).real
     return total / eigenvalues.abs().sum(dim=-1)
+
+
+ex.slip(
+    "guarded_sum",
+    "A small number was added to what is divided by, as if it might be 0, and where it is itself small that shows. It is never 0 here: not all "
+    "eigenvalues are.",
+    "eigenvalues.abs().sum(dim=-1)",
+    "(eigenvalues.abs().sum(dim=-1) + 1e-8)",
+    of="copying_score",
+)
 
 
 @ex.alternative(of="copying_score")

@@ -45,12 +45,21 @@ def activations(model, seed, n):
         return model.run_with_cache(tokens, remove_batch_dim=True, return_cache_object=False)[1]
 
 
+@torch.no_grad()
+def write_little(model):
+    for name, weight in model.named_parameters():
+        if name.endswith(("W_E", "W_pos", "W_O", "b_O")):
+            weight *= 1e-3
+
+
 @ex.inputs
 def _(seed):
     g = torch.Generator().manual_seed(seed)
     calls = []
-    for i, (layer, head, n) in enumerate([(1, 2, 6), (2, 1, 6), (0, 3, 6), (1, 0, 1)]):
+    for i, (layer, head, n) in enumerate([(1, 2, 6), (2, 1, 6), (0, 3, 6), (1, 0, 1), (2, 0, 4)]):
         model = tiny_model(seed + 100 * i, normalization_type="LNPre")
+        if i == 4:  # so short a stream that the LayerNorm's epsilon counts
+            write_little(model)
         stored = activations(model, seed + 100 * i, n)
         cache = ActivationCache({name: x.clone() for name, x in stored.items()}, model, has_batch_dim=False)
         calls.append({"what": "split_qk", "model": model, "cache": cache, "layer": layer, "head": head})
@@ -191,6 +200,16 @@ ex.slip(
     "whole stream, from the cache.",
     'cache["scale", layer, "ln1"]',
     "(x.var(dim=-1, keepdim=True, unbiased=False) + model.cfg.eps).sqrt()",
+    of="split_qk",
+)
+
+
+ex.slip(
+    "epsilon_twice",
+    "Epsilon went into the scale a second time, which shows where the stream is short. The cached scale holds it already: divide by it "
+    "as it is.",
+    'cache["scale", layer, "ln1"]',
+    '(cache["scale", layer, "ln1"] ** 2 + model.cfg.eps).sqrt()',
     of="split_qk",
 )
 

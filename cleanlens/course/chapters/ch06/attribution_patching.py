@@ -43,7 +43,8 @@ ex = exercise(
 def _(seed):
     names = ("model", "clean_tokens", "corrupted_tokens", "metric")
     deep = two_runs(seed, batch=1, n_pos=1, n_layers=11, n_heads=1)
-    deep[0].unembed.requires_grad_(False)  # partly frozen, and still so afterwards
+    for part in (deep[0].embed, deep[0].pos_embed, deep[0].unembed):
+        part.requires_grad_(False)  # partly frozen, and still so afterwards
     return [dict(zip(names, made)) for made in (two_runs(seed), deep)]
 
 

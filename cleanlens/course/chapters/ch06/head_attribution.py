@@ -37,6 +37,14 @@ def as_loaded(model):
     return model
 
 
+@torch.no_grad()
+def write_little(model):
+    for name, weight in model.named_parameters():
+        if name.endswith(("W_E", "W_pos", "W_O", "b_O", "W_out", "b_out")):
+            weight *= 1e-3
+    return model
+
+
 @ex.inputs
 def _(seed):
     model = as_loaded(tiny_model(seed, normalization_type="LNPre", n_layers=3, n_heads=2))
@@ -45,11 +53,14 @@ def _(seed):
     answers = torch.stack([torch.randperm(10, generator=g)[:2] for _ in range(4)])
     directions = torch.randn(4, 10, generator=g)
     deep = as_loaded(tiny_model(seed, normalization_type="LNPre", n_layers=11, n_heads=1))
+    short = write_little(as_loaded(tiny_model(seed, normalization_type="LNPre", n_layers=2, n_heads=3)))
     return [
         {"what": "directions", "model": model, "answers": answers},
         {"what": "directions", "model": model, "answers": torch.tensor([[0, 3 + seed % 7]])},
         {"what": "heads", "model": model, "tokens": tokens, "directions": directions},
         {"what": "heads", "model": deep, "tokens": tokens[:1, :1], "directions": directions[:1]},
+        # so short a stream that the LayerNorm's epsilon counts
+        {"what": "heads", "model": short, "tokens": tokens[:2], "directions": directions[:2]},
     ]
 
 
@@ -107,6 +118,16 @@ def from_the_stack(model, cache, directions):
     stack = cache.apply_ln_to_stack(stack, layer=-1, pos_slice=-1)
     shares = (stack * directions).sum(-1).mean(-1)
     return shares.reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+ex.slip(
+    "epsilon_twice",
+    "Epsilon went into the scale a second time, which shows where the stream is short. The cached scale holds it already: divide by it as "
+    "it is.",
+    "    shares = []",
+    "    scale, shares = (scale.square() + model.cfg.eps).sqrt(), []",
+    of="head_attribution",
+)
 
 
 ex.slip(

@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import product
 
 from ...exercise import exercise
 
@@ -61,7 +62,7 @@ def _(seed):
             (0, 7 + seed),
             (81, 0),
         )  # an odd number, one alone, none; seed 0
-    ]
+    ] + [{"n": 40, "seed": seed, "names": [*long, first, last], "tokenizer": tokenizer}]  # only two will do
 
 
 PROPERTIES = (
@@ -73,6 +74,7 @@ PROPERTIES = (
     "the same seed gives the same prompts",
     "another seed gives other prompts",
     "every name of one token occurs as A and as B",
+    "people are drawn anew for each row",
 )
 
 
@@ -84,7 +86,7 @@ def _(n, seed, names, tokenizer):
     counts = {"clean prompts": n, "corrupted prompts": n, "pairs of answers": n}
     if n < 2:  # too few to tell what is always so
         return counts | dict.fromkeys(ALWAYS, True)
-    counts["names in use"] = 5
+    counts["names in use"] = len([name for name in names if len(tokenizer.encode(f" {name}")) == 1])
     givers = {"who gives in even rows": ["B"], "who gives in odd rows": ["A"]}
     corrupted = {
         "who gives when corrupted": ["the other one"],
@@ -100,6 +102,18 @@ def who(name, **people):
 
 def kinds(found):
     return sorted({kind for some in found for kind in some})
+
+
+def drawn_anew(rows):
+    """True, or who comes again some rows further on, far more often than by chance."""
+    for distance in range(1, len(rows) // 2 + 1):
+        both = list(zip(rows, rows[distance:]))
+        if sum(set(old[:2]) == set(new[:2]) for old, new in both) > 0.4 * len(both):  # by chance 1 in 10
+            return f"the same two again, {distance} further on"
+        for i, j in product((0, 1), repeat=2):
+            if sum(old[i] == new[j] for old, new in both) > 0.65 * len(both):  # by chance 1 in 5
+                return f"one of them again, {distance} further on"
+    return True
 
 
 @ex.call
@@ -135,6 +149,7 @@ def _(observed, n, seed, names, tokenizer):
         first == again,
         first != other,
         all({row[i] for row in clean} >= single for i in (0, 1)),
+        len(single) < 5 or drawn_anew(clean),
     )
     same = all(old[:2] == new[:2] for old, new in zip(clean, corrupted))
     if n < 2:
@@ -208,6 +223,25 @@ ex.slip(
     "Draw two different ones: rng.sample(names, 2).",
     "a, b = rng.sample(names, 2)",
     "a, b = rng.choice(names), rng.choice(names)",
+)
+
+
+ex.slip(
+    "two_rows_for_each_pair",
+    "Two rows that follow each other are about the same two people. Draw two people for each row; whether it is ABBA or BABA depends on its "
+    "number alone.",
+    "        a, b = rng.sample(names, 2)",
+    "        if i % 2 == 0:\n            a, b = rng.sample(names, 2)",
+)
+
+
+ex.slip(
+    "people_taken_in_turn",
+    "The people come in turn: B of one row is A of the next, or the same pairs come round again. Each row should be drawn by itself: "
+    "rng.sample(names, 2) inside the loop.",
+    "        a, b = rng.sample(names, 2)",
+    "        if i % len(names) == 0:\n            rng.shuffle(names)\n"
+    "        a, b = names[i % len(names)], names[(i + 1) % len(names)]",
 )
 
 

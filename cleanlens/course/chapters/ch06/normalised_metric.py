@@ -34,6 +34,7 @@ def _(seed):
         {"x": x + 9, "clean": clean, "corrupted": corrupted},  # above 1
         {"x": x - 9, "clean": clean, "corrupted": corrupted},  # below 0
         {"x": x, "clean": corrupted, "corrupted": clean},  # the clean run is the lower one
+        {"x": 1e-6 * x, "clean": 1e-6 * clean, "corrupted": 1e-6 * corrupted},  # a metric of small numbers
         {"x": x[one], "clean": clean[one], "corrupted": corrupted[one]},
     ]
 
@@ -89,6 +90,14 @@ ex.slip(
     "The corrupted value was not subtracted above the line, so the corrupted run does not give 0.",
     "(x.mean() - low)",
     "x.mean()",
+)
+
+
+ex.slip(
+    "guarded_denominator",
+    "A small number was added to what is divided by, as if it might be 0, and where it is itself small that shows. It is never 0 here: the two means differ.",
+    "(high - low)",
+    "(high - low + 1e-6)",
 )
 
 

@@ -57,6 +57,8 @@ def small_state(seed, layers, extra):
     return state | ({"blocks.1.mlp.W_gate": torch.ones(10, 7)} if extra else {})
 
 
+READ_BY_MLPS = ("mlp.W_in", "mlp.b_in", "ln2.w", "ln2.b")
+FREE = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.b_Q", "attn.b_K", "attn.b_V", "ln1.w", "ln1.b")
 TOKENS = torch.arange(18).reshape(2, 9) * 7 % 13
 
 
@@ -71,9 +73,8 @@ def _(seed, layers, extra):
     # What is the same in every direction is centred away before the logits: only the stream shows it.
     stream = cache["resid_post", small.cfg.n_layers - 1]
     free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
-    keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
-    kept = {name: before[name] for name in before if name.endswith(("mlp.W_in", "mlp.b_in"))}
-    kept |= {f"blocks.{i}.attn.{kind}": before[f"blocks.{i}.attn.{kind}"] for i in free for kind in keep}
+    kept = {name: before[name] for name in before if name.endswith(READ_BY_MLPS)}
+    kept |= {f"blocks.{i}.{part}": before[f"blocks.{i}.{part}"] for i in free for part in FREE}
     return {
         "logits": logits,
         "the residual stream at the end": stream,
@@ -96,9 +97,8 @@ def _(answer, seed, layers, extra):
     stream = cache["resid_post", big.cfg.n_layers - 1]
     parameters = dict(big.named_parameters())
     free = [layer for layer in range(big.cfg.n_layers) if layer not in layers]
-    keep = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
-    names = [name for name in parameters if name.endswith(("mlp.W_in", "mlp.b_in"))]
-    names += [f"blocks.{i}.attn.{kind}" for i in free for kind in keep]
+    names = [name for name in parameters if name.endswith(READ_BY_MLPS)]
+    names += [f"blocks.{i}.{part}" for i in free for part in FREE]
     kept = {name: parameters[name].detach().clone() for name in names}
     fresh = small_state(seed, layers, extra)
     unchanged = all(torch.equal(state[name], fresh[name]) for name in fresh)

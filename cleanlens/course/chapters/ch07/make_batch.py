@@ -67,6 +67,7 @@ def described(batch):
         "lengths differ within a row": True,
         "lengths differ between rows": True,
         "rows differ": True,
+        "tokens are drawn anew for each segment": True,
         "the same generator state gives the same batch": True,
         "another batch differs": True,
         "global random state left alone": True,
@@ -163,6 +164,9 @@ def _(observed, batch, n_ctx, d_vocab, min_len, max_len, seed):
         "lengths differ within a row": sum(len(set(found)) > 1 for found in lengths) > len(rows) / 2,
         "lengths differ between rows": len({tuple(found) for found in lengths}) > len(rows) / 2,
     }
+    # With so many tokens two of the same are rare, but for a segment and its copy.
+    n_tokens = len(real.unique())
+    record["tokens are drawn anew for each segment"] = d_vocab < 10_000 or n_tokens > 0.9 * sum(every)
     record |= judged if whole else {name: described((0, 0))[name] for name in judged}
     if n_ctx < 2 * min_len:  # one cut pair per row: the copy's beginning tells the length
         offsets = [
@@ -211,6 +215,17 @@ def copies_by_index(batch, n_ctx, d_vocab, generator, min_len=4, max_len=20):
     tokens = fresh.gather(1, source)
     tokens[:, 0] = BOS
     return tokens
+
+
+ex.slip(
+    "one_stock_of_tokens",
+    "All segments begin with the same tokens: these were drawn once, and each segment took some of them. Draw the tokens of every segment "
+    "anew.",
+    "tokens = torch.full((batch, n_ctx), BOS)",
+    "tokens = torch.full((batch, n_ctx), BOS)\n    stock = torch.randint(1, d_vocab, (max_len,), generator=generator)",
+    "torch.randint(1, d_vocab, (n,), generator=generator)",
+    "stock[:n]",
+)
 
 
 ex.slip(

@@ -44,7 +44,8 @@ def _(seed):
         cases.append({"logits": logits, "targets": targets})
     sure_and_wrong = torch.zeros(2, 3, 4)
     sure_and_wrong[..., 1], targets = 200.0, torch.tensor([[0, 1, 2], [3, 1, 0]])
-    return [*cases, {"logits": sure_and_wrong, "targets": targets}]
+    cases += [{"logits": size * sure_and_wrong, "targets": targets} for size in (1.0, 1e3)]
+    return cases
 
 
 @ex.oracle

@@ -35,6 +35,8 @@ def _(seed):
         ((3, 3), 0.5),
         ((1, 2), 2.0),
         ((2, 1), 3.0),
+        ((3, 4), 1e-6),
+        ((2, 4), 1e6),
     ):
         x = torch.randn(shape, generator=generator)
         direction = torch.randn(shape[-1], generator=generator) + 0.1
@@ -81,6 +83,14 @@ ex.slip(
     "The direction was used with the length that it has. Divide it by its norm first.",
     "direction / direction.norm()",
     "direction",
+)
+
+
+ex.slip(
+    "guarded_length",
+    "A small number was added to what is divided by, as if it might be 0, and where it is itself small that shows. It is never 0 here: the direction has a length.",
+    "direction / direction.norm()",
+    "direction / (direction.norm() + 1e-8)",
 )
 
 

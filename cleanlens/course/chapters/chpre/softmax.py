@@ -36,7 +36,21 @@ def _(seed):
     masked[torch.rand(3, 6, generator=generator) < 0.4] = -math.inf
     masked[torch.arange(3), torch.randint(6, (3,), generator=generator)] = 1.0
     levels = randn(3, 5) + torch.tensor([[-300.0], [0.0], [300.0]])
-    cases = [randn(2, 3, 5), 50 * randn(4), masked, levels, 100 * randn(1, 2, 3, 4), randn(3, 1)]
+    # Scores below all that might stand in for -inf.
+    low = [
+        [-3e4, -math.inf, -3e4 - 64, -4e4],
+        [-math.inf, -2e9, -3e9, -2e30],
+        [-2e38, -math.inf, -1e38, -math.inf],
+    ]
+    cases = [
+        randn(2, 3, 5),
+        50 * randn(4),
+        masked,
+        levels,
+        100 * randn(1, 2, 3, 4),
+        randn(3, 1),
+        torch.tensor(low),
+    ]
     return [{"scores": scores} for scores in [*cases, torch.tensor([[95.0, 95.0], [-95.0, -95.0]])]]
 
 
@@ -158,6 +172,24 @@ ex.slip(
     "score instead: that changes no weight.",
     "scores - scores.amax(dim=-1, keepdim=True)",
     "scores.clamp(-80, 80)",
+)
+
+
+ex.slip(
+    "minus_ten_thousand_for_inf",
+    "A score of -inf was replaced by a number like -1e4. Where the real scores lie lower, the masked ones get all the weight. Leave "
+    "it: exp(-inf) is 0, and -inf less the row's largest score is -inf.",
+    "scores - scores.amax(dim=-1, keepdim=True)",
+    "scores.masked_fill(scores == -math.inf, -1e4)\n    shifted = shifted - shifted.amax(dim=-1, keepdim=True)",
+)
+
+
+ex.slip(
+    "minus_a_billion_for_inf",
+    "A score of -inf was replaced by a number like -1e9. Where the real scores lie lower, the masked ones get all the weight. Leave "
+    "it: exp(-inf) is 0, and -inf less the row's largest score is -inf.",
+    "scores - scores.amax(dim=-1, keepdim=True)",
+    "scores.masked_fill(scores == -math.inf, -1e9)\n    shifted = shifted - shifted.amax(dim=-1, keepdim=True)",
 )
 
 

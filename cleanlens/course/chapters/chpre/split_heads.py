@@ -28,7 +28,12 @@ ex = exercise(
 def _(seed):
     generator = torch.Generator().manual_seed(seed)
     shapes = [((2, 5, 12), 3), ((1, 4, 6), 2), ((3, 1, 8), 4), ((2, 3, 5), 1), ((2, 3, 4), 4), ((2, 2, 4), 2)]
-    return [{"x": torch.randn(shape, generator=generator), "n_heads": n} for shape, n in shapes]
+    cases = [{"x": torch.randn(shape, generator=generator), "n_heads": n} for shape, n in shapes]
+    turned = [
+        torch.randn(2, 6, 3, generator=generator).mT,
+        torch.randn(4, 3, 6, generator=generator).transpose(0, 1),
+    ]
+    return [*cases, *({"x": x, "n_heads": 2} for x in turned)]
 
 
 @ex.oracle

@@ -39,7 +39,10 @@ def _(seed):
         x = torch.randn(b, s, d, generator=generator) + 2 * torch.randn(b, 1, 1, generator=generator)
         x[~is_real] += 30  # padding is anything
         cases.append({"x": x, "is_real": is_real})
-    return cases
+    x = torch.randint(-1, 2, (3, 5, 4), generator=generator).float()
+    x[0, 2], x[1] = 0.0, 0.0  # real vectors of zeros, and a whole text
+    is_real = torch.arange(5) < torch.tensor([[5], [3], [4]])
+    return [*cases, {"x": x, "is_real": is_real}]
 
 
 @ex.oracle
@@ -85,6 +88,23 @@ ex.slip(
     "The sum over the real positions was divided by the number of all positions. Divide by the number of real ones.",
     "/ weights.sum(dim=1, keepdim=True)",
     "/ x.shape[1]",
+)
+
+
+ex.slip(
+    "zeros_not_counted",
+    "Real numbers that are 0 were not counted: the sum was divided by how many numbers are not 0. It is is_real that says which positions "
+    "count.",
+    "weights.sum(dim=1, keepdim=True)",
+    "(x * weights != 0).sum(dim=1, keepdim=True).clamp(min=1)",
+)
+
+
+ex.slip(
+    "zero_vectors_not_counted",
+    "Real positions at which all numbers are 0 were not counted. It is is_real that says which positions count.",
+    "weights.sum(dim=1, keepdim=True)",
+    "(x * weights).any(-1, keepdim=True).sum(dim=1, keepdim=True).clamp(min=1)",
 )
 
 
