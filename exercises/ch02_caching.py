@@ -72,7 +72,8 @@ def apply_final_ln(
     """Pass each component through LayerNorm's linear part: centred, divided by the given scale, times the gain.
 
     The scale is the standard deviation that the whole stream had, epsilon included (`cache["scale"]`); `ln.w` is the
-    gain. The components sum to the LayerNorm's output on the whole stream, less its bias `ln.b`. `stack` is not changed.
+    gain. All components of the stream sum to the LayerNorm's output on the whole stream, less its bias `ln.b`.
+    `stack` may hold only some of them; it is not changed.
     """
     raise NotImplementedError("02.5")
 

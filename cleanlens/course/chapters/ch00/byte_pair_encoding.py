@@ -13,7 +13,7 @@ ex = exercise(
     objective="You can learn a tokenizer's merges from text and apply them to new text, in the order in which they "
     "were learned.",
     minutes=30,
-    version=2,
+    version=3,
     difficulty=3,
     importance=3,
     source="Sennrich, Haddow and Birch (2016), Neural Machine Translation of Rare Words with Subword Units, "

@@ -17,7 +17,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=5,
-    version=2,
+    version=3,
     source="Ba, Kiros and Hinton (2016), Layer Normalization, section 3. Identity: the components sum to the output of "
     "the LayerNorm on their sum, less its bias.",
     hints=[
@@ -58,7 +58,9 @@ def _(seed):
 
     # As many components as positions or numbers: only so does a sum over the wrong axis give numbers at all.
     made = [case(4, BATCH, POS, 7), case(5, 1, 5, 8), case(1, 2, 1, 6), case(6, 3, 2, 6)]
-    return [*made, case(3, 2, 4, 7, size=1e-3)]  # so short a stream that epsilon counts
+    short = case(3, 2, 4, 7, size=1e-3)  # so short a stream that epsilon counts
+    some = case(5, 2, 3, 7)
+    return [*made, short, some | {"stack": some["stack"][:3]}]  # some components of the stream, not all
 
 
 @ex.oracle
@@ -98,6 +100,14 @@ def by_a_centring_matrix(stack, scale, ln):
     d = stack.shape[-1]
     return stack @ ((torch.eye(d) - 1 / d) * ln.w) / scale
 
+
+ex.slip(
+    "scale_of_the_sum",
+    "The components you were given were divided by the standard deviation of their own sum. When they are only some of the "
+    "stream's components, the stream was longer. Divide by the scale that you are given: the one of the run.",
+    "/ scale",
+    "/ ((stack - mean).sum(0).square().mean(dim=-1, keepdim=True) + ln.eps).sqrt()",
+)
 
 ex.slip(
     "recomputed_per_component",

@@ -16,7 +16,7 @@ ex = exercise(
     minutes=25,
     difficulty=4,
     importance=4,
-    version=2,
+    version=3,
     source="Identity: (n w + b_ln) W + b = n (w[:, None] W) + (b_ln W + b); the logits are compared in float64.",
     atol=1e-8,
     rtol=1e-9,

@@ -12,7 +12,7 @@ ex = exercise(
     minutes=15,
     difficulty=3,
     importance=5,
-    version=2,
+    version=3,
     source="Wang et al. (2022), Interpretability in the Wild, section 3.1 (direct effects on the logits, by projection). "
     "Identity: the attributions sum to the logit itself, b_U aside.",
     hints=[

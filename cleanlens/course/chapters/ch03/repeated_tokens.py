@@ -16,7 +16,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=5,
-    version=2,
+    version=3,
     source="Olsson et al. 2022, 'Head activation evaluators': random tokens, repeated, behind a start token.",
     hints=[
         "Three parts side by side: a column of BOS, the random half, and that very same half once more.",

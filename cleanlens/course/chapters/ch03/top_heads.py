@@ -12,7 +12,7 @@ ex = exercise(
     minutes=5,
     difficulty=1,
     importance=3,
-    version=2,
+    version=3,
     source="Row-major order: entry (l, h) of an [L, H] table is number l * H + h when it is flattened.",
     hints=[
         "Flatten, take the k largest, and turn each flat number back into a pair.",

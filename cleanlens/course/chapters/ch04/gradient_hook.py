@@ -14,7 +14,7 @@ ex = exercise(
     difficulty=3,
     importance=3,
     seeds=2,
-    version=3,
+    version=4,
     source="The chain rule: dL/dz = dL/d(attn_out) W_O^T and dL/dpattern[q, k] = dL/dz[q] . v[k].",
     hints=[
         "A backward hook is called fn(gradient, hook=point) while .backward() runs: after the forward pass. It must still be "

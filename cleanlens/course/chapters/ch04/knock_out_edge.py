@@ -14,7 +14,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=3,
-    version=4,
+    version=5,
     source="Identity: softmax over the remaining keys. Geva et al. (2023), Dissecting Recall of Factual Associations, "
     "section 4 (attention knockout).",
     hints=[
@@ -47,6 +47,8 @@ def _(seed):
     # A query that sees one key only, and an edge to another one, which is masked already.
     single = two_way.clone()
     single[:, 0, 2, [0, 1, 3, 4, 5]] = -torch.inf
+    high = two_way.clone()
+    high[:, 1, 2, 3] = 5e3  # no penalty of a fixed size is enough
     edge = {"head": head, "query": query, "key": key}
     return [
         {"scores": causal.masked_fill(future, -torch.inf), **edge},
@@ -62,6 +64,7 @@ def _(seed):
         {"scores": causal.masked_fill(future, -torch.inf), "head": head, "query": 3, "key": 3},
         {"scores": empty, "head": 1, "query": 2, "key": 4},
         {"scores": single, "head": 0, "query": 2, "key": 5},
+        {"scores": high, "head": 1, "query": 2, "key": 3},
     ]
 
 
@@ -94,9 +97,7 @@ def _(scores, head, query, key):
     pattern, kept = weights.clone(), torch.ones_like(scores)
     for row in range(len(scores)):
         others = [k for k in range(scores.shape[-1]) if k != key]
-        total = sum(weights[row, head, query, k] for k in others)
-        for k in others:
-            pattern[row, head, query, k] = weights[row, head, query, k] / total
+        pattern[row, head, query, others] = scores[row, head, query, others].softmax(-1).nan_to_num()
         pattern[row, head, query, key] = 0
         kept[row, head, query, key] = 0
     rest = scores.clone()

@@ -16,7 +16,7 @@ ex = exercise(
     difficulty=2,
     importance=4,
     seeds=2,
-    version=2,
+    version=3,
     source="The definition in chapter 04, section 2: attention from each position to the one before it.",
     hints=[
         "hook.layer() says in which layer you are. pattern.diagonal(-1, -2, -1) is [b h q-1]: the attention of queries "
@@ -58,7 +58,18 @@ def _(answer, model, layers, batches):
     store = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     hooks = [(f"blocks.{layer}.attn.hook_pattern", partial(answer, store=store)) for layer in layers]
     logits = [model.run_with_hooks(tokens, fwd_hooks=hooks) for tokens in batches]
-    return {"store": store, "store keeps the graph": store.requires_grad, "logits": logits}
+    return {
+        "store": store,
+        "store keeps the graph": store.requires_grad,
+        "logits": logits,
+        "the gradient of the logits for W_Q": _gradient(model, layers, logits),
+    }
+
+
+def _gradient(model, layers, logits):
+    """What reaches the queries of the first layer that was read: nothing, where the pattern was cut off from its graph."""
+    W_Q = model.blocks[layers[0]].attn.W_Q
+    return torch.autograd.grad(logits[0].square().sum(), W_Q, allow_unused=True, retain_graph=True)[0]
 
 
 @ex.oracle
@@ -75,7 +86,12 @@ def _(model, layers, batches):
                 for head in range(n_heads):
                     for query in range(1, n):
                         store[layer, head] += pattern[row, head, query, query - 1] / (n - 1)
-    return {"store": store, "store keeps the graph": False, "logits": logits}
+    return {
+        "store": store,
+        "store keeps the graph": False,
+        "logits": logits,
+        "the gradient of the logits for W_Q": _gradient(model, layers, logits),
+    }
 
 
 @ex.alternative
@@ -92,6 +108,14 @@ def by_indexing(pattern, hook, store):
     with torch.no_grad():
         store[int(hook.name.split(".")[1])].add_(pattern[:, :, queries, queries - 1].mean(2).sum(0))
 
+
+ex.slip(
+    "detached_in_place",
+    "The model's own pattern was cut off from its graph: .detach_() (with the underscore) changes the tensor that the model goes on "
+    "with, and no gradient gets past it any more. .detach() makes another tensor of the same numbers and leaves this one.",
+    "pattern = pattern.detach()",
+    "pattern.detach_()",
+)
 
 ex.slip(
     "returns_an_edited_pattern",

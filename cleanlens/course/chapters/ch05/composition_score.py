@@ -21,7 +21,7 @@ ex = exercise(
     minutes=25,
     difficulty=3,
     importance=4,
-    version=4,
+    version=5,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Three Kinds of Composition": '
     "Frobenius norm of the product over the product of the norms. Baseline: for random directions its mean square is "
     "1/d_model.",

@@ -20,7 +20,7 @@ ex = exercise(
     minutes=20,
     difficulty=3,
     importance=4,
-    version=3,
+    version=4,
     source='Elhage et al. 2021, section "One-Layer Attention-Only Transformers", heading "Detecting Copying Behavior": '
     "the sum of the eigenvalues over the sum of their absolute values.",
     atol=2e-5,

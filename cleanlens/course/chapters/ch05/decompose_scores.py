@@ -20,7 +20,7 @@ ex = exercise(
     minutes=25,
     difficulty=4,
     importance=4,
-    version=3,
+    version=4,
     source='Elhage et al. 2021, section "Two-Layer Attention-Only Transformers", heading "Path Expansion of Attention '
     'Scores QK Circuit"; exact because queries and keys are linear in the normalised stream.',
     atol=1e-4,

@@ -12,7 +12,7 @@ ex = exercise(
     title="What each head adds to the logit difference",
     objective="You can split the logit difference into one share per head.",
     minutes=20,
-    version=3,
+    version=4,
     difficulty=3,
     importance=5,
     source="Identity: logits = (sum of what was written) / scale @ W_U + b_U; Wang et al. 2022, section 3.1, Elhage et al. 2021, "

@@ -10,7 +10,7 @@ ex = exercise(
     title="A scale from 0 to 1",
     objective="You can put a patched logit difference on a scale where 0 is the corrupted run and 1 the clean one.",
     minutes=8,
-    version=2,
+    version=3,
     difficulty=1,
     importance=4,
     source="The linear map with f(corrupted) = 0 and f(clean) = 1, as in the patching demos and in Heimersheim & Nanda 2024, section 4.",

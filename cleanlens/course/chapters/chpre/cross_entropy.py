@@ -15,6 +15,7 @@ ex = exercise(
     minutes=12,
     difficulty=2,
     importance=5,
+    version=2,
     source="-log softmax(x)[t] = logsumexp(x) - x[t]. Shannon 1948, section 6 (information as -log p).",
     hints=[
         "The log of a softmax is x - logsumexp(x). Along which axis?",

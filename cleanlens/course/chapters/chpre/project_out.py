@@ -12,6 +12,7 @@ ex = exercise(
     minutes=8,
     difficulty=2,
     importance=4,
+    version=2,
     source="The identity x = (x . u) u + rest with rest . u = 0, for u of length 1.",
     hints=[
         "How far does x go along the direction? That is a dot product with a vector of length 1.",

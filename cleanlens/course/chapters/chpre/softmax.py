@@ -14,6 +14,7 @@ ex = exercise(
     minutes=10,
     difficulty=2,
     importance=5,
+    version=2,
     source="The identity softmax(x) = softmax(x - c) for any number c, and that exp(89) is infinite in float32.",
     hints=[
         "What is exp(100) in float32? And exp(-1000), if it is the largest of its row?",

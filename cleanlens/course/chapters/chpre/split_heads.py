@@ -13,6 +13,7 @@ ex = exercise(
     minutes=8,
     difficulty=1,
     importance=4,
+    version=2,
     source="The definition: out[b, h, s, e] = x[b, s, h * d_head + e]. Vaswani et al. 2017, section 3.2.2 (heads).",
     hints=[
         "d_model is two axes in one: which head, and which of its numbers. Split it, then move the heads forward.",

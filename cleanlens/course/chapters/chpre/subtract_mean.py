@@ -13,6 +13,7 @@ ex = exercise(
     minutes=12,
     difficulty=2,
     importance=5,
+    version=2,
     source="The definition of a mean; PyTorch's rule of broadcasting: shapes are lined up from the right.",
     hints=[
         "Over which axis is the mean taken, and what is its shape? Which shape must it have to be subtracted from x?",
