@@ -2902,3 +2902,521 @@ def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
     if len(places) == 0:
         raise ValueError(f"token {token} is not among {tokens.tolist()}")
     return int(places.min() if mode == "first" else places.max())
+
+# %% wrong 00.1: joins the texts with a space, which then counts as a character
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    chars = sorted(set(" ".join(texts)))
+    stoi = {BOS: 0} | {c: i for i, c in enumerate(chars, start=1)}
+    return stoi, {i: c for c, i in stoi.items()}
+
+
+# %% wrong 00.1: sorts within each text only
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    stoi = {BOS: 0}
+    for text in texts:
+        for c in sorted(set(text)):
+            if c not in stoi:
+                stoi[c] = len(stoi)
+    itos = {i: c for c, i in stoi.items()}
+    return stoi, itos
+
+
+# %% wrong 00.1: sorts BOS in among the characters
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    symbols = {BOS}
+    for text in texts:
+        symbols.update(text)
+    itos = dict(enumerate(sorted(symbols)))
+    stoi = {s: i for i, s in itos.items()}
+    return stoi, itos
+
+
+# %% wrong 00.1: reads line by line and never sees a line break
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    chars = {c for text in texts for line in text.splitlines() for c in line}
+    itos = {0: BOS}
+    for i, c in enumerate(sorted(chars)):
+        itos[i + 1] = c
+    return {c: i for i, c in itos.items()}, itos
+
+
+# %% right 00.1: one sorted list of symbols
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    symbols = [BOS, *sorted(set("".join(texts)))]
+    stoi = {symbol: i for i, symbol in enumerate(symbols)}
+    itos = dict(enumerate(symbols))
+    return stoi, itos
+
+
+# %% right 00.1: code points in a loop
+def build_vocab(texts: list[str]) -> tuple[dict[str, int], dict[int, str]]:
+    points = set()
+    for text in texts:
+        for c in text:
+            points.add(ord(c))
+    stoi, itos = {BOS: 0}, {0: BOS}
+    for number, point in enumerate(sorted(points), 1):
+        stoi[chr(point)] = number
+        itos[number] = chr(point)
+    return stoi, itos
+
+
+# %% wrong 00.2: lets torch guess the dtype, which for nothing is float
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = [stoi[c] for c in text]
+    if prepend_bos:
+        ids = [stoi[BOS]] + ids
+    return torch.tensor(ids)
+
+
+# %% wrong 00.2: PAD in front instead of what stoi says of BOS
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = torch.tensor([stoi[c] for c in text], dtype=torch.int64)
+    if prepend_bos:
+        ids = torch.nn.functional.pad(ids, (1, 0), value=PAD)
+    return ids
+
+
+# %% wrong 00.2: an empty text gets no BOS
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    if not text:
+        return torch.empty(0, dtype=torch.int64)
+    ids = [stoi[BOS]] if prepend_bos else []
+    ids.extend(stoi[c] for c in text)
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+# %% wrong 00.2: a batch of one, as to_tokens gives
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    ids = [stoi[BOS]] * prepend_bos + [stoi[c] for c in text]
+    return torch.tensor([ids], dtype=torch.int64)
+
+
+# %% right 00.2: a list with a dtype
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    symbols = ([BOS] if prepend_bos else []) + list(text)
+    return torch.tensor([stoi[s] for s in symbols], dtype=torch.int64)
+
+
+# %% right 00.2: fills a tensor
+def encode(text: str, stoi: dict[str, int], prepend_bos: bool = True) -> Int[Tensor, " s"]:
+    shift = 1 if prepend_bos else 0
+    ids = torch.zeros(len(text) + shift, dtype=torch.long)
+    if prepend_bos:
+        ids[0] = stoi[BOS]
+    for i, c in enumerate(text):
+        ids[i + shift] = stoi[c]
+    return ids
+
+
+# %% wrong 00.3: a run of equal pieces counts once, however long
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts: dict[tuple[str, str], int] = {}
+        previous = None
+        for pair in pairwise(pieces):
+            if pair == previous:  # overlaps the one before
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            previous = pair
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, tuple(pair))
+    return pieces
+
+
+# %% wrong 00.3: ties by the merged string, not by the tuple
+def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        if len(pieces) < 2:
+            break
+        counts: dict[tuple[str, str], int] = {}
+        last_counted: dict[tuple[str, str], int] = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last_counted.get(pair) == i - 1:
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            last_counted[pair] = i
+        best = min(counts, key=lambda pair: (-counts[pair], "".join(pair)))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, tuple(pair))
+    return pieces
+
+
+# %% wrong 00.3: stops when no pair occurs twice (third set)
+def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out, i = [], 0
+    while i < len(pieces):
+        if tuple(pieces[i : i + 2]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        counts: dict[tuple[str, str], int] = {}
+        last_counted: dict[tuple[str, str], int] = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last_counted.get(pair) == i - 1:
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            last_counted[pair] = i
+        if not counts or max(counts.values()) < 2:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for pair in merges:
+        pieces = _merge(pieces, tuple(pair))
+    return pieces
+
+
+# %% wrong 00.3: replaces in a joined string, and so merges the ends of longer pieces
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    if not text:
+        return []
+    sep = "\x00"
+    joined = sep.join(text)
+    for left, right in merges:
+        joined = joined.replace(left + sep + right, left + right)
+    return joined.split(sep)
+
+
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    while len(merges) < n_merges and len(pieces) >= 2:
+        counts: dict[tuple[str, str], int] = {}
+        last_counted: dict[tuple[str, str], int] = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last_counted.get(pair) == i - 1:
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            last_counted[pair] = i
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        merged, i = [], 0
+        while i < len(pieces):
+            if tuple(pieces[i : i + 2]) == best:
+                merged.append("".join(best))
+                i += 2
+            else:
+                merged.append(pieces[i])
+                i += 1
+        pieces = merged
+    return merges
+
+
+# %% right 00.3: remembers where each pair was last counted
+def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out, i = [], 0
+    while i < len(pieces):
+        if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == pair:
+            out.append(pieces[i] + pieces[i + 1])
+            i += 2
+        else:
+            out.append(pieces[i])
+            i += 1
+    return out
+
+
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    pieces, merges = list(text), []
+    for _ in range(n_merges):
+        if len(pieces) < 2:
+            break
+        counts: dict[tuple[str, str], int] = {}
+        last_counted: dict[tuple[str, str], int] = {}
+        for i, pair in enumerate(pairwise(pieces)):
+            if last_counted.get(pair, -2) == i - 1:
+                continue
+            counts[pair] = counts.get(pair, 0) + 1
+            last_counted[pair] = i
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        pieces = _merge(pieces, best)
+    return merges
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    pieces = list(text)
+    for left, right in merges:
+        pieces = _merge(pieces, (left, right))
+    return pieces
+
+
+# %% right 00.3: Counter, runs by groupby, merging on a stack
+def train_bpe(text: str, n_merges: int) -> list[tuple[str, str]]:
+    from collections import Counter
+    from itertools import groupby
+
+    merges: list[tuple[str, str]] = []
+    pieces = list(text)
+    while len(merges) < n_merges and len(pieces) > 1:
+        counts = Counter((a, b) for a, b in pairwise(pieces) if a != b)
+        for piece, run in groupby(pieces):
+            twos = len(list(run)) // 2
+            if twos:
+                counts[piece, piece] += twos
+        most = max(counts.values())
+        merges.append(min(pair for pair, count in counts.items() if count == most))
+        pieces = _joined(pieces, *merges[-1])
+    return merges
+
+
+def _joined(pieces: list[str], left: str, right: str) -> list[str]:
+    stack: list[str] = []
+    for piece in pieces:
+        if stack and stack[-1] == left and piece == right:
+            stack[-1] = left + right
+        else:
+            stack.append(piece)
+    return stack
+
+
+def apply_bpe(text: str, merges: list[tuple[str, str]]) -> list[str]:
+    from functools import reduce
+
+    return reduce(lambda pieces, pair: _joined(pieces, *pair), merges, list(text))
+
+
+# %% wrong 00.4: throws out every BOS, also the one that was asked for
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    bos = tokenizer.token_to_id(BOS)
+    ids = [i for i in tokenizer.encode(text).ids if i != bos]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens")
+    return ids[0]
+
+
+# %% wrong 00.4: keeps the BOS when it stands alone, as it does for an empty text
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text).ids
+    if len(ids) > 1 and ids[0] == tokenizer.token_to_id(BOS):
+        ids = ids[1:]
+    if len(ids) != 1:
+        raise ValueError(f"not a single token: {text!r}")
+    return ids[0]
+
+
+# %% wrong 00.4: takes it for granted that a BOS is added
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text).ids[1:]
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is not one token but {len(ids)}")
+    return ids[0]
+
+
+# %% wrong 00.4: the message tells the number of tokens, not the text
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise ValueError(f"expected exactly one token, got {len(ids)}: {ids}")
+    return ids[0]
+
+
+# %% right 00.4: no special tokens
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    ids = [i for i, real in zip(encoding.ids, encoding.attention_mask) if real]
+    if len(ids) != 1 or encoding.overflowing:
+        raise ValueError(f"{text!r} is not exactly one token")
+    return ids[0]
+
+
+# %% right 00.4: on a copy without padding and truncation, by unpacking
+def single_token_id(tokenizer: Tokenizer, text: str) -> int:
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    match plain.encode(text, add_special_tokens=False).ids:
+        case [only]:
+            return only
+        case several:
+            raise ValueError("not one token but " + str(len(several)) + ": " + text)
+
+
+# %% wrong 00.5: works out the mask from where the zeros lie
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(len(s) for s in seqs)
+    fill = [[PAD] * (width - len(s)) for s in seqs]
+    rows = [f + s if side == "left" else s + f for s, f in zip(seqs, fill)]
+    tokens = torch.tensor(rows, dtype=torch.int64)
+    content = (tokens != PAD).long()
+    if side == "left":
+        mask = content.cumsum(1) > 0
+        mask[:, :-1] |= mask[:, 1:].clone()  # the BOS before the first other token
+        mask[:, -1] = True
+    else:
+        mask = content.flip(1).cumsum(1).flip(1) > 0
+        mask[:, 0] = True  # BOS
+    return tokens, mask
+
+
+# %% wrong 00.5: fills up the caller's lists
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(map(len, seqs))
+    mask = []
+    for seq in seqs:
+        missing = width - len(seq)
+        if side == "left":
+            mask.append([False] * missing + [True] * len(seq))
+            seq[:0] = [PAD] * missing
+        else:
+            mask.append([True] * len(seq) + [False] * missing)
+            seq += [PAD] * missing
+    return torch.tensor(seqs, dtype=torch.int64), torch.tensor(mask, dtype=torch.bool)
+
+
+# %% wrong 00.5: sorts by length, as packed sequences want it
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    ordered = sorted(seqs, key=len, reverse=True)
+    width = len(ordered[0])
+    tokens = torch.full((len(ordered), width), PAD, dtype=torch.int64)
+    mask = torch.zeros(len(ordered), width, dtype=torch.bool)
+    for i, seq in enumerate(ordered):
+        where = slice(width - len(seq), width) if side == "left" else slice(0, len(seq))
+        tokens[i, where] = torch.tensor(seq)
+        mask[i, where] = True
+    return tokens, mask
+
+
+# %% wrong 00.5: the mask is that of padding on the right, whatever the side
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    lengths = torch.tensor([len(s) for s in seqs])
+    width = int(lengths.max())
+    tokens = torch.full((len(seqs), width), PAD, dtype=torch.int64)
+    for row, seq in zip(tokens, seqs):
+        if side == "left":
+            row[width - len(seq) :] = torch.tensor(seq)
+        else:
+            row[: len(seq)] = torch.tensor(seq)
+    mask = torch.arange(width)[None, :] < lengths[:, None]
+    return tokens, mask
+
+
+# %% right 00.5: lists of tokens and of flags
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    width = max(len(seq) for seq in seqs)
+    tokens, mask = [], []
+    for seq in seqs:
+        pads = width - len(seq)
+        real = [True] * len(seq)
+        if side == "left":
+            tokens.append([PAD] * pads + list(seq))
+            mask.append([False] * pads + real)
+        else:
+            tokens.append(list(seq) + [PAD] * pads)
+            mask.append(real + [False] * pads)
+    return torch.tensor(tokens, dtype=torch.int64), torch.tensor(mask, dtype=torch.bool)
+
+
+# %% right 00.5: the mask first, then the tokens into it
+def pad_batch(seqs: list[list[int]], side: str) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    lengths = torch.tensor([len(s) for s in seqs])[:, None]
+    width = int(lengths.max())
+    columns = torch.arange(width)[None, :]
+    mask = columns >= width - lengths if side == "left" else columns < lengths
+    tokens = torch.full(mask.shape, PAD, dtype=torch.int64)
+    tokens[mask] = torch.tensor([t for s in seqs for t in s], dtype=torch.int64)
+    return tokens, mask
+
+
+# %% wrong 00.6: takes position 0 for not found
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    found = None
+    for i, t in enumerate(tokens.tolist()):
+        if t == token:
+            found = i
+            if mode == "first":
+                break
+    if not found:
+        raise ValueError(f"token {token} does not occur")
+    return found
+
+
+# %% wrong 00.6: squeezes a single hit to a scalar that cannot be indexed
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    hits = (tokens == token).nonzero().squeeze()
+    if hits.numel() == 0:
+        raise ValueError(f"token {token} does not occur")
+    return int(hits[0] if mode == "first" else hits[-1])
+
+
+# %% wrong 00.6: an absent token raises IndexError
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    hits = torch.where(tokens == token)[0]
+    return hits[0].item() if mode == "first" else hits[-1].item()
+
+
+# %% wrong 00.6: one too far when it counts from the end
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - ids[::-1].index(token)
+
+
+# %% right 00.6: list.index, which raises by itself
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    ids = tokens.tolist()
+    if mode == "first":
+        return ids.index(token)
+    return len(ids) - 1 - ids[::-1].index(token)
+
+
+# %% right 00.6: nonzero (third set)
+def token_position(token: int, tokens: Int[Tensor, " s"], mode: str) -> int:
+    hits = torch.nonzero(tokens == token).flatten()
+    if len(hits) == 0:
+        raise ValueError(f"token {token} is not among the {len(tokens)} tokens")
+    return int(hits.min() if mode == "first" else hits.max())

@@ -6895,3 +6895,1404 @@ def generate_with_cache(
             columns.append(best.to(tokens.dtype).unsqueeze(1))
             if len(columns) == n + 1:
                 return torch.cat(columns, dim=1)
+
+# %% wrong 01.1: eps outside the square root
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        x = x - x.mean(dim=-1, keepdim=True)
+        std = x.pow(2).mean(dim=-1, keepdim=True).sqrt()
+        return x / (std + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: variance as mean of squares less square of mean
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        mean = x.mean(dim=-1, keepdim=True)
+        variance = (x**2).mean(dim=-1, keepdim=True) - mean**2
+        return (x - mean) / torch.sqrt(variance.clamp(min=0) + self.eps) * self.w + self.b
+
+
+# %% wrong 01.1: the library's default eps
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.layer_norm(x, (x.shape[-1],), self.w, self.b)
+
+
+# %% wrong 01.1: centres x in place (third set)
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        x -= x.mean(dim=-1, keepdim=True)
+        scale = (x.pow(2).mean(dim=-1, keepdim=True) + self.eps).rsqrt()
+        return x * scale * self.w + self.b
+
+
+# %% right 01.1: F.layer_norm with eps
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.layer_norm(x, self.w.shape, weight=self.w, bias=self.b, eps=self.eps)
+
+
+# %% right 01.1: two passes by hand
+class LayerNorm(nn.Module):
+    """Centre each vector, scale it to variance 1, then apply a learned gain `w` and bias `b`."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.ones(cfg.d_model))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = (centred * centred).mean(dim=-1, keepdim=True)
+        return centred / (variance + self.eps).sqrt() * self.w + self.b
+
+
+# %% wrong 01.2: padding_idx: token 0 learns nothing
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return F.embedding(tokens, self.W_E, padding_idx=0)
+
+
+# %% wrong 01.2: from_pretrained wraps a copy of the parameter that has its own gradient
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return nn.Embedding.from_pretrained(self.W_E, freeze=False)(tokens)
+
+
+# %% wrong 01.2: times sqrt(d_model), as in the first transformer
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E[tokens] * math.sqrt(self.W_E.shape[1])
+
+
+# %% wrong 01.2: squeezes a batch of one away
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_E[tokens.squeeze()]
+
+
+# %% right 01.2: F.embedding (third set)
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return F.embedding(tokens, self.W_E)
+
+
+# %% right 01.2: index_select on the flat tokens (third set)
+class Embed(nn.Module):
+    """A vector for each token of the vocabulary: the rows of `W_E`, "v d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        rows = torch.index_select(self.W_E, 0, tokens.reshape(-1))
+        return rows.reshape(*tokens.shape, self.W_E.shape[1])
+
+
+# %% wrong 01.3: no batch axis, broadcasting will do
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        return self.W_pos[: tokens.shape[1]]
+
+
+# %% wrong 01.3: counts only tokens that are not 0, as for padded batches
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        positions = ((tokens != 0).long().cumsum(dim=1) - 1).clamp(min=0)
+        return self.W_pos[positions]
+
+
+# %% wrong 01.3: a fresh tensor without gradients
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        out = torch.zeros(b, s, self.W_pos.shape[1], dtype=self.W_pos.dtype, device=tokens.device)
+        out[:] = self.W_pos.data[:s]
+        return out
+
+
+# %% wrong 01.3: goes on counting from one row of the batch to the next
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        positions = torch.arange(tokens.numel(), device=tokens.device) % len(self.W_pos)
+        return self.W_pos[positions.view_as(tokens)]
+
+
+# %% right 01.3: a slice, expanded
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        b, s = tokens.shape
+        return self.W_pos[:s].unsqueeze(0).expand(b, -1, -1)
+
+
+# %% right 01.3: an index for every token
+class PosEmbed(nn.Module):
+    """A vector for each position: the rows of `W_pos`, "n_ctx d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        positions = torch.arange(tokens.size(1), device=tokens.device).expand(tokens.size(0), -1)
+        return F.embedding(positions, self.W_pos)
+
+
+# %% wrong 01.4: -1e5 is not low enough
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    n_q, n_k = scores.shape[-2:]
+    later = torch.ones(n_q, n_k, dtype=torch.bool, device=scores.device).triu(diagonal=n_k - n_q + 1)
+    return scores.masked_fill(later, -1e5)
+
+
+# %% wrong 01.4: the offset with the wrong sign
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    n_q, n_k = scores.shape[-2:]
+    later = torch.ones(n_q, n_k, dtype=torch.bool, device=scores.device).triu(diagonal=n_q - n_k + 1)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% wrong 01.4: a single query is thought of, several after a past are not
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    n_q, n_k = scores.shape[-2:]
+    if n_q == 1:
+        return scores.clone()
+    later = torch.ones(n_q, n_k, dtype=torch.bool, device=scores.device).triu(diagonal=1)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% wrong 01.4: with nothing to mask, no copy
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    n_q, n_k = scores.shape[-2:]
+    if n_q == 1:
+        return scores
+    later = torch.triu(torch.ones(n_q, n_k, device=scores.device), diagonal=n_k - n_q + 1).bool()
+    return scores.masked_fill(later, -torch.inf)
+
+
+# %% right 01.4: triu and masked_fill
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    n_q, n_k = scores.shape[-2], scores.shape[-1]
+    later = torch.ones((n_q, n_k), dtype=torch.bool, device=scores.device).triu(1 + n_k - n_q)
+    return scores.masked_fill(later, float("-inf"))
+
+
+# %% right 01.4: row by row on a clone
+def causal_mask(scores: Float[Tensor, "b h q k"]) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    n_q, n_k = out.shape[2], out.shape[3]
+    for i in range(n_q):
+        position = n_k - n_q + i
+        out[:, :, i, position + 1 :] = -math.inf
+    return out
+
+
+# %% wrong 01.5: scales q in place (third set)
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    q /= math.sqrt(q.shape[-1])
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k")
+    return causal_mask(scores).softmax(dim=-1)
+
+
+# %% wrong 01.5: masks after the softmax and makes the rest add up to 1
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    pattern = scores.softmax(dim=-1).tril()
+    return pattern / (pattern.sum(dim=-1, keepdim=True) + 1e-9)
+
+
+# %% wrong 01.5: the scale from another axis of the transposed q
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    q, k = q.transpose(1, 2), k.transpose(1, 2)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[2])
+    return causal_mask(scores).softmax(dim=-1)
+
+
+# %% wrong 01.5: softmax by hand with one maximum for everything
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = causal_mask(einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5)
+    weights = torch.exp(scores - scores.max())
+    return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+# %% right 01.5: einsum, mask, softmax (third set)
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+    return torch.softmax(causal_mask(scores), dim=-1)
+
+
+# %% right 01.5: query by query over a growing slice of keys
+def attention_pattern(q: Float[Tensor, "b s h e"], k: Float[Tensor, "b s h e"]) -> Float[Tensor, "b h q k"]:
+    b, s, h, e = q.shape
+    rows = []
+    for i in range(s):
+        scores = (q[:, i : i + 1] * k[:, : i + 1]).sum(dim=-1) / e**0.5  # b k h
+        row = F.softmax(scores, dim=1).permute(0, 2, 1)  # b h k
+        rows.append(F.pad(row, (0, s - 1 - i)))
+    return torch.stack(rows, dim=2)
+
+
+# %% wrong 01.6: b_O once for each head
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        per_head = einsum(z, self.W_O, "b q h e, h e d -> b q h d") + self.b_O
+        return per_head.sum(dim=2)
+
+
+# %% wrong 01.6: keeps a detached pattern and goes on with it
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        pattern = attention_pattern(q, k).detach()
+        self.last_pattern = pattern
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: adds up v over the queries of the pattern
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        pattern = attention_pattern(q, k)
+        z = einsum(pattern, v, "b h k q, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% wrong 01.6: reshapes h d e to d (h e) without moving the axes
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        h, d, e = self.W_Q.shape
+        b, s, _ = x.shape
+
+        def project(weight, bias):
+            return (x @ weight.reshape(d, h * e)).view(b, s, h, e) + bias
+
+        q, k, v = project(self.W_Q, self.b_Q), project(self.W_K, self.b_K), project(self.W_V, self.b_V)
+        z = einsum(attention_pattern(q, k), v, "b h q k, b k h e -> b q h e")
+        return z.reshape(b, s, h * e) @ self.W_O.reshape(h * e, d) + self.b_O
+
+
+# %% right 01.6: einsum throughout (third set)
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        q = einsum(x, self.W_Q, "b s d, h d e -> b s h e") + self.b_Q
+        k = einsum(x, self.W_K, "b s d, h d e -> b s h e") + self.b_K
+        v = einsum(x, self.W_V, "b s d, h d e -> b s h e") + self.b_V
+        pattern = attention_pattern(q, k)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        return einsum(z, self.W_O, "b q h e, h e d -> b q d") + self.b_O
+
+
+# %% right 01.6: head by head, with its own softmax
+class Attention(nn.Module):
+    """All heads of a layer: `W_Q, W_K, W_V` "h d e", `b_Q, b_K, b_V` "h e", `W_O` "h e d", `b_O` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        h, d, e = cfg.n_heads, cfg.d_model, cfg.d_head
+        self.W_Q, self.b_Q = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_K, self.b_K = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_V, self.b_V = nn.Parameter(torch.empty(h, d, e)), nn.Parameter(torch.zeros(h, e))
+        self.W_O, self.b_O = nn.Parameter(torch.empty(h, e, d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        s = x.shape[1]
+        later = torch.ones(s, s, dtype=torch.bool, device=x.device).triu(1)
+        out = self.b_O
+        for i in range(self.W_Q.shape[0]):
+            q = x @ self.W_Q[i] + self.b_Q[i]
+            k = x @ self.W_K[i] + self.b_K[i]
+            v = x @ self.W_V[i] + self.b_V[i]
+            scores = (q @ k.transpose(1, 2)) / math.sqrt(q.shape[-1])
+            pattern = scores.masked_fill(later, -math.inf).softmax(dim=-1)
+            out = out + pattern @ v @ self.W_O[i]
+        return out
+
+
+# %% wrong 01.7: tanh from exponentials that overflow
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = x @ self.W_in + self.b_in
+        e = torch.exp(2 * math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3))
+        return (pre / 2 * (1 + (e - 1) / (e + 1))) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: the quick GELU by a sigmoid
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = x @ self.W_in + self.b_in
+        return (pre * torch.sigmoid(1.702 * pre)) @ self.W_out + self.b_out
+
+
+# %% wrong 01.7: sqrt(2/pi) stands before x only
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = einsum(x, self.W_in, "b s d, d m -> b s m") + self.b_in
+        act = 0.5 * pre * (1 + torch.tanh(math.sqrt(2 / math.pi) * pre + 0.044715 * pre.pow(3)))
+        return einsum(act, self.W_out, "b s m, m d -> b s d") + self.b_out
+
+
+# %% wrong 01.7: clamps the neurons so that the cube stays small
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = (x @ self.W_in + self.b_in).clamp(-10, 10)
+        act = pre / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3)))
+        return act @ self.W_out + self.b_out
+
+
+# %% right 01.7: F.gelu with tanh (third set)
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        return F.gelu(x @ self.W_in + self.b_in, approximate="tanh") @ self.W_out + self.b_out
+
+
+# %% right 01.7: the formula, with F.linear
+class MLP(nn.Module):
+    """One hidden layer of m neurons: `W_in` "d m", `b_in` "m", `W_out` "m d", `b_out` "d"."""
+
+    def __init__(self, cfg: HookedTransformerConfig):
+        super().__init__()
+        self.W_in, self.b_in = (
+            nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp)),
+            nn.Parameter(torch.zeros(cfg.d_mlp)),
+        )
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model))
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        pre = F.linear(x, self.W_in.T, self.b_in)
+        inner = math.sqrt(2 / math.pi) * (pre + 0.044715 * pre * pre * pre)
+        return F.linear(0.5 * pre * (1 + torch.tanh(inner)), self.W_out.T, self.b_out)
+
+
+# %% wrong 01.8: parallel: the MLP reads the stream from before attention
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        attn_out = self.attn(self.ln1(resid_pre))
+        mlp_out = self.mlp(self.ln2(resid_pre))
+        return resid_pre + attn_out + mlp_out
+
+
+# %% wrong 01.8: overwrites the stream between
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid = resid_pre + self.attn(self.ln1(resid_pre))
+        resid += self.mlp(self.ln2(resid))
+        return resid
+
+
+# %% wrong 01.8: adds the stream into what the parts returned (third set)
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid_mid = self.attn(self.ln1(resid_pre))
+        resid_mid += resid_pre
+        resid_post = self.mlp(self.ln2(resid_mid))
+        resid_post += resid_mid
+        return resid_post
+
+
+# %% wrong 01.8: the normalised stream becomes the stream
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        x = self.ln1(resid_pre)
+        x = x + self.attn(x)
+        x = self.ln2(x)
+        return x + self.mlp(x)
+
+
+# %% right 01.8: two sums
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        resid_mid = resid_pre + self.attn(self.ln1(resid_pre))
+        return resid_mid + self.mlp(self.ln2(resid_mid))
+
+
+# %% right 01.8: a loop over the two parts
+class TransformerBlock(nn.Module):
+    """One layer: attention and MLP, each reading the residual stream through its own LayerNorm."""
+
+    def __init__(self, ln1: nn.Module, attn: nn.Module, ln2: nn.Module, mlp: nn.Module):
+        super().__init__()
+        self.ln1, self.attn, self.ln2, self.mlp = ln1, attn, ln2, mlp
+
+    def forward(self, resid_pre: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        stream = resid_pre
+        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):
+            stream = torch.add(stream, part(norm(stream)))
+        return stream
+
+
+# %% wrong 01.9: adds the stream to the blocks that already do so
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = resid + block(resid)
+        return self.ln_final(resid) @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: ties the unembedding to the embedding
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = block(resid)
+        return self.ln_final(resid) @ self.embed.W_E.T + self.b_U
+
+
+# %% wrong 01.9: the last LayerNorm after every block
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = self.ln_final(block(resid))
+        return resid @ self.W_U + self.b_U
+
+
+# %% wrong 01.9: without b_U
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = block(resid)
+        return einsum(self.ln_final(resid), self.W_U, "b s d, d v -> b s v")
+
+
+# %% right 01.9: a plain loop (third set)
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        resid = self.embed(tokens) + self.pos_embed(tokens)
+        for block in self.blocks:
+            resid = block(resid)
+        return self.ln_final(resid) @ self.W_U + self.b_U
+
+
+# %% right 01.9: Sequential and F.linear
+class Transformer(nn.Module):
+    """GPT-2: embeddings, blocks, a last LayerNorm, and the unembedding `W_U` "d v" with `b_U` "v"."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pos_embed: nn.Module,
+        blocks: list[nn.Module],
+        ln_final: nn.Module,
+        d_model: int,
+        d_vocab: int,
+    ):
+        super().__init__()
+        self.embed, self.pos_embed, self.ln_final = embed, pos_embed, ln_final
+        self.blocks = nn.ModuleList(blocks)
+        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab))
+        self.b_U = nn.Parameter(torch.zeros(d_vocab))
+
+    def forward(self, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s v"]:
+        body = nn.Sequential(*self.blocks, self.ln_final)
+        return F.linear(body(self.embed(tokens) + self.pos_embed(tokens)), self.W_U.T, self.b_U)
+
+
+# %% wrong 01.10: ignores token 0 as if it were padding
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    b, s = tokens.shape
+    flat = F.cross_entropy(
+        logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), ignore_index=0, reduction="none"
+    )
+    return flat.view(b, s - 1)
+
+
+# %% wrong 01.10: squeezes all axes of one
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = logits[:, :-1].log_softmax(dim=-1)
+    return -log_probs.gather(-1, tokens[:, 1:, None]).squeeze()
+
+
+# %% wrong 01.10: clamps the probability before the log
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    probs = logits[:, :-1].softmax(dim=-1)
+    picked = probs.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return -picked.clamp(min=1e-12).log()
+
+
+# %% wrong 01.10: shifts the wrong way round
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = logits.log_softmax(dim=-1)
+    return -log_probs[:, 1:].gather(-1, tokens[:, :-1].unsqueeze(-1)).squeeze(-1)
+
+
+# %% right 01.10: log_softmax and gather (third set)
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    log_probs = F.log_softmax(logits[:, :-1], dim=-1)
+    return -log_probs.gather(2, tokens[:, 1:].long().unsqueeze(2)).squeeze(2)
+
+
+# %% right 01.10: logsumexp less the logit, by index tensors
+def loss(logits: Float[Tensor, "b s v"], tokens: Int[Tensor, "b s"]) -> Float[Tensor, "b s-1"]:
+    b, s = tokens.shape
+    rows = torch.arange(b, device=tokens.device)[:, None]
+    now = torch.arange(s - 1, device=tokens.device)[None, :]
+    return logits[:, :-1].logsumexp(dim=-1) - logits[rows, now, tokens[:, 1:].long()]
+
+
+# %% wrong 01.11: the mean of each text's mean
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    real = mask[:, 1:]
+    nll = loss(model(tokens), tokens).masked_fill(~real, 0.0)
+    per_text = nll.sum(dim=1) / real.sum(dim=1).clamp(min=1)
+    value = per_text.mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: divides by all real tokens, BOS included
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    nll = loss(model(tokens), tokens)
+    value = (nll * mask[:, 1:]).sum() / mask.sum()
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return float(value)
+
+
+# %% wrong 01.11: clips the gradients, as training recipes do
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    value = loss(model(tokens), tokens)[mask[:, 1:]].mean()
+    optimizer.zero_grad()
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return value.item()
+
+
+# %% wrong 01.11: takes the mask of the predicting token, not of the predicted one
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    nll = loss(model(tokens), tokens)
+    value = nll[mask[:, :-1]].mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% right 01.11: picks the real predictions by the mask
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    optimizer.zero_grad()
+    value = loss(model(tokens), tokens)[mask[:, 1:]].mean()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+# %% right 01.11: cross_entropy with targets to be ignored, gradients taken away at the end
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]
+) -> float:
+    tokens, mask = batch
+    logits = model(tokens)[:, :-1]
+    targets = tokens[:, 1:].masked_fill(~mask[:, 1:], -100)
+    value = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    value.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(value.detach())
+
+
+# %% wrong 01.12: top_p keeps one more when the sum is p exactly
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    scaled = logits / temperature
+    if top_k is not None:
+        kept = scaled.topk(min(top_k, len(scaled))).indices
+        scaled = torch.full_like(scaled, -math.inf).scatter(0, kept, scaled[kept])
+    probs = scaled.softmax(dim=-1)
+    if top_p is not None:
+        ordered, order = probs.sort(descending=True)
+        remove = ordered.cumsum(dim=-1) > top_p
+        remove[1:] = remove[:-1].clone()
+        remove[0] = False
+        probs = probs.index_fill(0, order[remove], 0.0)
+        probs = probs / probs.sum()
+    return probs
+
+
+# %% wrong 01.12: top_k by a threshold keeps all that tie with the k-th
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    scaled = logits / temperature
+    if top_k is not None:
+        smallest = scaled.topk(min(top_k, len(scaled))).values[-1]
+        scaled = scaled.masked_fill(scaled < smallest, -math.inf)
+    probs = scaled.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        ordered, order = probs.sort(descending=True)
+        before = ordered.cumsum(dim=-1).roll(1)
+        before[0] = 0
+        probs = probs.index_fill(0, order[before >= top_p], 0.0)
+        probs = probs / probs.sum()
+    return probs
+
+
+# %% wrong 01.12: at temperature 1 masks the caller's logits
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    scaled = logits if temperature == 1.0 else logits / temperature
+    order = scaled.argsort(descending=True)
+    if top_k is not None:
+        scaled[order[top_k:]] = -math.inf
+    if top_p is not None and top_p < 1:
+        ordered = scaled.softmax(dim=-1)[order]
+        n_keep = 1 + int((ordered.cumsum(dim=-1)[:-1] < top_p).sum())
+        scaled[order[n_keep:]] = -math.inf
+    return scaled.softmax(dim=-1)
+
+
+# %% wrong 01.12: top_p from the probabilities before top_k
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
+    probs = (logits / temperature).softmax(dim=-1)
+    order = probs.argsort(descending=True)
+    n_keep = len(probs)
+    if top_k is not None:
+        n_keep = min(n_keep, top_k)
+    if top_p is not None and top_p < 1:
+        n_keep = min(n_keep, 1 + int((probs[order].cumsum(dim=-1)[:-1] < top_p).sum()))
+    out = torch.zeros_like(probs)
+    out[order[:n_keep]] = probs[order[:n_keep]]
+    return out / out.sum()
+
+
+# %% right 01.12: in sorted order, then put back
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    if temperature == 0:
+        out = torch.zeros_like(logits)
+        out[logits.argmax()] = 1.0
+        return out
+    scaled = (logits - logits.max()).double() / temperature
+    ordered, order = scaled.sort(descending=True)
+    if top_k is not None:
+        ordered, order = ordered[:top_k], order[:top_k]
+    probs = ordered.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        n_keep = 1 + int((probs.cumsum(dim=-1)[:-1] < top_p).sum())
+        probs, order = probs[:n_keep] / probs[:n_keep].sum(), order[:n_keep]
+    return torch.zeros_like(logits).scatter(0, order, probs.to(logits.dtype))
+
+
+# %% right 01.12: plain Python numbers
+def next_token_probs(
+    logits: Float[Tensor, " v"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, " v"]:
+    values = logits.tolist()
+    order = sorted(range(len(values)), key=lambda i: values[i], reverse=True)
+    if temperature == 0:
+        kept = {order[0]: 1.0}
+    else:
+        kept = {i: math.exp((values[i] - values[order[0]]) / temperature) for i in order[:top_k]}
+        total = sum(kept.values())
+        if top_p is not None and top_p < 1:
+            nucleus, reached = {}, 0.0
+            for i, weight in kept.items():
+                nucleus[i] = weight
+                reached += weight / total
+                if reached >= top_p:
+                    break
+            kept = nucleus
+    total = sum(kept.values())
+    return torch.tensor(
+        [kept.get(i, 0.0) / total for i in range(len(values))], dtype=logits.dtype, device=logits.device
+    )
+
+
+# %% wrong 01.13: a prompt that ends in eos is finished before it starts
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = torch.where(tokens[:, -1] == eos, tokens[:, -1], new)
+        tokens = torch.cat([tokens, new[:, None]], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = causal_mask(scores).softmax(dim=-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b q h e, h e d -> b q d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1].argmax(dim=-1, keepdim=True).to(tokens.dtype)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: with a past, no mask between the new tokens
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(finished, eos)
+            finished = finished | (new == eos)
+        tokens = torch.cat([tokens, new[:, None].to(tokens.dtype)], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        if past == 0:  # otherwise all keys are of earlier tokens
+            scores = causal_mask(scores)
+        pattern = scores.softmax(dim=-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b q h e, h e d -> b q d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1].argmax(dim=-1, keepdim=True).to(tokens.dtype)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% wrong 01.13: n = 0 still adds the token that the prompt gives
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(finished, eos)
+            finished = finished | (new == eos)
+        tokens = torch.cat([tokens, new[:, None].to(tokens.dtype)], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = causal_mask(scores).softmax(dim=-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b q h e, h e d -> b q d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    with torch.no_grad():
+        new = forward(model, tokens, cache)[:, -1].argmax(dim=-1, keepdim=True)
+        out = [tokens, new]
+        for _ in range(n - 1):
+            new = forward(model, new, cache)[:, -1].argmax(dim=-1, keepdim=True)
+            out.append(new)
+    return torch.cat(out, dim=1)
+
+
+# %% wrong 01.13: stops as soon as all rows are finished, with columns missing
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(finished, eos)
+            finished = finished | (new == eos)
+        tokens = torch.cat([tokens, new[:, None].to(tokens.dtype)], dim=1)
+        if finished.all():
+            break
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = causal_mask(scores).softmax(dim=-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b q h e, h e d -> b q d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1].argmax(dim=-1, keepdim=True).to(tokens.dtype)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% right 01.13: einsum and causal_mask
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = len(model.pos_embed.W_pos)
+    finished = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(n):
+        with torch.no_grad():
+            new = model(tokens[:, -n_ctx:])[:, -1].argmax(dim=-1)
+        if eos is not None:
+            new = new.masked_fill(finished, eos)
+            finished = finished | (new == eos)
+        tokens = torch.cat([tokens, new[:, None].to(tokens.dtype)], dim=1)
+    return tokens
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if cache else 0
+    s = tokens.shape[1]
+    resid = model.embed(tokens) + model.pos_embed.W_pos[past : past + s]
+    for layer, block in enumerate(model.blocks):
+        attn, x = block.attn, block.ln1(resid)
+        q = einsum(x, attn.W_Q, "b s d, h d e -> b s h e") + attn.b_Q
+        k = einsum(x, attn.W_K, "b s d, h d e -> b s h e") + attn.b_K
+        v = einsum(x, attn.W_V, "b s d, h d e -> b s h e") + attn.b_V
+        if layer in cache:
+            k = torch.cat([cache[layer][0], k], dim=1)
+            v = torch.cat([cache[layer][1], v], dim=1)
+        cache[layer] = (k, v)
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / math.sqrt(q.shape[-1])
+        pattern = causal_mask(scores).softmax(dim=-1)
+        z = einsum(pattern, v, "b h q k, b k h e -> b q h e")
+        resid = resid + einsum(z, attn.W_O, "b q h e, h e d -> b q d") + attn.b_O
+        resid = resid + block.mlp(block.ln2(resid))
+    return model.ln_final(resid) @ model.W_U + model.b_U
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    new = tokens
+    for _ in range(n):
+        with torch.no_grad():
+            logits = forward(model, new, cache)
+        new = logits[:, -1].argmax(dim=-1, keepdim=True).to(tokens.dtype)
+        tokens = torch.cat([tokens, new], dim=1)
+    return tokens
+
+
+# %% right 01.13: columns in a list, sdpa with a mask, a tensor that is filled
+def generate(
+    model: nn.Module, tokens: Int[Tensor, "b s"], n: int, eos: int | None = None
+) -> Int[Tensor, "b s+n"]:
+    n_ctx = model.pos_embed.W_pos.shape[0]
+    columns = list(tokens.unbind(dim=1))
+    done = [False] * tokens.shape[0]
+    for _ in range(n):
+        with torch.no_grad():
+            best = model(torch.stack(columns[-n_ctx:], dim=1))[:, -1].argmax(dim=-1).tolist()
+        if eos is not None:
+            best = [eos if finished else token for finished, token in zip(done, best)]
+            done = [token == eos for token in best]
+        columns.append(torch.tensor(best, dtype=tokens.dtype, device=tokens.device))
+    return torch.stack(columns, dim=1)
+
+
+def forward_with_cache(
+    model: nn.Module, tokens: Int[Tensor, "b s"], cache: dict[int, tuple[Tensor, Tensor]]
+) -> Float[Tensor, "b s v"]:
+    past = cache[0][0].shape[1] if 0 in cache else 0
+    new = tokens.shape[1]
+    stream = model.embed(tokens) + model.pos_embed.W_pos[past : past + new]
+    visible = torch.ones(new, past + new, dtype=torch.bool, device=tokens.device).tril(diagonal=past)
+    for i, block in enumerate(model.blocks):
+        a = block.attn
+        x = block.ln1(stream)[:, None]  # b 1 s d
+        q, k, v = (x @ w + b[:, None] for w, b in ((a.W_Q, a.b_Q), (a.W_K, a.b_K), (a.W_V, a.b_V)))  # b h s e
+        keys, values = k.transpose(1, 2), v.transpose(1, 2)
+        if past:
+            keys = torch.cat((cache[i][0], keys), dim=1)
+            values = torch.cat((cache[i][1], values), dim=1)
+        cache[i] = (keys, values)
+        z = F.scaled_dot_product_attention(q, keys.transpose(1, 2), values.transpose(1, 2), attn_mask=visible)
+        stream = stream + (z @ a.W_O).sum(dim=1) + a.b_O
+        stream = stream + block.mlp(block.ln2(stream))
+    return F.linear(model.ln_final(stream), model.W_U.T, model.b_U)
+
+
+def generate_with_cache(
+    forward, model: nn.Module, tokens: Int[Tensor, "b s"], n: int
+) -> Int[Tensor, "b s+n"]:
+    b, s = tokens.shape
+    out = tokens.new_zeros(b, s + n)
+    out[:, :s] = tokens
+    cache: dict[int, tuple[Tensor, Tensor]] = {}
+    read = 0
+    with torch.no_grad():
+        for t in range(s, s + n):
+            logits = forward(model, out[:, read:t].clone(), cache)
+            out[:, t] = logits[:, -1].argmax(dim=-1)
+            read = t
+    return out

@@ -3124,3 +3124,639 @@ def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
     out["unembed.W_U"] = einsum(w, W, "d, d v -> d v")
     out["ln_final.w"], out["ln_final.b"] = torch.ones_like(w), torch.zeros_like(b)
     return out
+
+# %% wrong 02.1: keeps the activation itself, detached but not copied
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach()
+
+    attached = []
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if wanted:
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in attached:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: cleans up after Exception only, so Ctrl-C leaves the hooks
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    if isinstance(names_filter, str):
+        wanted_name = names_filter
+        names_filter = lambda name: name == wanted_name
+    cache: dict[str, Tensor] = {}
+    attached = []
+
+    def save(activation, hook):
+        cache[hook.name] = activation.detach().clone()
+
+    def clean_up():
+        while attached:
+            point, handle = attached.pop()
+            point.discard(handle)
+
+    try:
+        for name, point in model.hook_dict.items():
+            if names_filter(name):
+                attached.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    except Exception:
+        clean_up()
+        raise
+    clean_up()
+    return logits, cache
+
+
+# %% wrong 02.1: the hook's closure looks the loop's name up too late
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    handles = []
+    try:
+        for name, point in model.hook_dict.items():
+            wanted = name == names_filter if isinstance(names_filter, str) else names_filter(name)
+            if not wanted:
+                continue
+
+            def save(activation, hook):
+                cache[name] = activation.detach().clone()
+
+            handles.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+    return logits, cache
+
+
+# %% wrong 02.1: return inside finally swallows the exception
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    cache: dict[str, Tensor] = {}
+    handles = []
+    logits = None
+
+    def save(activation, hook):
+        cache[hook.name] = activation.clone().detach()
+
+    try:
+        for name, point in model.hook_dict.items():
+            if name == names_filter or (callable(names_filter) and names_filter(name)):
+                handles.append((point, point.add_hook(save)))
+        logits = model(tokens)
+    finally:
+        for point, handle in handles:
+            point.discard(handle)
+        return logits, cache
+
+
+# %% right 02.1: with an ExitStack
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    from contextlib import ExitStack
+
+    wanted = names_filter.__eq__ if isinstance(names_filter, str) else names_filter
+    cache: dict[str, Tensor] = {}
+
+    def save(activation, hook):
+        cache[hook.name] = activation.clone()
+
+    with ExitStack() as stack:
+        for name, point in model.hook_dict.items():
+            if wanted(name):
+                stack.callback(point.discard, point.add_hook(save))
+        logits = model(tokens)
+    return logits, cache
+
+
+# %% right 02.1: points chosen first, then try and finally
+def run_with_cache(
+    model: HookedTransformer, tokens: Int[Tensor, "b s"], names_filter: str | Callable[[str], bool]
+) -> tuple[Float[Tensor, "b s v"], dict[str, Tensor]]:
+    if isinstance(names_filter, str):
+        points = {n: p for n, p in model.hook_dict.items() if n == names_filter}
+    else:
+        points = {n: p for n, p in model.hook_dict.items() if names_filter(n)}
+    found = {}
+    attached = []
+
+    def saver(name):
+        def save(activation, hook):
+            found[name] = torch.clone(activation.detach())
+
+        return save
+
+    try:
+        for name, point in points.items():
+            attached.append((point, point.add_hook(saver(name))))
+        return model(tokens), found
+    finally:
+        for point, handle in reversed(attached):
+            point.discard(handle)
+
+
+# %% wrong 02.2: the future masked with -100
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = scores.shape[-1]
+    future = torch.ones(s, s, dtype=torch.bool, device=scores.device).triu(1)
+    return scores.masked_fill(future, -100.0).softmax(dim=-1)
+
+
+# %% wrong 02.2: own stable softmax whose maximum includes the future
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    scores = scores - scores.amax(dim=-1, keepdim=True)
+    weights = scores.exp().tril()
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+# %% wrong 02.2: cuts the future off after the softmax without renormalising
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / q.shape[-1] ** 0.5
+    return torch.tril(torch.softmax(scores, dim=-1))
+
+
+# %% wrong 02.2: after the transpose the root is taken of the number of positions
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q = cache["q", layer].transpose(1, 2)
+    k = cache["k", layer].transpose(1, 2)
+    scores = q @ k.transpose(-1, -2) / q.shape[2] ** 0.5
+    allowed = torch.ones_like(scores, dtype=torch.bool).tril()
+    return torch.where(allowed, scores, float("-inf")).softmax(-1)
+
+
+# %% right 02.2: einsum and masked_fill
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q, k = cache["q", layer], cache["k", layer]
+    scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+    s = q.shape[1]
+    future = torch.triu(torch.ones(s, s, dtype=torch.bool, device=q.device), diagonal=1)
+    return scores.masked_fill(future, float("-inf")).softmax(dim=-1)
+
+
+# %% right 02.2: one query after another, softmax over what it sees
+def recompute_pattern(cache: ActivationCache, layer: int) -> Float[Tensor, "b h q k"]:
+    q = cache["q", layer]
+    k = cache["k", layer]
+    batch, s, heads, d_head = q.shape
+    pattern = q.new_zeros(batch, heads, s, s)
+    for i in range(s):
+        scores = (q[:, i : i + 1] * k[:, : i + 1]).sum(-1) / d_head**0.5  # b k h
+        pattern[:, :, i, : i + 1] = scores.softmax(dim=1).transpose(1, 2)
+    return pattern
+
+
+# %% wrong 02.3: shares b_O out among the heads (third set)
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    attn = cache.model.blocks[layer].attn
+    z = cache["z", layer]
+    return einsum(z, attn.W_O, "b s h e, h e d -> b s h d") + attn.b_O / z.shape[2]
+
+
+# %% wrong 02.3: reshape instead of transposing back
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    z = cache["z", layer]
+    W_O = cache.model.blocks[layer].attn.W_O
+    b, s, h, _ = z.shape
+    return (z.transpose(1, 2) @ W_O).reshape(b, s, h, W_O.shape[-1])
+
+
+# %% wrong 02.3: splits a flat W_O as (e h) instead of (h e)
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    z = cache["z", layer]
+    flat = cache.model.blocks[layer].attn.W_O.flatten(0, 1)
+    W_O = flat.reshape(z.shape[3], z.shape[2], -1)
+    return einsum(z, W_O, "b s h e, e h d -> b s h d")
+
+
+# %% wrong 02.3: transposes the cached tensor in place
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    z = cache["z", layer]
+    z.transpose_(1, 2)  # b h s e
+    result = z @ cache.model.blocks[layer].attn.W_O
+    return result.transpose(1, 2)
+
+
+# %% right 02.3: with einsum
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    return einsum(cache["z", layer], cache.model.blocks[layer].attn.W_O, "b s h e, h e d -> b s h d")
+
+
+# %% right 02.3: head by head
+def head_results(cache: ActivationCache, layer: int) -> Float[Tensor, "b s h d"]:
+    z = cache["z", layer]
+    W_O = cache.model.blocks[layer].attn.W_O
+    return torch.stack([z[:, :, h] @ W_O[h] for h in range(W_O.shape[0])], dim=2)
+
+
+# %% wrong 02.4: attention-only models get components of zeros for their MLPs
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    parts = [embed, cache["pos_embed"].expand_as(embed)]
+    labels = ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        parts.append(torch.zeros_like(embed) if cache.model.cfg.attn_only else cache["mlp_out", i])
+        labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: labels by kind, components in order of writing
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    kinds = ["attn_out"] if cache.model.cfg.attn_only else ["attn_out", "mlp_out"]
+    parts = [embed, cache["pos_embed"].expand_as(embed)]
+    parts += [cache[kind, i] for i in range(layer) for kind in kinds]
+    labels = ["embed", "pos_embed"] + [f"{i}_{kind}" for kind in kinds for i in range(layer)]
+    return torch.stack(parts), labels
+
+
+# %% wrong 02.4: guards the layer index and loses the last layer
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    cfg = cache.model.cfg
+    layer = min(layer, cfg.n_layers - 1)  # there is no block n_layers
+    embed = cache["embed"]
+    named = {"embed": embed, "pos_embed": cache["pos_embed"].expand_as(embed)}
+    for i in range(layer):
+        named[f"{i}_attn_out"] = cache["attn_out", i]
+        if not cfg.attn_only:
+            named[f"{i}_mlp_out"] = cache["mlp_out", i]
+    return torch.stack(list(named.values())), list(named)
+
+
+# %% wrong 02.4: adds the layer's own attention, as its MLP reads it
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    cfg = cache.model.cfg
+    embed = cache["embed"]
+    labels, parts = ["embed", "pos_embed"], [embed, cache["pos_embed"].expand_as(embed)]
+    for i in range(cfg.n_layers):
+        if i <= layer:
+            labels.append(f"{i}_attn_out")
+            parts.append(cache["attn_out", i])
+        if i < layer and not cfg.attn_only:
+            labels.append(f"{i}_mlp_out")
+            parts.append(cache["mlp_out", i])
+    return torch.stack(parts), labels
+
+
+# %% right 02.4: a loop that appends
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    embed = cache["embed"]
+    parts = [embed, cache["pos_embed"].expand_as(embed)]
+    labels = ["embed", "pos_embed"]
+    for i in range(layer):
+        parts.append(cache["attn_out", i])
+        labels.append(f"{i}_attn_out")
+        if not cache.model.cfg.attn_only:
+            parts.append(cache["mlp_out", i])
+            labels.append(f"{i}_mlp_out")
+    return torch.stack(parts), labels
+
+
+# %% right 02.4: keys first, tensors written into one new tensor
+def decompose_resid(cache: ActivationCache, layer: int) -> tuple[Float[Tensor, "c b s d"], list[str]]:
+    kinds = ("attn_out",) if cache.model.cfg.attn_only else ("attn_out", "mlp_out")
+    keys = [(kind, i) for i in range(layer) for kind in kinds]
+    labels = ["embed", "pos_embed", *(f"{i}_{kind}" for kind, i in keys)]
+    embed = cache["embed"]
+    stack = embed.new_empty((len(labels), *embed.shape))
+    stack[0] = embed
+    stack[1] = cache["pos_embed"]
+    for row, key in enumerate(keys, start=2):
+        stack[row] = cache[key]
+    return stack, labels
+
+
+# %% wrong 02.5: centres the given stack in place (third set)
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    stack -= stack.mean(dim=-1, keepdim=True)
+    return stack / scale * ln.w
+
+
+# %% wrong 02.5: centres after the gain
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    out = stack / scale * ln.w
+    return out - out.mean(dim=-1, keepdim=True)
+
+
+# %% wrong 02.5: every component loses an equal share of the stream's mean
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    stream_mean = stack.sum(dim=0).mean(dim=-1, keepdim=True)
+    return (stack - stream_mean / stack.shape[0]) / scale * ln.w
+
+
+# %% wrong 02.5: takes the deviation of the components' sum, not the given scale
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    centred = stack - stack.mean(dim=-1, keepdim=True)
+    std = (centred.sum(dim=0).pow(2).mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+    return centred / std * ln.w
+
+
+# %% right 02.5: in one line (third set)
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    return (stack - stack.mean(dim=-1, keepdim=True)) / scale * ln.w
+
+
+# %% right 02.5: component by component (third set)
+def apply_final_ln(
+    stack: Float[Tensor, "c b s d"], scale: Float[Tensor, "b s 1"], ln: LayerNorm
+) -> Float[Tensor, "c b s d"]:
+    out = []
+    for part in stack:
+        mean = part.sum(-1, keepdim=True) / part.shape[-1]
+        out.append(torch.div(part - mean, scale).mul(ln.w))
+    return torch.stack(out, dim=0)
+
+
+# %% wrong 02.6: reshape where a transpose is meant
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    directions = W_U[:, tokens[1:]].T  # s-1 d
+    parts = (stack[:, :-1] * directions).sum(dim=-1)  # c s-1
+    return parts.reshape(len(tokens) - 1, stack.shape[0])
+
+
+# %% wrong 02.6: squeeze drops the axes of two tokens or one component
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    vectors = stack[:, :-1].transpose(0, 1)  # s-1 c d
+    directions = W_U.T[tokens[1:]].unsqueeze(-1)  # s-1 d 1
+    return (vectors @ directions).squeeze()
+
+
+# %% wrong 02.6: relative to the mean logit over the vocabulary
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    directions = (W_U - W_U.mean(dim=1, keepdim=True))[:, tokens[1:]]
+    return einsum(stack[:, :-1], directions, "c s d, d s -> s c")
+
+
+# %% wrong 02.6: reads the components at the position of the token itself
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    return einsum(stack[:, 1:], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% right 02.6: columns of W_U and einsum
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    return einsum(stack[:, :-1], W_U[:, tokens[1:]], "c s d, d s -> s c")
+
+
+# %% right 02.6: all logits, then gather (third set)
+def logit_attribution(
+    stack: Float[Tensor, "c s d"], W_U: Float[Tensor, "d v"], tokens: Int[Tensor, " s"]
+) -> Float[Tensor, "s-1 c"]:
+    logits = stack[:, :-1, :] @ W_U  # c s-1 v
+    index = tokens[1:].long()[None, :, None].expand(stack.shape[0], -1, 1)
+    return logits.gather(2, index)[..., 0].transpose(0, 1)
+
+
+# %% wrong 02.7: the first entry lacks the positions
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["embed"]] + [cache["resid_post", layer] for layer in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(resid)) for resid in streams])
+
+
+# %% wrong 02.7: the final stream's scale for every layer
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["embed"] + cache["pos_embed"]]
+    streams += [cache["resid_post", layer] for layer in range(model.cfg.n_layers)]
+    normed = apply_final_ln(torch.stack(streams), cache["scale"], model.ln_final) + model.ln_final.b
+    return torch.stack([model.unembed(x) for x in normed])
+
+
+# %% wrong 02.7: W_U without b_U
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["embed"] + cache["pos_embed"]]
+    streams += [cache["resid_post", layer] for layer in range(model.cfg.n_layers)]
+    return torch.stack([model.ln_final(resid) @ model.unembed.W_U for resid in streams])
+
+
+# %% wrong 02.7: sums the stream up inside the cached embedding
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    with torch.no_grad():
+        resid = cache["embed"]
+        resid += cache["pos_embed"]
+        out = [model.unembed(model.ln_final(resid))]
+        for layer in range(model.cfg.n_layers):
+            resid = cache["resid_post", layer]
+            out.append(model.unembed(model.ln_final(resid)))
+    return torch.stack(out)
+
+
+# %% right 02.7: the embeddings' sum and each resid_post
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    model = cache.model
+    streams = [cache["embed"] + cache["pos_embed"]]
+    streams += [cache["resid_post", layer] for layer in range(model.cfg.n_layers)]
+    return torch.stack([model.unembed(model.ln_final(resid)) for resid in streams])
+
+
+# %% right 02.7: from the decomposition, layer by layer
+def logit_lens(cache: ActivationCache) -> Float[Tensor, "l b s v"]:
+    def read_out(layer):
+        parts, _ = decompose_resid(cache, layer)
+        normed = cache.model.ln_final(parts.sum(dim=0))
+        return cache.model.unembed(normed)
+
+    return torch.stack(list(map(read_out, range(cache.model.cfg.n_layers + 1))))
+
+
+# %% wrong 02.8: the biases pass through weights that have the gain already
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def reset(ln):
+        new[f"{ln}.w"] = torch.ones_like(state[f"{ln}.w"])
+        new[f"{ln}.b"] = torch.zeros_like(state[f"{ln}.b"])
+
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in state:
+        block = f"blocks.{layer}"
+        w, b = state[f"{block}.ln1.w"], state[f"{block}.ln1.b"]
+        for x in "QKV":
+            new[f"{block}.attn.W_{x}"] = state[f"{block}.attn.W_{x}"] * w[:, None]
+            new[f"{block}.attn.b_{x}"] = state[f"{block}.attn.b_{x}"] + einsum(
+                b, new[f"{block}.attn.W_{x}"], "d, h d e -> h e"
+            )
+        reset(f"{block}.ln1")
+        if f"{block}.ln2.w" in state:
+            w, b = state[f"{block}.ln2.w"], state[f"{block}.ln2.b"]
+            new[f"{block}.mlp.W_in"] = state[f"{block}.mlp.W_in"] * w[:, None]
+            new[f"{block}.mlp.b_in"] = state[f"{block}.mlp.b_in"] + b @ new[f"{block}.mlp.W_in"]
+            reset(f"{block}.ln2")
+        layer += 1
+    w, b = state["ln_final.w"], state["ln_final.b"]
+    new["unembed.W_U"] = state["unembed.W_U"] * w[:, None]
+    new["unembed.b_U"] = state["unembed.b_U"] + b @ new["unembed.W_U"]
+    reset("ln_final")
+    return new
+
+
+# %% wrong 02.8: a shallow copy, changed in place
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = state.copy()
+    with torch.no_grad():
+        for name in state:
+            if not name.endswith((".ln1.w", ".ln2.w", "ln_final.w")):
+                continue
+            ln = name[: -len(".w")]
+            if ln.endswith("ln1"):
+                attn = ln[: -len("ln1")] + "attn."
+                readers = [(attn + f"W_{x}", attn + f"b_{x}") for x in "QKV"]
+            elif ln.endswith("ln2"):
+                mlp = ln[: -len("ln2")] + "mlp."
+                readers = [(mlp + "W_in", mlp + "b_in")]
+            else:
+                readers = [("unembed.W_U", "unembed.b_U")]
+            w, b = new[ln + ".w"], new[ln + ".b"]
+            for weight, bias in readers:
+                new[bias] += (new[weight] * b[:, None]).sum(-2)
+                new[weight] *= w[:, None]
+            new[ln + ".w"] = torch.ones_like(w)
+            new[ln + ".b"] = torch.zeros_like(b)
+    return new
+
+
+# %% wrong 02.8: finds layers of one digit only
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    import re
+
+    new = dict(state)
+
+    def fold(ln, weight, bias):
+        w, b = state[ln + ".w"], state[ln + ".b"]
+        new[weight] = w[:, None] * state[weight]
+        new[bias] = state[bias] + (b[:, None] * state[weight]).sum(dim=-2)
+        new[ln + ".w"] = torch.ones_like(w)
+        new[ln + ".b"] = torch.zeros_like(b)
+
+    for name in state:
+        match = re.fullmatch(r"blocks\.(\d)\.ln([12])\.w", name)
+        if match is None:
+            continue
+        block = f"blocks.{match[1]}"
+        if match[2] == "1":
+            for x in "QKV":
+                fold(f"{block}.ln1", f"{block}.attn.W_{x}", f"{block}.attn.b_{x}")
+        else:
+            fold(f"{block}.ln2", f"{block}.mlp.W_in", f"{block}.mlp.b_in")
+    fold("ln_final", "unembed.W_U", "unembed.b_U")
+    return new
+
+
+# %% wrong 02.8: thinks that the softmax cancels the bias for queries and keys
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+    for name, w in state.items():
+        ln, _, last = name.rpartition(".")
+        if last != "w" or ln.rpartition(".")[2] not in ("ln1", "ln2", "ln_final"):
+            continue
+        b = state[ln + ".b"]
+        block = ln.rpartition(".")[0]
+        if ln.endswith("ln1"):
+            # a constant added to all scores makes no difference, so only the values need the bias
+            readers = [("attn.W_Q", None), ("attn.W_K", None), ("attn.W_V", "attn.b_V")]
+            readers = [(f"{block}.{x}", y and f"{block}.{y}") for x, y in readers]
+        elif ln.endswith("ln2"):
+            readers = [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")]
+        else:
+            readers = [("unembed.W_U", "unembed.b_U")]
+        for weight, bias in readers:
+            new[weight] = state[weight] * w[:, None]
+            if bias:
+                new[bias] = state[bias] + b @ state[weight]
+        new[name] = torch.ones_like(w)
+        new[ln + ".b"] = torch.zeros_like(b)
+    return new
+
+
+# %% right 02.8: one helper and einsum
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = dict(state)
+
+    def fold(ln, readers):
+        w, b = state[f"{ln}.w"], state[f"{ln}.b"]
+        for weight, bias in readers:
+            W = state[weight]
+            new[weight] = einsum(W, w, "... d out, d -> ... d out")
+            new[bias] = state[bias] + einsum(W, b, "... d out, d -> ... out")
+        new[f"{ln}.w"] = torch.ones_like(w)
+        new[f"{ln}.b"] = torch.zeros_like(b)
+
+    for name in state:
+        if name.endswith(".ln1.w"):
+            block = name.removesuffix(".ln1.w")
+            fold(f"{block}.ln1", [(f"{block}.attn.W_{x}", f"{block}.attn.b_{x}") for x in "QKV"])
+        elif name.endswith(".ln2.w"):
+            block = name.removesuffix(".ln2.w")
+            fold(f"{block}.ln2", [(f"{block}.mlp.W_in", f"{block}.mlp.b_in")])
+    fold("ln_final", [("unembed.W_U", "unembed.b_U")])
+    return new
+
+
+# %% right 02.8: everything copied first, then changed in place in the copy
+def fold_ln(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    new = {name: tensor.detach().clone() for name, tensor in state.items()}
+    layer = 0
+    while f"blocks.{layer}.ln1.w" in new:
+        p = f"blocks.{layer}."
+        gain, shift = new[p + "ln1.w"], new[p + "ln1.b"]
+        for x in ("Q", "K", "V"):
+            W, bias = new[p + "attn.W_" + x], new[p + "attn.b_" + x]
+            for head in range(W.shape[0]):
+                bias[head] += shift @ W[head]
+                W[head] *= gain.unsqueeze(1)
+        gain.fill_(1.0)
+        shift.zero_()
+        if p + "ln2.w" in new:
+            gain, shift = new[p + "ln2.w"], new[p + "ln2.b"]
+            new[p + "mlp.b_in"] += shift @ new[p + "mlp.W_in"]
+            new[p + "mlp.W_in"] *= gain.unsqueeze(1)
+            gain.fill_(1.0)
+            shift.zero_()
+        layer += 1
+    gain, shift = new["ln_final.w"], new["ln_final.b"]
+    new["unembed.b_U"] += shift @ new["unembed.W_U"]
+    new["unembed.W_U"] *= gain.unsqueeze(1)
+    gain.fill_(1.0)
+    shift.zero_()
+    return new

@@ -2524,3 +2524,428 @@ def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
         "W_V": torch.stack([token_to_head, token_to_head]),
         "W_O": torch.stack([place(eye_v, d_head, d_model, 0, v), place(6.0 * eye_v, d_head, d_model, 0, 0)]),
     }
+
+# %% wrong 03.1: draws the BOS ids once more, once only
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab, (batch, n))
+    again = torch.randint(0, d_vocab, (batch, n))
+    half = torch.where(half == bos, again, half)
+    start = torch.full((batch, 1), bos)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% wrong 03.1: BOS ids become their neighbour, which is twice as likely
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(0, d_vocab, (batch, n))
+    half[half == bos] = (bos + 1) % d_vocab
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+
+# %% wrong 03.1: every row shuffles the same tokens
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    import random
+
+    allowed = [t for t in range(d_vocab) if t != bos]
+    half = random.choices(allowed, k=n)
+    rows = []
+    for _ in range(batch):
+        random.shuffle(half)
+        rows.append([bos] + half + half)
+    return torch.tensor(rows, dtype=torch.int64).reshape(batch, 1 + 2 * n)
+
+
+# %% wrong 03.1: an own generator with a fixed seed, the same prompts in every call
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    generator = torch.Generator().manual_seed(0)
+    half = torch.randint(0, d_vocab - 1, (batch, n), generator=generator)
+    half = half + (half >= bos).long()
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+
+# %% right 03.1: draws one id less and steps over BOS
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    half = torch.randint(d_vocab - 1, (batch, n))
+    half = half + (half >= bos).long()
+    start = torch.full((batch, 1), bos, dtype=torch.int64)
+    return torch.cat([start, half, half], dim=1)
+
+
+# %% right 03.1: python lists and random.choice
+def repeated_tokens(d_vocab: int, n: int, batch: int, bos: int) -> Int[Tensor, "b 1+2n"]:
+    import random
+
+    allowed = [token for token in range(d_vocab) if token != bos]
+    out = torch.empty(batch, 1 + 2 * n, dtype=torch.int64)
+    for row in range(batch):
+        half = [random.choice(allowed) for _ in range(n)]
+        out[row] = torch.tensor([bos, *half, *half])
+    return out
+
+
+# %% wrong 03.2: leaves the first token of the first half out too
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, 1:n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+
+# %% wrong 03.2: divides the second half's n - 1 losses by n
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    position = torch.arange(loss.shape[1], device=loss.device)
+    first = torch.where(position < n, loss, 0).sum(dim=1) / n
+    second = torch.where(position > n, loss, 0).sum(dim=1) / n
+    return first, second
+
+
+# %% wrong 03.2: thinks that the last column predicts nothing
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    first = loss[:, :n]
+    second = loss[:, n + 1 : 2 * n - 1]
+    return first.mean(-1), second.sum(-1) / max(second.shape[1], 1)
+
+
+# %% wrong 03.2: a view as (2, b, n), which mixes the rows
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    first, second = loss.reshape(2, -1, n)
+    return first.mean(dim=-1), second[:, 1:].mean(dim=-1)
+
+
+# %% right 03.2: two slices (third set)
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    return loss[:, :n].mean(dim=1), loss[:, n + 1 :].mean(dim=1)
+
+
+# %% right 03.2: weights and a matrix product (third set)
+def loss_by_half(loss: Float[Tensor, "b 2n"], n: int) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    weights = loss.new_zeros(2 * n, 2)
+    for i in range(2 * n):
+        predicted = i + 1
+        if 1 <= predicted <= n:
+            weights[i, 0] = 1 / n
+        elif predicted >= n + 2:
+            weights[i, 1] = 1 / (n - 1)
+    means = torch.einsum("bi,ih->hb", loss, weights)
+    return means[0], means[1]
+
+
+# %% wrong 03.3: query 0 cut off first, so that the diagonals have moved
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    later = pattern[:, :, 1:]  # from query 1 on
+    return {
+        "prev": later.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, -1)),
+        "current": later.diagonal(dim1=-2, dim2=-1).mean(dim=(0, -1)),
+        "first": later[..., 0].mean(dim=(0, -1)),
+    }
+
+
+# %% wrong 03.3: query 0 counts for current and first
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    def mean(x):
+        return x.mean(-1).mean(0)
+
+    return {
+        "prev": mean(pattern.diagonal(-1, 2, 3)),
+        "current": mean(pattern.diagonal(0, 2, 3)),
+        "first": mean(pattern[..., 0]),
+    }
+
+
+# %% wrong 03.3: prev divided by all queries
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    s = pattern.shape[-1]
+    shifted = torch.eye(s, dtype=pattern.dtype, device=pattern.device).roll(-1, dims=1)
+    shifted[0] = 0
+    prev = (pattern * shifted).sum(dim=-1).mean(dim=(0, 2))
+    current = pattern.diagonal(dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2))
+    first = pattern[:, :, 1:, 0].mean(dim=(0, 2))
+    return {"prev": prev, "current": current, "first": first}
+
+
+# %% wrong 03.3: query 1 counts as looking at the first token, not at the previous one
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    queries = torch.arange(1, pattern.shape[2], device=pattern.device)
+    previous = pattern[:, :, queries, queries - 1]
+    if previous.shape[-1] > 1:
+        previous = previous[..., 1:]
+    return {
+        "prev": previous.mean(dim=(0, 2)),
+        "current": pattern[:, :, queries, queries].mean(dim=(0, 2)),
+        "first": pattern[:, :, queries, 0].mean(dim=(0, 2)),
+    }
+
+
+# %% right 03.3: with diagonals
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    return {
+        "prev": pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, 2)),
+        "current": pattern.diagonal(dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2)),
+        "first": pattern[:, :, 1:, 0].mean(dim=(0, 2)),
+    }
+
+
+# %% right 03.3: a loop over the queries
+def positional_scores(pattern: Float[Tensor, "b h q k"]) -> dict[str, Float[Tensor, " h"]]:
+    mean_pattern = pattern.mean(dim=0)  # h q k
+    queries = range(1, pattern.shape[2])
+    target = {"prev": lambda q: q - 1, "current": lambda q: q, "first": lambda q: 0}
+    return {
+        name: sum(mean_pattern[:, q, key(q)] for q in queries) / len(queries) for name, key in target.items()
+    }
+
+
+# %% wrong 03.4: the whole diagonal, with the entry of token n at BOS
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=-n, dim1=-2, dim2=-1).mean(dim=(0, -1))
+
+
+# %% wrong 03.4: cuts the halves as if there were no BOS
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n : 2 * n, :n]
+    return torch.einsum("bhii->h", block) / (block.shape[0] * n)
+
+
+# %% wrong 03.4: attention to anything in the first half
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern[:, :, n + 1 :, 1 : n + 1].sum(dim=-1).mean(dim=(0, 2))
+
+
+# %% wrong 03.4: the first token of the second half does not count
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    queries = torch.arange(n + 2, 2 * n + 1, device=pattern.device)
+    return pattern[:, :, queries, queries - n].mean(dim=(0, 2))
+
+
+# %% right 03.4: block and diagonal
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n + 1 :, 1 : n + 1]
+    return block.diagonal(dim1=-2, dim2=-1).mean(dim=(0, -1))
+
+
+# %% right 03.4: a sum over queries
+def duplicate_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    total = torch.zeros_like(pattern[0, :, 0, 0])
+    for q in range(n + 1, 2 * n + 1):
+        total = total + pattern[:, :, q, q - n].mean(dim=0)
+    return total / n
+
+
+# %% wrong 03.5: the whole diagonal, with two queries before the second half
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    return pattern.diagonal(offset=1 - n, dim1=-2, dim2=-1).mean(dim=(0, -1))
+
+
+# %% wrong 03.5: the last query does not count, its successor lies in the second half
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    queries = torch.arange(n + 1, max(2 * n, n + 2), device=pattern.device)
+    return pattern[:, :, queries, queries - n + 1].mean(dim=(0, 2))
+
+
+# %% wrong 03.5: the last query wraps around to the first token of the first half
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    index = torch.arange(n, device=pattern.device)
+    queries = n + 1 + index
+    keys = 1 + (index + 1) % n
+    return pattern[:, :, queries, keys].mean(dim=(0, 2))
+
+
+# %% wrong 03.5: summed over the batch
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    block = pattern[:, :, n + 1 :, 2 : n + 2]
+    return torch.einsum("bhii->h", block) / n
+
+
+# %% right 03.5: last n entries of the diagonal (third set)
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    stripe = pattern.diagonal(offset=-(n - 1), dim1=-2, dim2=-1)
+    return stripe[..., -n:].mean(dim=(0, 2))
+
+
+# %% right 03.5: by index pairs, head by head
+def induction_score(pattern: Float[Tensor, "b h q k"], n: int) -> Float[Tensor, " h"]:
+    pairs = [(q, q - n + 1) for q in range(n + 1, 2 * n + 1)]
+    scores = []
+    for h in range(pattern.shape[1]):
+        looks = torch.stack([pattern[:, h, q, k] for q, k in pairs])
+        scores.append(looks.mean())
+    return torch.stack(scores)
+
+
+# %% wrong 03.6: divides by the number of layers (third set)
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    width = len(scores)
+    best = scores.flatten().topk(k).indices.tolist()
+    return [(i // width, i % width) for i in best]
+
+
+# %% wrong 03.6: finds the place by its value, one head twice when scores are equal
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    best = scores.flatten().sort(descending=True).values[:k]
+    return [tuple((scores == value).nonzero()[0].tolist()) for value in best]
+
+
+# %% wrong 03.6: crosses a found head out with zero, though scores may be negative
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    left = scores.detach().clone()
+    out = []
+    for _ in range(k):
+        layer, head = divmod(int(left.argmax()), left.shape[1])
+        out.append((layer, head))
+        left[layer, head] = 0.0
+    return out
+
+
+# %% wrong 03.6: layer and head are tensors
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    indices = torch.topk(scores.reshape(-1), k).indices
+    layers = indices // scores.shape[1]
+    heads = indices % scores.shape[1]
+    return list(zip(layers, heads))
+
+
+# %% right 03.6: topk and divmod (third set)
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    n_heads = scores.shape[1]
+    return [divmod(i, n_heads) for i in scores.flatten().topk(k).indices.tolist()]
+
+
+# %% right 03.6: sorts all heads in python
+def top_heads(scores: Float[Tensor, "l h"], k: int) -> list[tuple[int, int]]:
+    table = scores.tolist()
+    heads = [(layer, head) for layer, row in enumerate(table) for head in range(len(row))]
+    heads.sort(key=lambda lh: table[lh[0]][lh[1]], reverse=True)
+    return heads[:k]
+
+
+# %% wrong 03.7: forgets that scores are divided by the root of d_head
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    V, P = d_vocab, n_ctx
+    d_model, d_head = 3 * V + P, max(V, P)
+    tok, pos, prev, out = 0, V, V + P, 2 * V + P
+    W_E = torch.zeros(V, d_model)
+    W_pos = torch.zeros(P, d_model)
+    W_U = torch.zeros(d_model, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    sharp = 10.0
+    for t in range(V):
+        W_E[t, tok + t] = 1
+        W_V[:, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_Q[1, tok + t, t] = sharp
+        W_K[1, prev + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 30
+    for i in range(P):
+        W_pos[i, pos + i] = 1
+        W_K[0, pos + i, i] = 1
+        if i > 0:
+            W_Q[0, pos + i, i - 1] = sharp
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.7: writes the prediction with the same strength over the current token
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    d_head = max(d_vocab, n_ctx)
+    d_model = 2 * d_vocab + n_ctx
+    basis, head = torch.eye(d_model), torch.eye(d_head)
+    tok, pos, prev = basis.split([d_vocab, n_ctx, d_vocab])
+    sharp = 30 * math.sqrt(d_head)
+    h_tok, h_pos = head[:d_vocab], head[:n_ctx]
+    return {
+        "W_E": tok.clone(),
+        "W_pos": pos.clone(),
+        "W_U": 30 * tok.T,
+        "W_Q": torch.stack([sharp * pos[1:].T @ h_pos[:-1], sharp * tok.T @ h_tok]),
+        "W_K": torch.stack([pos.T @ h_pos, prev.T @ h_tok]),
+        "W_V": torch.stack([tok.T @ h_tok, tok.T @ h_tok]),
+        "W_O": torch.stack([h_tok.T @ prev, h_tok.T @ tok]),
+    }
+
+
+# %% wrong 03.7: heads only as wide as the vocabulary, positions wrap around
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    V, P = d_vocab, n_ctx
+    d_model, d_head = 3 * V + P, V
+    W_E = torch.zeros(V, d_model)
+    W_pos = torch.zeros(P, d_model)
+    W_U = torch.zeros(d_model, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    beta = 40 * math.sqrt(d_head)
+    t = torch.arange(V)
+    p = torch.arange(P)
+    W_E[t, t] = 1
+    W_pos[p, V + p] = 1
+    W_Q[0, V + p, (p - 1) % d_head] = beta
+    W_K[0, V + p, p % d_head] = 1
+    W_V[0, t, t] = 1
+    W_O[0, t, V + P + t] = 1
+    W_Q[1, t, t] = beta
+    W_K[1, V + P + t, t] = 1
+    W_V[1, t, t] = 1
+    W_O[1, t, 2 * V + P + t] = 1
+    W_U[2 * V + P + t, t] = 40
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% wrong 03.7: logits of a fixed small size, too small for a large vocabulary
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    d_head = max(d_vocab, n_ctx)
+    d_model = 3 * d_vocab + n_ctx
+    basis, head = torch.eye(d_model), torch.eye(d_head)
+    tok, pos, prev, out = basis.split([d_vocab, n_ctx, d_vocab, d_vocab])
+    sharp = 30 * math.sqrt(d_head)
+    h_tok, h_pos = head[:d_vocab], head[:n_ctx]
+    return {
+        "W_E": tok.clone(),
+        "W_pos": pos.clone(),
+        "W_U": 5 * out.T,
+        "W_Q": torch.stack([sharp * pos[1:].T @ h_pos[:-1], sharp * tok.T @ h_tok]),
+        "W_K": torch.stack([pos.T @ h_pos, prev.T @ h_tok]),
+        "W_V": torch.stack([tok.T @ h_tok, tok.T @ h_tok]),
+        "W_O": torch.stack([h_tok.T @ prev, h_tok.T @ out]),
+    }
+
+
+# %% right 03.7: one-hot rooms filled entry by entry
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    V, P = d_vocab, n_ctx
+    d_model, d_head = 3 * V + P, max(V, P)
+    tok, pos, prev, out = 0, V, V + P, 2 * V + P  # where each room begins
+    W_E = torch.zeros(V, d_model)
+    W_pos = torch.zeros(P, d_model)
+    W_U = torch.zeros(d_model, V)
+    W_Q, W_K, W_V = (torch.zeros(2, d_model, d_head) for _ in range(3))
+    W_O = torch.zeros(2, d_head, d_model)
+    sharp = 40 * math.sqrt(d_head)
+    for t in range(V):
+        W_E[t, tok + t] = 1
+        W_V[:, tok + t, t] = 1
+        W_O[0, t, prev + t] = 1
+        W_Q[1, tok + t, t] = sharp
+        W_K[1, prev + t, t] = 1
+        W_O[1, t, out + t] = 1
+        W_U[out + t, t] = 40
+    for i in range(P):
+        W_pos[i, pos + i] = 1
+        W_K[0, pos + i, i] = 1
+        if i > 0:
+            W_Q[0, pos + i, i - 1] = sharp
+    return {"W_E": W_E, "W_pos": W_pos, "W_U": W_U, "W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O}
+
+
+# %% right 03.7: products of basis vectors, the prediction doubled over the current token
+def build_induction_model(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
+    d_head = max(d_vocab, n_ctx)
+    d_model = 2 * d_vocab + n_ctx
+    basis, head = torch.eye(d_model), torch.eye(d_head)
+    tok, pos, prev = basis.split([d_vocab, n_ctx, d_vocab])
+    sharp = 30 * math.sqrt(d_head)
+    h_tok, h_pos = head[:d_vocab], head[:n_ctx]
+    return {
+        "W_E": tok.clone(),
+        "W_pos": pos.clone(),
+        "W_U": 30 * tok.T,
+        "W_Q": torch.stack([sharp * pos[1:].T @ h_pos[:-1], sharp * tok.T @ h_tok]),
+        "W_K": torch.stack([pos.T @ h_pos, prev.T @ h_tok]),
+        "W_V": torch.stack([tok.T @ h_tok, tok.T @ h_tok]),
+        "W_O": torch.stack([h_tok.T @ prev, 2 * h_tok.T @ tok]),
+    }

@@ -3854,3 +3854,808 @@ def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: st
         loss = -log_probs[:, :-1].gather(2, following[..., None]).mean()
         (gradient,) = torch.autograd.grad(loss, [added["zero"]])
     return gradient
+
+# %% wrong 04.1: the number is the present count of hooks, used again after a removal
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = len(self.hooks)
+        self.hooks[number] = hook
+        self.attached += 1
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    attached = []
+    try:
+        for name, hook in hooks:
+            point = modules[name]
+            attached.append((point, point.add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in attached:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: attaches before the try, a wrong second name leaves the first hook
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    attached = []
+    for name, hook in hooks:
+        point = modules[name]
+        attached.append((point, point.add_hook(hook)))
+    try:
+        return model(tokens)
+    finally:
+        for point, number in attached:
+            point.remove_hook(number)
+
+
+# %% wrong 04.1: restores snapshots in the order taken, two hooks at one name leave one
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    before = []
+    try:
+        for name, hook in hooks:
+            point = modules[name]
+            before.append((point, dict(point.hooks)))
+            point.add_hook(hook)
+        return model(tokens)
+    finally:
+        for point, saved in before:
+            point.hooks = saved
+
+
+# %% wrong 04.1: removes by function, also a hook of the same function that was there before
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in tuple(self.hooks.values()):
+            new = hook(x, hook=self)
+            x = x if new is None else new
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    used = []
+    try:
+        for name, hook in hooks:
+            modules[name].add_hook(hook)
+            used.append((modules[name], hook))
+        return model(tokens)
+    finally:
+        for point, hook in used:
+            for number, attached in list(point.hooks.items()):
+                if attached is hook:
+                    point.remove_hook(number)
+
+
+# %% right 04.1: plain loops with try and finally
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        for hook in list(self.hooks.values()):
+            result = hook(x, hook=self)
+            if result is not None:
+                x = result
+        return x
+
+    def add_hook(self, hook: Callable) -> int:
+        number = self.attached
+        self.attached += 1
+        self.hooks[number] = hook
+        return number
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    modules = dict(model.named_modules())
+    attached = []
+    try:
+        for name, hook in hooks:
+            point = modules[name]
+            attached.append((point, point.add_hook(hook)))
+        return model(tokens)
+    finally:
+        for point, number in attached:
+            point.remove_hook(number)
+
+
+# %% right 04.1: an ExitStack and reduce
+class HookPoint(nn.Module):
+    """An identity that calls the functions attached to it.
+
+    Attributes:
+        name: its path in the model that it is part of, such as "blocks.1".
+        hooks: the functions attached to it, by number, in the order in which they were attached.
+        attached: how many were ever attached.
+    """
+
+    def __init__(self, name: str = ""):
+        super().__init__()
+        self.name = name
+        self.hooks: dict[int, Callable] = {}
+        self.attached = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        from functools import reduce
+
+        def step(value, hook):
+            result = hook(value, hook=self)
+            return value if result is None else result
+
+        return reduce(step, list(self.hooks.values()), x)
+
+    def add_hook(self, hook: Callable) -> int:
+        self.attached += 1
+        self.hooks[self.attached] = hook
+        return self.attached
+
+    def remove_hook(self, number: int) -> None:
+        """Remove the hook with this number; nothing happens when it is gone already."""
+        self.hooks.pop(number, None)
+
+
+def run_with_hooks(model: nn.Module, tokens: Int[Tensor, "b s"], hooks: list[tuple[str, Callable]]) -> Any:
+    from contextlib import ExitStack
+
+    points = dict(model.named_modules())
+    with ExitStack() as stack:
+        for name, function in hooks:
+            number = points[name].add_hook(function)
+            stack.callback(points[name].remove_hook, number)
+        return model(tokens)
+
+
+# %% wrong 04.2: the mean over the batch, not the sum
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=(0, -1))
+
+
+# %% wrong 04.2: the store gets a graph
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=-1).sum(dim=0)
+
+
+# %% wrong 04.2: detaches the model's pattern in place
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    pattern.detach_()
+    queries = torch.arange(1, pattern.shape[2], device=pattern.device)
+    previous = pattern[:, :, queries, queries - 1]
+    store[hook.layer()] += previous.mean(dim=-1).sum(dim=0)
+
+
+# %% wrong 04.2: pools prompts and positions, then multiplies by all positions' share
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    with torch.no_grad():
+        total = torch.einsum("bhii->h", pattern[:, :, 1:, :-1])
+        store[hook.layer()] += total / pattern.shape[2]
+
+
+# %% right 04.2: diagonal of the detached pattern
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    previous = pattern.detach().diagonal(offset=-1, dim1=-2, dim2=-1)
+    store[hook.layer()] += previous.mean(dim=-1).sum(dim=0)
+
+
+# %% right 04.2: prompt by prompt without gradients
+@torch.no_grad()
+def score_hook(pattern: Float[Tensor, "b h q k"], hook: Any, store: Float[Tensor, "l h"]) -> None:
+    row = store[hook.layer()]
+    s = pattern.shape[-1]
+    for prompt in pattern:
+        for q in range(1, s):
+            row.add_(prompt[:, q, q - 1] / (s - 1))
+
+
+# %% wrong 04.3: contiguous() is no copy of what is contiguous
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.contiguous()
+    out[:, :, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: a detached copy stops the gradients of all heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.detach().clone()
+    out[:, :, head, :] = 0.0
+    return out
+
+
+# %% wrong 04.3: the last position only
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, -1, head] = 0.0
+    return out
+
+
+# %% wrong 04.3: subtracts the head from every head by broadcasting
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    return z - z[:, :, head : head + 1]
+
+
+# %% right 04.3: clone and set
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = 0
+    return out
+
+
+# %% right 04.3: times a mask over the heads
+def zero_ablate(z: Float[Tensor, "b s h e"], hook: Any, head: int) -> Float[Tensor, "b s h e"]:
+    keep = torch.ones(z.shape[2], 1, dtype=z.dtype, device=z.device)
+    keep[head] = 0
+    return z * keep
+
+
+# %% wrong 04.4: divides by all prompts, padding included
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    mean = (reference[:, :, head] * mask[..., None]).mean(dim=0)
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.4: one mean over all real positions
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    out = z.clone()
+    out[:, :, head] = reference[mask][:, head].mean(dim=0)
+    return out
+
+
+# %% wrong 04.4: drops every prompt that has padding, if some have none
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    full = mask.all(dim=1)
+    mean = reference[full].mean(dim=0)[:, head]
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% wrong 04.4: writes through the views that unbind gives
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    weights = mask.to(z.dtype)
+    weights = weights / weights.sum(dim=0)
+    mean = torch.einsum("nse,ns->se", reference[:, :, head], weights)
+    heads = [z[:, :, h] for h in range(z.shape[2])]
+    heads[head][:] = mean
+    return torch.stack(heads, dim=2)
+
+
+# %% right 04.4: masked sum over count
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    real = mask[..., None].to(reference.dtype)
+    mean = (reference[:, :, head] * real).sum(dim=0) / real.sum(dim=0)
+    out = z.clone()
+    out[:, :, head] = mean
+    return out
+
+
+# %% right 04.4: position by position, then stacked
+def mean_ablate(
+    z: Float[Tensor, "b s h e"],
+    hook: Any,
+    head: int,
+    reference: Float[Tensor, "n s h e"],
+    mask: Bool[Tensor, "n s"],
+) -> Float[Tensor, "b s h e"]:
+    means = torch.stack([reference[mask[:, i], i, head].mean(dim=0) for i in range(z.shape[1])])
+    replaced = means.to(z.dtype).expand(z.shape[0], -1, -1)
+    return torch.stack([replaced if h == head else z[:, :, h] for h in range(z.shape[2])], dim=2)
+
+
+# %% wrong 04.5: the saved weights are a view of the weights set to zero
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss():
+        log_probs = model(tokens)[:, n + 1 : -1].log_softmax(dim=-1)
+        return -log_probs.gather(-1, tokens[:, n + 2 :, None]).mean()
+
+    with torch.no_grad():
+        base = loss()
+        scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=base.device)
+        for layer in range(model.cfg.n_layers):
+            W_O = model.blocks[layer].attn.W_O
+            for head in range(model.cfg.n_heads):
+                saved = W_O[head]
+                W_O[head] = 0.0
+                scores[layer, head] = loss() - base
+                W_O[head] = saved
+    return scores
+
+
+# %% wrong 04.5: a layer's hooks stay until its last head is done
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss():
+        log_probs = model(tokens)[:, n + 1 : -1].log_softmax(dim=-1)
+        return -log_probs.gather(-1, tokens[:, n + 2 :, None]).mean()
+
+    def z_point(layer):
+        for name, point in model.hook_dict.items():
+            if name.startswith(f"blocks.{layer}.") and name.split(".")[-1] in ("z", "hook_z"):
+                return point
+        raise KeyError(layer)
+
+    with torch.no_grad():
+        base = loss()
+        rows = []
+        for layer in range(model.cfg.n_layers):
+            point = z_point(layer)
+            handles = []
+            row = []
+            try:
+                for head in range(model.cfg.n_heads):
+                    handles.append(point.add_hook(partial(zero_ablate, head=head)))
+                    row.append(loss() - base)
+            finally:
+                for handle in handles:
+                    point.discard(handle)
+            rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+# %% wrong 04.5: leaves the model in evaluation mode and frozen
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    model.eval()
+    model.requires_grad_(False)
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss():
+        log_probs = model(tokens)[:, n + 1 : -1].log_softmax(dim=-1)
+        return -log_probs.gather(-1, tokens[:, n + 2 :, None]).mean()
+
+    def z_point(layer):
+        for name, point in model.hook_dict.items():
+            if name.startswith(f"blocks.{layer}.") and name.split(".")[-1] in ("z", "hook_z"):
+                return point
+        raise KeyError(layer)
+
+    base = loss()
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=base.device)
+    for layer in range(model.cfg.n_layers):
+        point = z_point(layer)
+        for head in range(model.cfg.n_heads):
+            handle = point.add_hook(partial(zero_ablate, head=head))
+            try:
+                scores[layer, head] = loss() - base
+            finally:
+                point.discard(handle)
+    return scores
+
+
+# %% wrong 04.5: the loss counts the first token of the second repeat
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    half = (tokens.shape[1] - 1) // 2
+
+    @torch.no_grad()
+    def loss():
+        logits = model(tokens)[:, -half - 1 : -1]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, -half:].flatten())
+
+    points = {}
+    for name, point in model.hook_dict.items():
+        parts = name.split(".")
+        if parts[0] == "blocks" and parts[-1] in ("z", "hook_z"):
+            points[int(parts[1])] = point
+
+    base = loss()
+    scores = []
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            handle = points[layer].add_hook(partial(zero_ablate, head=head))
+            try:
+                scores.append(loss() - base)
+            finally:
+                points[layer].discard(handle)
+    return torch.stack(scores).reshape(model.cfg.n_layers, model.cfg.n_heads)
+
+
+# %% right 04.5: a hook for each head
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    n = (tokens.shape[1] - 1) // 2
+
+    def loss():
+        log_probs = model(tokens)[:, n + 1 : -1].log_softmax(dim=-1)
+        return -log_probs.gather(-1, tokens[:, n + 2 :, None]).mean()
+
+    def z_point(layer):
+        for name, point in model.hook_dict.items():
+            if name.startswith(f"blocks.{layer}.") and name.split(".")[-1] in ("z", "hook_z"):
+                return point
+        raise KeyError(layer)
+
+    with torch.no_grad():
+        base = loss()
+        scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=base.device)
+        for layer in range(model.cfg.n_layers):
+            point = z_point(layer)
+            for head in range(model.cfg.n_heads):
+                handle = point.add_hook(partial(zero_ablate, head=head))
+                try:
+                    scores[layer, head] = loss() - base
+                finally:
+                    point.discard(handle)
+    return scores
+
+
+# %% right 04.5: a functional call with the head's W_O at zero
+def ablation_scores(model: HookedTransformer, tokens: Int[Tensor, "b s"]) -> Float[Tensor, "l h"]:
+    from torch.func import functional_call
+
+    n = (tokens.shape[1] - 1) // 2
+    targets = tokens[:, n + 2 :].flatten()
+
+    def loss(weights):
+        logits = functional_call(model, weights, (tokens,))[:, n + 1 : 2 * n]
+        return nn.functional.cross_entropy(logits.flatten(0, 1), targets)
+
+    rows = []
+    with torch.no_grad():
+        base = loss({})
+        for layer in range(model.cfg.n_layers):
+            name = f"blocks.{layer}.attn.W_O"
+            row = []
+            for head in range(model.cfg.n_heads):
+                W_O = model.get_parameter(name).clone()
+                W_O[head] = 0
+                row.append(loss({name: W_O}) - base)
+            rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+# %% wrong 04.6: raises only when no prompt of the batch has a key left
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if torch.isneginf(out[:, head, query]).all():
+        raise ValueError("the query has no key left")
+    return out
+
+
+# %% wrong 04.6: raises when one key was there, though another one is knocked out
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    keys = (scores[:, head, query] != float("-inf")).sum(dim=-1)
+    if (keys <= 1).any():
+        raise ValueError(f"query {query} would have no key left")
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    return out
+
+
+# %% wrong 04.6: raises for other queries' rows that are all padding
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    edge = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+    edge[head, query, key] = True
+    out = scores.masked_fill(edge, float("-inf"))
+    if out.isneginf().all(dim=-1).any():
+        raise ValueError("no key left to look at")
+    return out
+
+
+# %% wrong 04.6: a penalty of 100, which a high score outlives
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    others = [k for k in range(scores.shape[-1]) if k != key]
+    if scores[:, head, query, others].isneginf().all(dim=-1).any():
+        raise ValueError("the query would have no key left")
+    penalty = torch.zeros_like(scores)
+    penalty[:, head, query, key] = 100.0
+    return scores - penalty
+
+
+# %% right 04.6: clone, set, look at the row
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    out = scores.clone()
+    out[:, head, query, key] = float("-inf")
+    if out[:, head, query].isneginf().all(dim=-1).any():
+        raise ValueError(f"query {query} of head {head} has no key left in some prompt")
+    return out
+
+
+# %% right 04.6: checks each prompt's other keys, then fills by a mask
+def knock_out_edge(
+    scores: Float[Tensor, "b h q k"], hook: Any, head: int, query: int, key: int
+) -> Float[Tensor, "b h q k"]:
+    for row in scores[:, head, query].tolist():
+        if all(value == -float("inf") for k, value in enumerate(row) if k != key):
+            raise ValueError("no key left")
+    edge = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+    edge[head, query, key] = True
+    return scores.masked_fill(edge, -float("inf"))
+
+
+# %% wrong 04.7: backward, and the parameters keep gradients of zero
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        activation.retain_grad()
+        kept.append(activation)
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        logits = model(tokens)
+    finally:
+        point.discard(handle)
+    loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+    loss.backward()
+    gradient = kept[0].grad.clone()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.zero_()
+    return gradient
+
+
+# %% wrong 04.7: each prompt's own mean loss, summed over the batch
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = {}
+
+    def keep(activation, hook):
+        kept[name] = activation
+
+    point = model.hook_dict[name]
+    handle = point.add_hook(keep)
+    try:
+        logits = model(tokens)
+    finally:
+        point.discard(handle)
+    log_probs = logits[:, :-1].log_softmax(dim=-1)
+    losses = -log_probs.gather(-1, tokens[:, 1:, None])[..., 0].mean(dim=1)
+    (gradient,) = torch.autograd.grad(losses.sum(), kept[name])
+    return gradient
+
+
+# %% wrong 04.7: frozen parameters are no longer frozen afterwards
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    leaves = []
+
+    def cut(activation, hook):
+        leaves.append(activation.detach().clone().requires_grad_(True))
+        return leaves[-1] * 1.0
+
+    model.requires_grad_(False)  # so that backward leaves no .grad in them
+    point = model.hook_dict[name]
+    handle = point.add_hook(cut)
+    try:
+        logits = model(tokens)
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+        loss.backward()
+    finally:
+        point.discard(handle)
+        model.requires_grad_(True)
+    return leaves[0].grad
+
+
+# %% wrong 04.7: puts the model into training mode at the end, whatever it was in
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation)
+
+    point = model.hook_dict[name]
+    model.eval()
+    handle = point.add_hook(keep)
+    try:
+        logits = model(tokens)
+    finally:
+        point.discard(handle)
+        model.train()
+    loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+    return torch.autograd.grad(loss, kept[0])[0]
+
+
+# %% right 04.7: keeps the activation and asks autograd for it alone
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation)
+
+    point = model.hook_dict[name]
+    with torch.enable_grad():
+        handle = point.add_hook(keep)
+        try:
+            logits = model(tokens)
+        finally:
+            point.discard(handle)
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+        (gradient,) = torch.autograd.grad(loss, kept[0])
+    return gradient
+
+
+# %% right 04.7: adds a zero and differentiates by it (third set)
+def gradient_hook(model: HookedTransformer, tokens: Int[Tensor, "b s"], name: str) -> Float[Tensor, "b ..."]:
+    added = {}
+
+    def add_nothing(activation, hook):
+        added["delta"] = torch.zeros_like(activation, requires_grad=True)
+        return activation + added["delta"]
+
+    point = model.hook_dict[name]
+    with torch.enable_grad():
+        number = point.add_hook(add_nothing)
+        try:
+            log_probs = model(tokens).log_softmax(dim=-1)
+        finally:
+            point.discard(number)
+        batch, s = tokens.shape
+        total = sum(-log_probs[b, i, tokens[b, i + 1]] for b in range(batch) for i in range(s - 1))
+        gradient = torch.autograd.grad(total / (batch * (s - 1)), added["delta"])[0]
+    return gradient.detach()

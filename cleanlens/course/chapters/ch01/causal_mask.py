@@ -13,7 +13,7 @@ ex = exercise(
     title="The causal mask",
     objective="You can hide the future from every query, also when the queries are only the last of the positions.",
     minutes=15,
-    version=2,
+    version=3,
     difficulty=2,
     importance=4,
     source="Vaswani et al. (2017), section 3.2.3 (masking out all illegal connections, set to -infinity).",
@@ -38,6 +38,13 @@ def _(seed):
     return [{"scores": scores} for scores in cases]
 
 
+@ex.call
+def _(answer, scores):
+    masked = answer(scores)
+    shared = isinstance(masked, torch.Tensor) and masked.data_ptr() == scores.data_ptr()
+    return {"masked": masked, "it is a copy": not shared}
+
+
 @ex.oracle
 def _(scores):
     out = scores.clone()
@@ -46,13 +53,16 @@ def _(scores):
         for key in range(n_keys):
             if key > n_keys - n_queries + query:
                 out[:, :, query, key] = -math.inf
-    return out
+    return {"masked": out, "it is a copy": True}
 
 
 @ex.measure
 def _(observed, scores):
     # -1e9 or the smallest float serve a softmax as well as -inf does; -100 does not.
-    return torch.where(observed <= -9e8, -math.inf, observed)
+    masked = observed["masked"]
+    if isinstance(masked, torch.Tensor):
+        masked = torch.where(masked <= -9e8, -math.inf, masked)
+    return observed | {"masked": masked}
 
 
 @ex.alternative
@@ -219,4 +229,12 @@ ex.slip(
     "The mask is a square, as many queries as keys. With fewer queries it does not fit: its rows are the last ones of that square.",
     "torch.arange(n_keys - n_queries, n_keys)",
     "torch.arange(n_keys)",
+)
+
+ex.slip(
+    "not_always_a_copy",
+    "Where nothing is to be masked, the scores themselves came back, not a copy. Whoever edits the result then edits the scores as "
+    "well, and only sometimes: give back a copy in every case.",
+    "    query = torch.arange(n_keys - n_queries, n_keys)[:, None]\n",
+    "    if n_queries == 1:\n        return scores\n    query = torch.arange(n_keys - n_queries, n_keys)[:, None]\n",
 )
