@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.linalg import matrix_norm
 
 from cleanlens.factored_matrix import FactoredMatrix
 from cleanlens.utils import norms_of_products
@@ -156,8 +157,10 @@ class Weights:
         if mode not in readers:
             raise ValueError(f"mode = {mode!r}; it must be 'Q', 'K' or 'V'")
         left, right = self.OV, readers[mode]()
-        writes, reads = left.cores()[0] @ left.B, right.A @ right.cores()[1].transpose(-1, -2)
-        left_norms, right_norms = left.norm(), right.norm()
+        (left_A, left_B), (right_A, right_B) = left.cores(), right.cores()
+        writes, reads = left_A @ left.B, right.A @ right_B.transpose(-1, -2)
+        left_norms = matrix_norm(left_A @ left_B.transpose(-1, -2))
+        right_norms = matrix_norm(right_A @ right_B.transpose(-1, -2))
         n_layers, n_heads = self.cfg.n_layers, self.cfg.n_heads
         scores = self.W_E.new_zeros(n_layers, n_heads, n_layers, n_heads)
         for layer in range(n_layers - 1):

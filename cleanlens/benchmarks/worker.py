@@ -123,6 +123,10 @@ class Shared:
         """The model, on the device, ready to run."""
         raise NotImplementedError
 
+    def generate(self, model):
+        """Fifty tokens, greedily."""
+        raise NotImplementedError
+
     def load(self):
         self.loaded = self.make()
 
@@ -148,16 +152,18 @@ class Shared:
 class WithLlama(Shared):
     """A library that reads the Llama-shaped model from a folder, too."""
 
-    llama: Any
-
-    def generate(self, model):
-        raise NotImplementedError
+    llama: Any = None
 
     def prepare_llama_load(self):
         self.llama = None
 
     def llama_load(self):
         self.llama = self.make("llama")
+
+    def prepare_llama(self):
+        self.llama = self.llama or self.make("llama")
+
+    prepare_llama_forward_8x128 = prepare_llama_cache_8x128 = prepare_llama_generate_50 = prepare_llama
 
     def llama_forward_8x128(self):
         self.llama(self.small_tokens)
