@@ -1,4 +1,4 @@
-"""The tour: what cleanlens does, on its own models, in about a minute and without a network.
+"""The tour: what cleanlens does, on its own models, in 1 to 3 minutes and without a network.
 
 `cleanlens tour` shows where the answer to one sentence travels through the embedded GPT-2 (`--sentence` takes your own),
 lets it write, patches its circuit for indirect object identification open, finds induction heads, watches induction
