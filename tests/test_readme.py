@@ -64,7 +64,13 @@ def test_the_cpu_build_is_of_the_version_that_is_pinned():
 
 def test_a_learners_path_stands_above_the_commands():
     path = README[README.index("## Begin here") : README.index("## Two commands")]
-    steps = ["the tour", "source .venv/bin/activate", "(#are-you-ready)", "cleanlens lab 00", "cleanlens watch 00"]
+    steps = [
+        "the tour",
+        "source .venv/bin/activate",
+        "(#are-you-ready)",
+        "cleanlens lab 00",
+        "cleanlens watch 00",
+    ]
     places = [path.index(step) for step in steps]
     assert places == sorted(places)
     assert README.index("**What a check keeps apart.**") > README.index("### Are you ready?")
