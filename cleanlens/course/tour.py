@@ -175,16 +175,17 @@ def one_sentence(models: Models) -> Section:
     )
     heads = [f"L{layer}H{head}" for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     patterns = torch.cat([clean["pattern", layer][0] for layer in range(model.cfg.n_layers)])
-    name = next((i for i, word in enumerate(words) if word.strip() and answer.startswith(word.strip())), last)
-    looks = patterns[:, -1, name]  # from the end at the answer
+    results = clean.stack_head_results(pos_slice=-1)
+    head = int(clean.logit_attrs(results, right, wrong, pos_slice=-1).argmax())  # it says the answer
+    looks = patterns[head, -1]
     section.figures += [
         (
             "What each layer and word brings back of the answer. Hover for the numbers.",
             plots.patching_map(resid, words),
         ),
         (
-            f"Who looks at whom. It opens at L0H0; click {heads[looks.argmax()]}, which looks from the last word at "
-            f"“{words[name]}” with {looks.max():.2f} of its attention, then hover over a word.",
+            f"Who looks at whom. It opens at L0H0; click {heads[head]}, which adds most to the answer: from the last word it "
+            f"looks at “{words[looks.argmax()]}” with {looks.max():.2f} of its attention. Then hover over a word.",
             plots.attention(words, patterns, heads),
         ),
     ]
@@ -452,6 +453,7 @@ def phase_change(models: Models) -> Section:
     figure = plots.line_panels(
         {"best head's score": curves, "loss, second pass (nats)": loss}, steps, x_label="step of the training"
     )
+    figure.update_layout(margin_t=48)  # the curves' names end below the buttons
     section.figures.append(
         (
             "What grows when: the attention of the best previous-token head and of the best induction head, and the loss where "
