@@ -152,6 +152,13 @@ def test_the_outline_counts_the_mistakes_that_the_checks_have() -> None:
 
 def test_an_id_nobody_has_is_answered_with_the_closest() -> None:
     assert "The closest exercises: 00.1 build_vocab" in invoke("check", "bild_vocab", status=2)
+    assert "closest" not in invoke(
+        "hint", "08.1", status=2
+    )  # there is no chapter 08: an id of another one is no help
+    said = invoke("hint", "00.9", status=2)
+    assert "00.2 encode" in said
+    assert "03." not in said
+    assert said.index("The closest exercises") < said.index("The chapters are")
     assert catalog.entries("0.1") == [VOCAB]
     assert "no exercise or chapter '00.77'" in invoke("hint", "00.77", status=2)
 

@@ -38,6 +38,14 @@ def test_page_asks_nothing_of_the_network(tmp_path):
     assert not outside
 
 
+def test_the_first_paragraph_links_to_all_the_courses_words():
+    words = (tour.home() / "chapters" / "GLOSSARY.md").read_text(encoding="utf-8")
+    assert len(tour.glossary()) == words.count("\n- **") > 50
+    page = tour.page([fixed(True)(None)])
+    assert page.index('href="#glossary"') < page.index("<section>")
+    assert "<dt>Residual stream</dt><dd>The vector at each position" in page[page.index('id="glossary"') :]
+
+
 def test_grading_section_holds():
     section = tour.grades(None)
     assert [finding.holds for finding in section.findings] == [True, True]
@@ -89,7 +97,10 @@ def test_the_first_section_is_something_to_touch():
     sentence = "When John and Mary went to the park, John gave a ball to"
     section = tour.one_sentence(tour.Models(sentence))
     assert sentence in section.text
-    (_, patching_map), (_, attention) = section.figures
+    (_, patching_map), (caption, attention) = section.figures
+    assert re.search(
+        r"click L\dH\d, which adds most to the answer: from the last word it looks at “ Mary”", caption
+    )
     model = tour.Models().gpt2
     n_tokens = len(model.to_str_tokens(sentence))
     assert patching_map.data[0].z.shape == (model.cfg.n_layers, n_tokens)

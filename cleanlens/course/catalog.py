@@ -139,14 +139,17 @@ def entries(which: str | None = None) -> list[Entry]:
     found = [e for e in everything if key.zfill(2) == e.chapter.id or key == e.chapter.slug] or exact
     if not found:
         chapters = ", ".join(f"{c.id} ({c.slug})" for c in outline())
-        known = {n: e for e in everything for n in (e.id, *e.names, *(n.rpartition(".")[2] for n in e.names))}
+        known = {n: e for e in everything for n in (*e.names, *(n.rpartition(".")[2] for n in e.names))}
+        # Ids of other chapters differ from a mistyped one in a digit, which says nothing.
+        known |= {e.id: e for e in everything if key.startswith(f"{e.chapter.id}.")}
         close = dict.fromkeys(
             known[name].id for name in difflib.get_close_matches(key, known, n=5, cutoff=0.6)
         )
         closest = ", ".join(f"{e.id} {e.names[0]}" for e in everything if e.id in close)
         raise KeyError(
-            f"no exercise or chapter {which!r}. The chapters are {chapters}; `cleanlens list` shows all."
+            f"no exercise or chapter {which!r}."
             + (f" The closest exercises: {closest}." if closest else "")
+            + f" The chapters are {chapters}; `cleanlens list` shows all."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The tour: what cleanlens does, on its own models, in about a minute and without a network.
+"""The tour: what cleanlens does, on its own models, in 1 to 3 minutes and without a network.
 
 `cleanlens tour` shows where the answer to one sentence travels through the embedded GPT-2 (`--sentence` takes your own),
 lets it write, patches its circuit for indirect object identification open, finds induction heads, watches induction
@@ -8,6 +8,7 @@ measured; the exit code is 1 when one of them does not hold.
 
 import contextlib
 import io
+import math
 import re
 import time
 import webbrowser
@@ -25,6 +26,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from cleanlens import HookedTransformer, patching, plots
+from cleanlens.course.workspace import home
 from cleanlens.loading.fetch import best_real_model
 from cleanlens.loading.names import get_checkpoint_labels
 from cleanlens.training import measure
@@ -157,7 +159,8 @@ def one_sentence(models: Models) -> Section:
         "Inside one sentence",
         f"“{sentence}” — who gets it? To see where the model keeps its answer, we let it read the sentence with {answer} "
         f"giving, and put back one piece of the first run at a time: one layer, one word. Blue is where that brings the "
-        f"answer “ {answer}” back (1 is all of it), so you can follow it from the name to the end of the sentence.",
+        f"answer “ {answer}” back (1 is all of it), so you can follow it from the name to the end of the sentence. The "
+        f"answer is measured in logits: the model gives each token of its vocabulary such a number, the likelier the higher.",
     )
     said = model.to_string(logits[0, -1].argmax())
     section.finds(
@@ -172,12 +175,19 @@ def one_sentence(models: Models) -> Section:
     )
     heads = [f"L{layer}H{head}" for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     patterns = torch.cat([clean["pattern", layer][0] for layer in range(model.cfg.n_layers)])
+    results = clean.stack_head_results(pos_slice=-1)
+    head = int(clean.logit_attrs(results, right, wrong, pos_slice=-1).argmax())  # it says the answer
+    looks = patterns[head, -1]
     section.figures += [
         (
             "What each layer and word brings back of the answer. Hover for the numbers.",
             plots.patching_map(resid, words),
         ),
-        ("Who looks at whom: hover over a head, then over a word.", plots.attention(words, patterns, heads)),
+        (
+            f"Who looks at whom. It opens at L0H0; click {heads[head]}, which adds most to the answer: from the last word it "
+            f"looks at “{words[looks.argmax()]}” with {looks.max():.2f} of its attention. Then hover over a word.",
+            plots.attention(words, patterns, heads),
+        ),
     ]
     return section
 
@@ -195,7 +205,7 @@ def same_as_hugging_face(models: Models) -> Section:
         "The same model as Hugging Face's",
         "transformers and cleanlens read the same weights and the same tokens. At every stage we take the "
         "largest difference, in standard deviations of that stage, for the weights as trained and after each "
-        "way of rewriting them.",
+        "way of rewriting them. The figures show the weights as trained.",
     )
     for dtype in dict.fromkeys(row.dtype for row in rows):
         ours = [row for row in rows if row.dtype == dtype]
@@ -207,11 +217,12 @@ def same_as_hugging_face(models: Models) -> Section:
             all(row.ok for row in ours),
         )
         raw = [row for row in ours if row.processing == "raw"]
-        errors = torch.tensor([max(row.error, 1e-17) for row in raw]).log10()
+        errors = torch.tensor([max(row.error, 1e-17) for row in raw]).log10()  # 0 has no logarithm
         section.figures.append(
             (
-                f"Largest error per stage in {name}, as a power of ten.",
-                plots.bar(
+                f"Largest error per stage in {name}, as a power of ten: −6 is a millionth. Lower is better; −17 stands "
+                "for no difference at all.",
+                plots.line(
                     errors,
                     [row.stage.replace("gradients of ", "∇ ") for row in raw],
                     y_label="log10 of the largest error",
@@ -239,7 +250,11 @@ def writes(models: Models) -> Section:
         )
         for cached in (True, False)
     ]
-    section = Section("It writes", f"The embedded model knows one small world. It continues “{prompt}”:")
+    section = Section(
+        "It writes",
+        f"The embedded model knows one small world. It continues “{prompt}”, token by token. A key-value cache keeps "
+        "what attention needs of the tokens so far, so that each new one is computed alone; the text must be the same.",
+    )
     section.figures.append(("A story, drawn at temperature 0.7.", story))
     section.finds(
         "greedy text is the same with the key-value cache and without", torch.equal(greedy[0], greedy[1])
@@ -268,7 +283,9 @@ def induction_heads(models: Models) -> Section:
         "Induction heads",
         "Random tokens, then the same tokens again: nothing in them can be guessed but the repetition. A head "
         "of layer 0 looks at the token before; heads of layer 1 look at what came after the same token the "
-        "last time, and copy it (Olsson et al. 2022). These are the heads of attn-only-2l-demo.",
+        "last time, and copy it (Olsson et al. 2022). These are the heads of attn-only-2l-demo. The loss is how surprised "
+        f"the model is by each next token, in nats: by one of {model.cfg.d_vocab:,} equally likely tokens it is log {model.cfg.d_vocab} = "
+        f"{math.log(model.cfg.d_vocab):.1f} nats.",
     )
     section.finds(
         f"L{pl}H{ph} looks at the previous token with {previous.max():.2f} of its attention",
@@ -293,12 +310,17 @@ def induction_heads(models: Models) -> Section:
     loss = model(tokens, return_type="loss", loss_per_token=True).mean(dim=0)
     section.figures += [
         (
-            "Attention of every head on a repeated text. Hover over a token, click a head.",
+            "Attention of every head, here on a text that can be read, given twice: “Mary has a red ball and Tom”. It opens "
+            f"at L0H0; click L{pl}H{ph}, which looks one token back, and L{il}H{ih}, which in the second half looks at what "
+            "came after the same token in the first. Hover over a token.",
             plots.attention(labels, both, heads),
         ),
-        ("Induction score of each head.", plots.head_map(induction, zero_centred=False)),
         (
-            "Loss by position: it drops where the repetition starts.",
+            "Induction score of each head: its attention to what came after the same token, on the random tokens.",
+            plots.head_map(induction, zero_centred=False),
+        ),
+        (
+            "Loss by position on the random tokens: it drops where the repetition starts.",
             plots.line(loss, x_label="position", y_label="loss (nats)"),
         ),
     ]
@@ -325,8 +347,11 @@ def direct_attribution(models: Models) -> Section:
     named = ", ".join(f"{labels[i]} {value:+.1f}" for value, i in zip(*best))
     section = Section(
         "Who says the name",
-        f"“{data.prompts[0]}” — and the model says “ {data.io[0]}”. Its logit minus that of "
-        "the other name is a sum over everything written to the residual stream: direct logit attribution.",
+        f"“{data.prompts[0]}” — and the model says “ {data.io[0]}”. Every layer adds "
+        "what it finds to one vector for each position, the residual stream, from which the logits are read at the end. So its "
+        "logit minus that of the other name is a sum over everything written there; taking that sum apart is called direct "
+        f"logit attribution. Two sets of sentences are measured: everyday ones, and {len(data.prompts)} of the kind that it "
+        "was trained on, such as the one above, from which the sum and the figures are.",
     )
     section.finds(
         f"in {len(SENTENCES)} everyday sentences that nobody made for it, such as “{prompts[0].text}”, with "
@@ -334,9 +359,15 @@ def direct_attribution(models: Models) -> Section:
         accuracy >= 0.97 and preferences.mean() >= 3,
     )
     error = (per_part.sum() + bias.mean() - difference).abs().item()
-    section.finds(f"the parts add up to the logit difference {difference:.2f}, to {error:.0e}", error < 1e-3)
+    section.finds(
+        f"in the {len(data.prompts)} sentences like those of its training the logit difference is {difference:.2f}; the parts "
+        f"add up to it, to {error:.0e}",
+        error < 1e-3,
+    )
     share = best.values.sum() / per_part.sum()
-    section.finds(f"four heads say most of it: {named} ({share:.0%} of the whole)", share >= 0.5)
+    section.finds(
+        f"four heads say most of these {difference:.2f}: {named} ({share:.0%} of the whole)", share >= 0.5
+    )
     grid = per_head.reshape(model.cfg.n_layers, model.cfg.n_heads)
     section.figures += [
         ("What each head adds to the logit difference.", plots.head_map(grid)),
@@ -392,18 +423,14 @@ def phase_change(models: Models) -> Section:
     steps, _ = get_checkpoint_labels("attn-only-2l-demo")
     # Until step 1,200 the model was trained on the vocabulary's first tokens only: these are watched.
     tokens = measure.repeated_prompt(25, batch=8, d_vocab=ATTN_ONLY.first_tokens)
-    curves: dict[str, list[float]] = {
-        "previous-token head": [],
-        "induction head": [],
-        "loss on the second pass / 8": [],
-    }
+    curves: dict[str, list[float]] = {"previous-token head": [], "induction head": [], "loss": []}
     for step in steps:
         model = models.load("attn-only-2l-demo", checkpoint_value=step)
         patterns = measure.patterns(model, tokens)
         values = (
             measure.previous_token_scores(patterns).max().item(),
             measure.induction_scores(patterns, 25).max().item(),
-            measure.repeat_losses(model, tokens, 25)[1] / 8,
+            measure.repeat_losses(model, tokens, 25)[1],
         )
         for curve, value in zip(curves.values(), values):
             curve.append(value)
@@ -422,15 +449,18 @@ def phase_change(models: Models) -> Section:
         f"the steepest part lies between steps {steps[jump]} and {steps[jump + 1]}: {induction[jump]:.2f} → {induction[jump + 1]:.2f}",
         induction[jump + 1] - induction[jump] > 0.15,
     )
-    # A logarithmic axis has no place for step 0.
-    figure = plots.line(
-        {name: curve[1:] for name, curve in curves.items()},
-        steps[1:],
-        x_label="step",
-        y_label="score",
-        log_x=True,
+    loss = curves.pop("loss")
+    figure = plots.line_panels(
+        {"best head's score": curves, "loss, second pass (nats)": loss}, steps, x_label="step of the training"
     )
-    section.figures.append(("What grows when.", figure))
+    figure.update_layout(margin_t=48)  # the curves' names end below the buttons
+    section.figures.append(
+        (
+            "What grows when: the attention of the best previous-token head and of the best induction head, and the loss where "
+            "the random tokens come again. Each dot is a moment that was kept, step 0 the first.",
+            figure,
+        )
+    )
     return section
 
 
@@ -501,7 +531,8 @@ def grades(models: Models) -> Section:
     verdicts = [proof.verdict(exercise, answer, 0, judge) for answer in (right, wrong)]
     section = Section(
         "It knows which mistake you made",
-        "The course's checks compare an answer with an oracle, and when it differs, with the mistakes that "
+        "The course's checks compare an answer with an oracle, a solution that was written in another way, and when it differs, "
+        "with the mistakes that "
         "people make. Here are a right and a wrong answer to exercise 00.2, and what a learner would see.",
     )
     section.finds("the right answer passes", verdicts[0].passed)
@@ -575,7 +606,18 @@ def page(tour: list[Section]) -> str:
         f"<dt><code>{escape(command)}</code></dt><dd>{escape(what)}</dd>" for command, what in NEXT
     )
     blocks.append(f'<section id="next"><h2>What next?</h2><dl>{commands}</dl></section>')
+    words = "\n".join(f"<dt>{word}</dt><dd>{meaning}</dd>" for word, meaning in glossary())
+    blocks.append(f'<section id="glossary"><h2>Glossary</h2><dl>{words}</dl></section>')
     return PAGE.format(scripts=plots.page_scripts(), body="\n".join(blocks))
+
+
+def glossary() -> list[tuple[str, str]]:
+    """The course's words and what they mean, as HTML. They go on the page, which may be taken anywhere."""
+    text = (home() / "chapters" / "GLOSSARY.md").read_text(encoding="utf-8")
+    found = re.findall(r"^- \*\*(.+?)\*\*: (.+?)\s\[\w+\]\(", text, re.MULTILINE | re.DOTALL)
+    return [
+        (escape(word), re.sub(r"`(.+?)`", r"<code>\1</code>", escape(meaning))) for word, meaning in found
+    ]
 
 
 PAGE = """<!doctype html>
@@ -598,7 +640,8 @@ pre {{ background: #f4f6f9; padding: 1rem; white-space: pre-wrap; border-radius:
 </head><body><main>
 <h1>cleanlens</h1>
 <p>A hooked transformer you can read in an afternoon, and a course that knows which mistake you made. Everything
-below was just measured on the models that come with the package, and on a larger one if you fetched it.</p>
+below was just measured on the models that come with the package, and on a larger one if you fetched it. Terms are explained
+where they first come; all the words of the course stand in the <a href="#glossary">glossary</a> at the end.</p>
 {body}
 </main></body></html>
 """

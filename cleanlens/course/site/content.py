@@ -254,4 +254,4 @@ def _toctree(caption: str, names: Iterable[str]) -> str:
 
 
 def _time(minutes: int) -> str:
-    return f"{minutes} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
+    return f"{round(minutes, -1)} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"

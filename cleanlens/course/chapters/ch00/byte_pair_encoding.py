@@ -171,6 +171,19 @@ ex.slip(
 
 
 ex.slip(
+    "overlaps_and_ties",
+    "Two things at once, as Counter(pairwise(pieces)).most_common(1) does them. In 'aaa' the pair ('a', 'a') was counted twice, though "
+    "merging it leaves one 'a' over: count what a merge would really replace. And of two pairs with the same count the one that appears "
+    "first was taken: the rule is the pair that sorts first.",
+    "            if counted_until.get(pair, -1) >= i:\n                continue\n",
+    "",
+    "(-counts[pair], pair)",
+    "-counts[pair]",
+    of="train_bpe",
+)
+
+
+ex.slip(
     "ties_by_the_last",
     "Of two pairs with the same count the one that sorts last was taken: max((count, pair)) does that. The rule is the "
     "pair that sorts first.",

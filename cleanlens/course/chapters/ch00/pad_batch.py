@@ -136,7 +136,8 @@ ex.slip(
 
 ex.slip(
     "mask_always_on_the_left",
-    "With side 'left' the tokens stand on the right, but the mask still marks the first n positions. Both need the same slice.",
+    "With side 'left' the tokens stand on the right, but the mask marks the first n positions. It should be True where the"
+    " sequence's own tokens stand.",
     "mask[row, start : start + len(seq)]",
     "mask[row, : len(seq)]",
 )

@@ -130,6 +130,35 @@ def tensor_for_int(token, tokens, mode):
     return found[0 if mode == "first" else -1]
 
 
+@ex.mistake(
+    "It returned a row of nonzero(), a tensor with one number in it. A position is used as an index and printed: make it an int, with "
+    ".item() or int(...)."
+)
+def row_for_int(token, tokens, mode):
+    found = (tokens == token).nonzero()
+    if len(found) == 0:
+        raise ValueError(f"token {token} does not occur")
+    return found[0 if mode == "first" else -1]
+
+
+@ex.mistake(
+    "It returned a tensor where an int is asked for: .item() or int(...) makes one. And for a token that is not there an IndexError "
+    "comes up, from taking the first of nothing: look first, and raise a ValueError that names the token."
+)
+def tensor_and_index_error(token, tokens, mode):
+    found = (tokens == token).nonzero().flatten()
+    return found[0 if mode == "first" else -1]
+
+
+@ex.mistake(
+    "It returned a row of nonzero(), a tensor with one number in it, where an int is asked for: .item() or int(...) makes one. And for "
+    "a token that is not there an IndexError comes up: look first, and raise a ValueError that names the token."
+)
+def row_and_index_error(token, tokens, mode):
+    found = (tokens == token).nonzero()
+    return found[0 if mode == "first" else -1]
+
+
 ex.slip(
     "last_counted_from_the_end",
     "The last position is counted from the end of the text. Turn it round: in a reversed list, index i stands for position "
