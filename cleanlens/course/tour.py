@@ -8,7 +8,11 @@ measured; the exit code is 1 when one of them does not hold.
 
 import contextlib
 import io
+import os
 import re
+import shlex
+import shutil
+import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -22,9 +26,12 @@ import torch
 from rich.console import Console
 from rich.markup import escape as plain
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 from torch import Tensor
 
 from cleanlens import HookedTransformer, patching, plots
+from cleanlens.course.report import wrapped
+from cleanlens.course.terminal import width
 from cleanlens.loading.fetch import best_real_model
 from cleanlens.loading.names import get_checkpoint_labels
 from cleanlens.training import measure
@@ -604,6 +611,16 @@ below was just measured on the models that come with the package, and on a large
 """
 
 
+def activation() -> str:
+    """The command that puts this Python's environment on the PATH, as typed from here; "" where there is none."""
+    script = Path(sys.prefix, "Scripts" if os.name == "nt" else "bin", "activate")
+    if not script.is_file():
+        return ""
+    with contextlib.suppress(ValueError):  # it is not below this folder
+        script = script.relative_to(Path.cwd())
+    return str(script) if os.name == "nt" else f"source {shlex.quote(str(script))}"
+
+
 def run(out: Path | None = None, sentence: str = "", open_page: bool = False) -> int:
     """Take the tour, print the findings, write the page. 0 when every finding holds, else 1.
 
@@ -624,8 +641,10 @@ def run(out: Path | None = None, sentence: str = "", open_page: bool = False) ->
             bar.advance(task)
             console.print(f"\n[bold]{len(done) + 1}. {plain(section.title)}[/]")
             for finding in section.findings:
-                sign = "[green]✓[/]" if finding.holds else "[bold red]✗ does not hold:[/]"
-                console.print(f"  {sign} {plain(finding.claim)}", highlight=False)
+                sign, style = ("✓", "green") if finding.holds else ("✗ does not hold:", "bold red")
+                lines = Text("\n".join(wrapped(f"  {sign} {finding.claim}", width())))
+                lines.stylize(style, 2, 2 + len(sign))
+                console.print(lines, highlight=False, soft_wrap=True)
             done.append(section)
     out.write_text(page(done), encoding="utf-8")
     if best_real_model() is None:
@@ -640,7 +659,8 @@ def run(out: Path | None = None, sentence: str = "", open_page: bool = False) ->
         highlight=False,
     )
     console.print("\nWhat next?")
-    for command, what in NEXT:
+    activate = [] if shutil.which("cleanlens") else [(activation(), "so that the command cleanlens is found")]
+    for command, what in [*(pair for pair in activate if pair[0]), *NEXT]:
         console.print(f"  [bold]{plain(command)}[/]\n      {plain(what)}", highlight=False, soft_wrap=True)
     if open_page:
         webbrowser.open(out.resolve().as_uri())
