@@ -298,7 +298,7 @@ def test_statements_are_filled_by_paragraphs() -> None:
         '    """'
     )
     assert position.reflowed(text, 60) == text.replace("three\n    four", "three four")
-    assert position.reflowed(text, 22).startswith(
+    assert position.reflowed(text, 18).startswith(
         'def f(x):\n    """One two\n    three four\n    five.\n\n    - a list\n    - of'
     )
     assert position.reflowed(text, None) == text
