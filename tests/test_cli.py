@@ -158,7 +158,9 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 
 
 def test_list_for_people_and_for_scripts(place: Path) -> None:
-    assert f"· 00.1 build_vocab: not attempted, 10 min, check names {VOCAB.n_mistakes} mistakes" in invoke("list", "00")
+    assert f"· 00.1 build_vocab: not attempted, 10 min, check names {VOCAB.n_mistakes} mistakes" in invoke(
+        "list", "00"
+    )
     rows = json.loads(invoke("list", "--json"))
     assert [row["id"] for row in rows[:2]] == ["pre.1", "pre.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()

@@ -302,6 +302,8 @@ def test_statements_are_filled_by_paragraphs() -> None:
         'def f(x):\n    """One two\n    three four\n    five.\n\n    - a list\n    - of'
     )
     assert position.reflowed(text, None) == text
+    mary = position.reflowed('def f():\n    """Such as " Mary" with its space."""', 18)
+    assert mary == 'def f():\n    """Such as\n    " Mary" with\n    its space."""'
     for chapter in catalog.outline():
         for entry in chapter.exercises:
             statement = position.statement_of(entry)

@@ -152,7 +152,9 @@ def reflowed(statement: str, columns: int | None) -> str:
     for i, row in enumerate(rows):
         if row is not None and i in paragraphs:
             margin = " " * (len(row) - len(row.lstrip()))
-            filled += textwrap.wrap(row, columns, subsequent_indent=margin, break_on_hyphens=False)
+            together = re.sub(r'" (?=\S+")', '"\0', row)  # " Mary" is no place for a line's end
+            pieces = textwrap.wrap(together, columns, subsequent_indent=margin, break_on_hyphens=False)
+            filled += [piece.replace("\0", " ") for piece in pieces]
         elif row is not None:
             filled.append(row)
     return "\n".join(filled)
