@@ -392,6 +392,25 @@ def composition_scores(
     return norms_of_products(writers, readers) / left_norms / right.norm()
 
 
+def composition_scores_of_later(
+    left: "FactoredMatrix", right: "FactoredMatrix"
+) -> Float[Tensor, "layer head layer head"]:
+    """`composition_scores` of every head of `left` with the heads of `right` in later layers; zero with all others.
+
+    Both are `[layer head d_model d_model]`. Their triangles are found once, for all layers.
+    """
+    (left_A, left_B), (right_A, right_B) = left.cores(), right.cores()
+    writers, readers = left_A @ left.B, right.A @ right_B.transpose(-1, -2)
+    left_norms = (left_A @ left_B.transpose(-1, -2)).norm(dim=(-2, -1))
+    right_norms = (right_A @ right_B.transpose(-1, -2)).norm(dim=(-2, -1))
+    scores = writers.new_zeros(*left_norms.shape, *right_norms.shape)
+    for layer in range(len(writers) - 1):
+        norms = norms_of_products(writers[layer], readers[layer + 1 :])
+        norms = norms / left_norms[layer, :, None, None] / right_norms[layer + 1 :]
+        scores[layer, :, layer + 1 :] = norms
+    return scores
+
+
 def norms_of_products(
     writers: Float[Tensor, "*left k d_model"], readers: Float[Tensor, "*right d_model j"]
 ) -> Float[Tensor, "..."]:

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.linalg import matrix_norm
 
 from cleanlens.factored_matrix import FactoredMatrix
-from cleanlens.utils import norms_of_products
+from cleanlens.utils import composition_scores_of_later
 
 if TYPE_CHECKING:
     from cleanlens.hooked_transformer import HookedTransformer
@@ -156,19 +155,7 @@ class Weights:
         readers = {"Q": lambda: self.QK, "K": lambda: self.QK.T, "V": lambda: self.OV}
         if mode not in readers:
             raise ValueError(f"mode = {mode!r}; it must be 'Q', 'K' or 'V'")
-        left, right = self.OV, readers[mode]()
-        (left_A, left_B), (right_A, right_B) = left.cores(), right.cores()
-        writes, reads = left_A @ left.B, right.A @ right_B.transpose(-1, -2)
-        left_norms = matrix_norm(left_A @ left_B.transpose(-1, -2))
-        right_norms = matrix_norm(right_A @ right_B.transpose(-1, -2))
-        n_layers, n_heads = self.cfg.n_layers, self.cfg.n_heads
-        scores = self.W_E.new_zeros(n_layers, n_heads, n_layers, n_heads)
-        for layer in range(n_layers - 1):
-            norms = norms_of_products(writes[layer], reads[layer + 1 :])
-            scores[layer, :, layer + 1 :] = (
-                norms / left_norms[layer, :, None, None] / right_norms[layer + 1 :]
-            )
-        return scores
+        return composition_scores_of_later(self.OV, readers[mode]())
 
     def all_head_labels(self: "HookedTransformer") -> list[str]:
         """`L0H0`, `L0H1`, ..., in the order of the stacked weights."""

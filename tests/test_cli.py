@@ -19,7 +19,7 @@ import pytest
 from helpers import judged, remember
 from typer.testing import CliRunner
 
-from cleanlens.course import catalog, cli, progress, runner, watch, workspace
+from cleanlens.course import catalog, cli, position, progress, runner, watch, workspace
 from cleanlens.course.answers import WORKSPACE, Answers
 from cleanlens.course.loop import Loop
 from cleanlens.course.result import Result, Status
@@ -90,6 +90,10 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     assert "Next: 00.1 build_vocab" in said
     assert "exercises/ch00_tokens.py, line 21" in said
     assert "cleanlens watch pre" in said  # for a newcomer, and only for one
+    assert (
+        "Read first: chapters/00_tokens.ipynb, section “1 The simplest tokenizer: one character, one number”: "
+        "`cleanlens lab 00`" in said
+    )
     write(place)
     assert "? not checked yet\nTry: cleanlens check 00.1" in invoke()
     assert "cleanlens watch pre" not in invoke()
@@ -99,7 +103,22 @@ def test_it_says_where_you_are_and_what_is_next(place: Path, monkeypatch) -> Non
     verdicts(monkeypatch, ex00_1=RIGHT)
     invoke("check", "00.1")
     assert "00 Tokens: 1/6" in invoke()
-    assert "Next: 00.2 encode" in invoke("next")
+    said = invoke("next")
+    assert "Next: 00.2 encode" in said
+    assert "def encode(text: str" in said
+    (place / TOKENS.notebook).write_text("{")  # cut short
+    assert "Read first: chapters/00_tokens.ipynb: `cleanlens lab 00`" in invoke("next")
+
+
+def test_a_chapter_that_is_begun_comes_before_one_that_is_not(place: Path) -> None:
+    states = {e.id: str(Status.NOT_ATTEMPTED) for chapter in catalog.outline() for e in chapter.exercises}
+    states |= {e.id: str(Status.RIGHT) for e in TOKENS.exercises}
+    assert position.following(place, states).id == "01.1"
+    states["pre.1"] = str(Status.RIGHT)
+    assert position.following(place, states).id == "pre.2"
+    states["03.1"] = str(Status.WRONG)
+    assert position.following(place, states).id == "03.1"
+    assert position.following(place, states, after="03.1").id == "03.2"
 
 
 def test_the_prerequisites_are_next_for_who_begins_with_them(place: Path, monkeypatch) -> None:
@@ -139,7 +158,9 @@ def test_progress_starts_without_torch_and_at_once(place: Path) -> None:
 
 
 def test_list_for_people_and_for_scripts(place: Path) -> None:
-    assert "· 00.1 build_vocab: not attempted, 10 min, check names 17 mistakes" in invoke("list", "00")
+    assert f"· 00.1 build_vocab: not attempted, 10 min, check names {VOCAB.n_mistakes} mistakes" in invoke(
+        "list", "00"
+    )
     rows = json.loads(invoke("list", "--json"))
     assert [row["id"] for row in rows[:2]] == ["pre.1", "pre.2"]
     assert {"id", "chapter", "name", "status", "mistakes", "minutes"} <= rows[0].keys()
@@ -174,6 +195,10 @@ def test_the_status_of_a_check_is_for_scripts(place: Path, monkeypatch) -> None:
     verdicts(monkeypatch)
     assert "not attempted" in invoke("check", "00.1", status=1)
     invoke("check", "00", status=0)  # nothing wrong
+    said = invoke("check", "00.6", "pad_batch", "00.6")
+    assert said.index("00.5 pad_batch") < said.index("00.6 ")
+    assert "2 not attempted" in said
+    assert "no exercise or chapter '00.77'" in invoke("check", "00.1", "00.77", status=2)
     verdicts(monkeypatch, ex00_1=WRONG)
     assert "1 not right yet" in invoke("check", "00", status=1)
 
@@ -583,7 +608,7 @@ def test_watch_shows_the_diagnosis_and_moves_on(place: Path, monkeypatch) -> Non
     # What is asked for stands there when an exercise begins.
     assert said.index("Next: 00.2") < said.index("def encode(text: str") < said.index("Stopped")
     assert "10 minutes, difficulty ●" in said
-    assert "check names 17 mistakes" in said
+    assert f"check names {VOCAB.n_mistakes} mistakes" in said
     assert re.search(r"\d\d:\d\d:\d\d, checked in", said)
     assert "00 Tokens █░░░░░ 1/6" in said
     assert progress.effort(place)["00.1"]["attempts"] == 2
@@ -601,6 +626,71 @@ def test_a_chapters_end_says_what_one_now_knows(place: Path, monkeypatch, capsys
     assert all(" ".join(e.details["objective"].split()) in " ".join(said.split()) for e in TOKENS.exercises)
     assert "cleanlens lab 00" in said
     assert (place / TOKENS.notebook).as_uri() in said
+
+
+@pytest.fixture
+def loop(place: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
+    """In a terminal, where nothing is checked."""
+
+    class Grader:
+        def __init__(self, warm: bool): ...
+
+        def warm_up(self, root: Path) -> None: ...
+
+        def grade(self, selected, root):
+            text = (place / TOKENS.answers).read_text()
+            yield from (judged(WRONG if "return {}" in text else RIGHT, root) for _ in selected)
+
+    monkeypatch.setattr(runner, "Grader", Grader)
+    loop = Loop(place, VOCAB)
+    loop.screen = True
+    return loop
+
+
+def test_a_hint_stands_below_the_last_verdict(place: Path, loop: Loop, capsys) -> None:
+    write(place)
+    loop.check([VOCAB])
+    capsys.readouterr()
+    loop.pressed("h")
+    said = capsys.readouterr().out
+    assert said.index("Sort them.") < said.index("hint (1 of 3)") < said.index("q quit")
+
+
+def test_in_watch_help_is_a_key(place: Path, loop: Loop, capsys) -> None:
+    result = Result("00.1", Status.WRONG, "values", "they differ")
+    loop.verdicts = [result]
+    loop.show_verdicts()
+    said = capsys.readouterr().out
+    assert "Help: h: hint\n" in said
+    assert "notebook" not in said
+
+
+def test_the_next_exercise_is_shown_after_a_right_answer_to_another(place: Path, loop: Loop, capsys) -> None:
+    write(place, "return 1, 2")
+    loop.entry = TOKENS.exercises[1]  # n was pressed
+    loop.check([VOCAB])
+    said = capsys.readouterr().out
+    assert said.index("00.1 build_vocab: right") < said.index("Now: 00.2 encode")
+
+
+@pytest.mark.parametrize("there", ["", "nano"])
+def test_an_editor_is_looked_for(
+    place: Path, loop: Loop, monkeypatch, tmp_path: Path, capsys, there: str
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    if there:
+        (commands / there).write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/edited\n')
+        (commands / there).chmod(0o755)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    monkeypatch.setenv("PATH", str(commands))
+    loop.screen = False  # pytest has no terminal to hand over
+    loop.edit()
+    if there:
+        assert (tmp_path / "edited").read_text() == f"+21 {place / TOKENS.answers}\n"
+    else:
+        assert "export EDITOR=" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
@@ -621,17 +711,21 @@ def test_keys_of_watch(place: Path, tmp_path: Path) -> None:
     )
     try:
         terminal.expect_exact("q quit")
-        for key, expected in {
-            "h": r"hint .1 of",
-            "s": "Why: ",
-            "n": "00.3 train_bpe",
-            "l": r"00 Tokens: ",
-            "r": "r once more",
-            "e": "Now: 00.3",
-        }.items():
+        for key, expected in [
+            ("h", r"The ids of(?s:.*)hint .1 of"),  # below what is asked for
+            ("s", "s once more"),
+            ("l", r"00 Tokens: "),  # and s is as it was
+            ("s", "s once more"),
+            ("s", "Why: "),
+            ("x", "Now: 00.2 encode(?s:.*)The ids of"),
+            ("n", "00.3 train_bpe"),
+            ("l", r"00 Tokens: "),
+            ("r", "r once more"),
+            ("e", "Now: 00.3"),
+        ]:
             terminal.send(key)
             terminal.expect(expected)
-            if key != "r":
+            if "once more" not in expected:
                 terminal.expect_exact("q quit")
         terminal.send("c")
         terminal.expect("1 (not right yet|it did not run through)")

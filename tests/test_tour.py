@@ -1,6 +1,8 @@
 """The tour's page and its exit code. The tour itself is README's first command, which .ci/run runs."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -90,6 +92,53 @@ def test_the_other_person_gives(sentence, expected):
             tour.other_giver(sentence)
     else:
         assert tour.other_giver(sentence) == expected
+
+
+def test_without_the_command_on_the_path_it_says_how_to_activate(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tour, "SECTIONS", [fixed(True)])
+    monkeypatch.setattr(tour.shutil, "which", lambda name: None)
+    monkeypatch.setattr(tour.sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.chdir(tmp_path)
+    tour.run(tmp_path / "tour.html")
+    assert "activate" not in capsys.readouterr().out  # it is no environment
+    script = tmp_path / ".venv" / ("Scripts" if tour.os.name == "nt" else "bin") / "activate"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    tour.run(tmp_path / "tour.html")
+    said = capsys.readouterr().out
+    assert said.partition("What next?")[2].split()[:2] == ["source", ".venv/bin/activate"]
+    monkeypatch.setattr(tour.shutil, "which", lambda name: name)
+    tour.run(tmp_path / "tour.html")
+    assert "activate" not in capsys.readouterr().out
+
+
+def test_long_findings_hang_below_their_sign(monkeypatch, tmp_path, capsys):
+    def section(models):
+        """A section made for this test."""
+        made = tour.Section("Title", "Text.")
+        made.finds("word [b 2] " * 12, True)
+        return made
+
+    monkeypatch.setattr(tour, "SECTIONS", [section])
+    monkeypatch.setattr(tour, "width", lambda: 60)
+    tour.run(tmp_path / "tour.html")
+    rows = [row for row in capsys.readouterr().out.splitlines() if "word" in row]
+    assert rows[0].startswith("  ✓ word [b 2]")
+    assert len(rows) > 2
+    assert all(row.startswith("    word") or row.startswith("    [b") for row in rows[1:])
+
+
+def test_other_bars_are_off_in_the_tour():
+    code = (
+        "import sys\nfrom cleanlens.course import cli\nsys.modules['cleanlens.course.tour'] = type(sys)('tour')\n"
+        "import cleanlens.course; cleanlens.course.tour = t = sys.modules['cleanlens.course.tour']\n"
+        "t.SentenceError = KeyError\n"
+        "def run(*_):\n    from tqdm.auto import tqdm\n    print(list(tqdm(range(3))))\n"
+        "t.run = run\nsys.argv = ['cleanlens', 'tour']\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[0, 1, 2]\n", done.stderr
+    assert done.stderr == ""
 
 
 def test_the_first_section_is_something_to_touch():

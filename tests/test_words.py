@@ -81,10 +81,24 @@ def test_an_exception_is_told_once() -> None:
 
     result = judged("00.4", raises)
     said = report.text(result)
-    assert said.count("no such token") == 1
+    assert said.count("ValueError: no such token") == 1
+    assert 'in raises: raise ValueError("no such token")' in said  # with its place, as of any other exception
     result = judged("00.6", lambda *_, **__: [][3])
     assert result.got == "IndexError: list index out of range"
+    assert result.message.splitlines()[1].startswith("test_words.py, line ")
     assert "shorter than that" in result.message
+
+
+def test_a_dict_of_another_length_is_told_by_its_keys() -> None:
+    right = catalog.find("00.1").reference["build_vocab"].value
+
+    def shared_id(texts):
+        stoi, itos = right(texts)
+        return stoi, dict(list(itos.items())[:1])
+
+    result = judged("00.1", shared_id)
+    assert (result.expected, result.got) == ("", "")
+    assert result.message == "itos: the key 1 is missing; got the keys [0]"
 
 
 def test_only_the_failing_calls_prints_are_shown() -> None:
@@ -250,6 +264,50 @@ def test_debug_stops_in_the_answer_and_breakpoint_works(place: Path) -> None:
         terminal.expect(pexpect.EOF)
     finally:
         terminal.close(force=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal of its own")
+@pytest.mark.parametrize("id", ["01.5", "01.9"])
+def test_a_debugger_that_is_left_says_nothing_about_the_result(place: Path, id: str) -> None:
+    path = place / catalog.chapter_of("01").answers
+    path.write_text(path.read_text().replace(f'raise NotImplementedError("{id}")', "return 3", 1))
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-m", "cleanlens.course.cli", "debug", id],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TERM": "dumb"},
+        cwd=str(place),
+        encoding="utf-8",
+        timeout=120,
+        dimensions=(50, 100),
+    )
+    try:
+        terminal.expect_exact("(Pdb) ")
+        terminal.sendline("q")
+        terminal.expect_exact("Stopped before it returned.")
+        terminal.expect(pexpect.EOF)
+        assert "It gave" not in terminal.before
+    finally:
+        terminal.close(force=True)
+
+
+def test_statements_are_filled_by_paragraphs() -> None:
+    text = (
+        "def f(x):\n"
+        '    """One two three\n    four five.\n\n'
+        "    - a list\n    - of two\n\n    Args:\n        x: what it\n            is.\n"
+        '    """'
+    )
+    assert position.reflowed(text, 60) == text.replace("three\n    four", "three four")
+    assert position.reflowed(text, 18).startswith(
+        'def f(x):\n    """One two\n    three four\n    five.\n\n    - a list\n    - of'
+    )
+    assert position.reflowed(text, None) == text
+    mary = position.reflowed('def f():\n    """Such as " Mary" with its space."""', 18)
+    assert mary == 'def f():\n    """Such as\n    " Mary" with\n    its space."""'
+    for chapter in catalog.outline():
+        for entry in chapter.exercises:
+            statement = position.statement_of(entry)
+            assert position.reflowed(statement, 60).split() == statement.split()
 
 
 def test_reports_have_no_line_beyond_the_terminals_width() -> None:

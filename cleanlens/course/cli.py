@@ -1,5 +1,6 @@
 """The `cleanlens` command. Nothing here imports torch before a check needs it."""
 
+import bdb
 import difflib
 import json
 import os
@@ -51,6 +52,14 @@ Which = Annotated[
     typer.Argument(
         metavar="[ID]",
         help="An exercise (00.1, build_vocab) or a chapter (00, tokens).",
+        autocompletion=complete_any,
+    ),
+]
+Several = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...",
+        help="Exercises (00.1, build_vocab) or chapters (00, tokens).",
         autocompletion=complete_any,
     ),
 ]
@@ -201,16 +210,18 @@ def status(root: Path | None = None) -> None:
         say(f"Try: cleanlens check {entry.id}")
 
 
-@app.command(epilog="Examples: cleanlens check 00.1 · cleanlens check tokens · cleanlens check")
-def check(which: Which = None, root: Root = None) -> None:
-    """Check one exercise, a chapter, or everything. The exit status is 1 when an attempted answer is not right.
+@app.command(epilog="Examples: cleanlens check 00.1 · cleanlens check 00.5 00.6 · cleanlens check tokens")
+def check(which: Several = None, root: Root = None) -> None:
+    """Check some exercises, chapters, or everything. The exit status is 1 when an attempted answer is not right.
 
     It is 1 also when the one exercise asked for is not attempted. Your code runs in a process of its own, on Linux
     sealed from the network and your other files; `cleanlens doctor` says what holds on this machine.
     """
     from .runner import grade
 
-    place, results, selected = folder(root), list[Result](), some(which)
+    place, results = folder(root), list[Result]()
+    wanted = {e.id for name in which for e in some(name)} if which else {e.id for e in entries()}
+    selected = [e for e in entries() if e.id in wanted]
     texts = progress.texts(place, unique(e.chapter for e in selected))
     written = any(texts[e.id] for e in selected)
     workers = min(4, os.cpu_count() or 1)
@@ -230,7 +241,7 @@ def check(which: Which = None, root: Root = None) -> None:
 def watch(which: Which = None, root: Root = None) -> None:
     """Check again on every save, show what is wrong, and move on when it is right. Ctrl-C or q ends it.
 
-    Keys: h hint, s solution, n next, l list, c check all, r reset, e edit ($EDITOR), q quit.
+    Keys: x exercise, h hint, s solution, n next, l list, c check all, r reset, e edit ($EDITOR), q quit.
     """
     from .loop import Loop
 
@@ -267,7 +278,7 @@ def next_exercise(root: Root = None) -> None:
     if entry is None:
         say("Everything is right.")
         sys.exit(1)
-    introduce(entry, place)
+    introduce(entry, place, statement=True)
 
 
 @app.command("list", epilog="Examples: cleanlens list 03 · cleanlens list --json")
@@ -412,7 +423,10 @@ def debug(
     try:
         ex = catalog.find(entry.id)
         got = replay.debug(ex, space, number)
-        say(f"It gave {replay.in_short(got)}; expected {replay.in_short(replay.expected(ex, number))}.")
+        if isinstance(got, bdb.BdbQuit):
+            say("Stopped before it returned.")
+        else:
+            say(f"It gave {replay.in_short(got)}; expected {replay.in_short(replay.expected(ex, number))}.")
     except (IndexError, KeyError) as error:
         raise Problem(str(error.args[0])) from None
 
@@ -546,7 +560,8 @@ def tour(
     ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
-    """See what cleanlens does, in a minute, offline; writes a page with the figures."""
+    """See what cleanlens does, offline, in 1 to 3 minutes; writes a page with the figures."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported: the tour has one bar of its own
     from . import tour as tour_module  # written against the library, imported only here
 
     try:

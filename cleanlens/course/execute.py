@@ -3,11 +3,9 @@
 import inspect
 import random
 import sys
-import traceback
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
-from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -17,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from .exercise import Case, Exercise, pack
-from .plain import Raised, encode, raised
+from .plain import Raised, encode, frames, raised
 from .text import Tail
 
 METHODS = (FunctionType, property, staticmethod, classmethod)
@@ -26,7 +24,6 @@ MOST_CALLS = 500
 GRADIENTS = "its gradients (.grad)"
 TOKENIZER = "its vocabulary and settings"
 CHECKS = f"{__package__}.chapters."
-_HERE = str(Path(__file__).parent)
 
 
 def observe(ex: Exercise, answer: Any, seeds: range) -> bytes:
@@ -270,14 +267,6 @@ def error_as_data(error: BaseException) -> Raised:
     if isinstance(error, SystemExit):
         data.message = f"it called sys.exit({data.message})"
     return data
-
-
-def frames(error: BaseException) -> list[str]:
-    """The learner's own lines on the way to an exception: `file, line N, in name: code`, the last three."""
-    stack = traceback.extract_tb(error.__traceback__)
-    mine = [f for f in stack if not f.filename.startswith((_HERE, "<frozen"))]
-    mine = [f for f in mine if "site-packages" not in f.filename] or mine
-    return [f"{Path(f.filename).name}, line {f.lineno}, in {f.name}: {f.line}" for f in mine[-3:]]
 
 
 @contextmanager

@@ -260,7 +260,7 @@ class Judge:
             expected, got = words.with_axes(expected, axes), words.with_axes(got, axes)
         if isinstance(have.value, Raised) and difference.stage == "type":  # one that the check looks at
             meaning = words.explain(have.value.kinds[0], have.value.message, {})
-            text = "\n".join(filter(None, ["it raised an exception", meaning]))
+            text = "\n".join(filter(None, ["it raised an exception", *have.value.where[-3:], meaning]))
         if not expected and not got:
             text += f": {difference.text}"
         return Failure(index, difference.stage, text, expected, got)

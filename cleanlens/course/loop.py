@@ -6,6 +6,7 @@ In a terminal each verdict clears the screen, and single keys work; written to a
 import os
 import queue
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from .result import Result, Status
 from .terminal import SIGNS, WORDS, say, say_wrapped, show, show_code, summary
 
 KEYS = {
+    "x": "exercise",
     "h": "hint",
     "s": "solution",
     "n": "next",
@@ -30,6 +32,8 @@ KEYS = {
     "e": "edit",
     "q": "quit",
 }
+EDITORS = ("vi", "vim", "nano")
+"""What is started where neither VISUAL nor EDITOR says which."""
 
 
 class Loop:
@@ -41,7 +45,8 @@ class Loop:
         self.place, self.entry = place, first
         self.grader = Grader(warm=True)
         self.before: dict[str, str] = {}
-        self.sure = False  # whether the last key was r, so that another one resets
+        self.sure = ""  # the last key, if it asked to be pressed once more
+        self.verdicts: list[Result] = []  # what hints are shown below
         self.screen = sys.stdin.isatty() and sys.stdout.isatty()
         self.events: queue.Queue[set[str] | BaseException] = queue.Queue()
 
@@ -108,8 +113,8 @@ class Loop:
         progress.record(self.place, results)
         self.clear()
         say(f"{time.strftime('%H:%M:%S')}, checked in {seconds:.1f} s", "dim")
-        for result in results:
-            show(result)
+        self.verdicts = results
+        self.show_verdicts()
         failed = [e for e, result in zip(edited, results) if not result.passed]
         if failed:
             self.entry = self.entry if self.entry in failed else failed[0]
@@ -122,10 +127,10 @@ class Loop:
         if entry is None:
             say("Everything is right.", "bold green")
             return False
-        if entry != self.entry or self.entry in edited:
-            self.entry = entry
-            say()
-            self.present("Next")
+        say()
+        word = "Now" if entry == self.entry else "Next"
+        self.entry = entry
+        self.present(word)
         self.foot()
         return True
 
@@ -135,6 +140,10 @@ class Loop:
         if self.screen:
             # The screen and what has scrolled out of it: the verdict is where one looks.
             print("\x1b[2J\x1b[3J\x1b[H", end="", flush=True)
+
+    def show_verdicts(self) -> None:
+        for result in self.verdicts:
+            show(result, help="h: hint" if self.screen else "")
 
     def present(self, word: str) -> None:
         """The exercise that is worked on now."""
@@ -177,18 +186,23 @@ class Loop:
 
     def pressed(self, key: str) -> bool:
         """Do what a key stands for. False: it was q."""
-        sure, self.sure = self.sure, False
+        sure, self.sure = self.sure == key, ""
         if key == "q":
             say("Stopped. `cleanlens` says where you are.")
             return False
         if key not in KEYS:
             return True
-        if key == "r" and not sure:
-            self.sure = True
-            say(f"r once more sets {self.entry.id} back; a copy of your file is kept.", "yellow")
+        asks = {
+            "r": f"r once more sets {self.entry.id} back; a copy of your file is kept.",
+            "s": f"s once more shows a solution of {self.entry.id}.",
+        }
+        if key in asks and not sure:
+            self.sure = key
+            say(asks[key], "yellow")
             return True
         self.clear()
         do = {
+            "x": self.exercise,
             "h": self.hint,
             "s": self.solution,
             "n": self.next,
@@ -201,7 +215,15 @@ class Loop:
         self.foot()
         return True
 
+    def exercise(self) -> None:
+        introduce(self.entry, self.place, "Now", statement=True)
+
     def hint(self) -> None:
+        if any(result.id == self.entry.id for result in self.verdicts):
+            self.show_verdicts()  # it helps with what went wrong
+        else:
+            self.exercise()
+        say()
         level = progress.next_hint(self.place, self.entry)
         say_wrapped(report.hint_text(self.entry, level))
         if level == len(self.entry.hints):
@@ -252,17 +274,23 @@ class Loop:
             say_wrapped(str(error), style="red")
             return
         progress.forget(self.place, [self.entry.id])
+        self.verdicts = []
         self.before = progress.texts(self.place, outline())
         for path in kept:
             say(f"Your version: {path.relative_to(self.place)}", wrap=False)
         self.present("Now")
 
     def edit(self) -> None:
-        """Open the answer in $EDITOR, at its line."""
-        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+        """Open the answer in an editor, at its line."""
+        there = next((name for name in EDITORS if shutil.which(name)), "")
+        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or there)
         name, line = spot(self.entry, self.place)
         if not editor:
-            say_wrapped(f"EDITOR is not set. The file is {self.place / name}, line {line}.", style="yellow")
+            at = f", line {line}" if line else ""
+            say_wrapped(
+                f"There is no editor to start; `export EDITOR=...` names one. The file is {self.place / name}{at}.",
+                style="yellow",
+            )
             return
         program, file = Path(editor[0]).stem, str(self.place / name)
         if program in ("code", "codium", "cursor", "windsurf", "zed", "subl"):
@@ -276,7 +304,7 @@ class Loop:
         except OSError as error:
             say_wrapped(f"{editor[0]} does not start: {error.strerror}.", style="red")
         self.clear()
-        introduce(self.entry, self.place, "Now", statement=True)
+        self.exercise()
 
 
 class Pressed:

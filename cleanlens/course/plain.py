@@ -8,8 +8,10 @@ the trip: the judge compares numpy arrays made from bytes, with functions it too
 
 import json
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ _resolve_conj, _resolve_neg = torch.Tensor.resolve_conj, torch.Tensor.resolve_ne
 _from_numpy, _dumps, _loads = torch.from_numpy, json.dumps, json.loads
 _UINT8 = torch.uint8
 _mro, _name = type.__dict__["__mro__"].__get__, type.__dict__["__name__"].__get__
+_trace = BaseException.__dict__["__traceback__"].__get__
+_HERE = str(Path(__file__).parent)
 
 DTYPES: dict[str, tuple[torch.dtype, str]] = {  # name -> (torch's, the numpy type that holds its bytes)
     "float64": (torch.float64, "<f8"),
@@ -72,12 +76,18 @@ class Array:
 class Raised:
     """An exception as data. As an expected value, `Raised(ValueError)` accepts any ValueError.
 
-    `mentions` are texts that an expected exception's message must contain.
+    `mentions` are texts that an expected exception's message must contain; `where` are the lines that led to one.
     """
 
-    def __init__(self, *kinds: type[BaseException] | str, message: str = "", mentions: Iterable[str] = ()):
+    def __init__(
+        self,
+        *kinds: type[BaseException] | str,
+        message: str = "",
+        mentions: Iterable[str] = (),
+        where: Iterable[str] = (),
+    ):
         self.kinds = tuple(kind if isinstance(kind, str) else kind.__name__ for kind in kinds)
-        self.message, self.mentions = message, tuple(mentions)
+        self.message, self.mentions, self.where = message, tuple(mentions), tuple(where)
 
     def __repr__(self) -> str:
         return f"{self.kinds[0]}({self.message!r})" if self.message else " or ".join(self.kinds)
@@ -94,7 +104,7 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def raised(error: BaseException) -> Raised:
-    """`error` as data: the names of its classes, the nearest first, and its message."""
+    """`error` as data: the names of its classes, the nearest first, its message, and where it came from."""
     # Asked of `type` itself: a learner's metaclass may answer as it likes, with nothing at all or for ever.
     kinds = [kind for kind in _mro(type(error)) if kind not in (object, BaseException)]
     try:
@@ -102,7 +112,17 @@ def raised(error: BaseException) -> Raised:
     except BaseException:
         message = ""
     names = [_name(kind)[:100] for kind in kinds[:50] or [BaseException]]
-    return Raised(*names, message=str.__getitem__(message, slice(2000)))
+    return Raised(*names, message=str.__getitem__(message, slice(2000)), where=frames(error))
+
+
+def frames(error: BaseException) -> list[str]:
+    """The learner's own lines on the way to an exception: `file, line N, in name: code`, the last three."""
+    stack = traceback.extract_tb(_trace(error))
+    mine = [f for f in stack if not f.filename.startswith((_HERE, "<frozen"))]
+    mine = [f for f in mine if "site-packages" not in f.filename] or mine
+    return [
+        f"{Path(f.filename).name}, line {f.lineno}, in {f.name}: {(f.line or '')[:300]}" for f in mine[-3:]
+    ]
 
 
 def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
@@ -162,7 +182,7 @@ def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
         if kind is bytes:
             return {"b": store(x)}
         if kind is Raised:
-            return {"r": [list(x.kinds), x.message, list(x.mentions)]}
+            return {"r": [list(x.kinds), x.message, list(x.mentions), list(x.where)]}
         if isinstance(x, list | tuple):
             members = list.__iter__(x) if isinstance(x, list) else tuple.__iter__(x)
             items = [walk(item, depth + 1) for item in members]
@@ -226,10 +246,15 @@ def _read(tree: Any, body: _Body, tensors: bool) -> Any:
             start, length = x
             return bytes(body.take(start, length))
         case "r":
-            kinds, message, mentions = x
+            kinds, message, mentions, where = x
             if not kinds:
                 raise ValueError("an exception of no kind")
-            return Raised(*map(str, kinds), message=str(message), mentions=map(str, mentions))
+            return Raised(
+                *map(str, kinds),
+                message=str(message),
+                mentions=map(str, mentions),
+                where=map(str, where),
+            )
         case "l":
             return [_read(item, body, tensors) for item in x]
         case "t":

@@ -3,6 +3,7 @@
 Here the learner's code runs as if they had started it themselves: not sealed, with this terminal or notebook.
 """
 
+import bdb
 import copy
 import dis
 import linecache
@@ -126,7 +127,7 @@ def _copied(value: Any) -> Any:
 def debug(ex: Exercise, space: Mapping[str, Any], number: int, debugger: pdb.Pdb | None = None) -> Any:
     """Make the call under a debugger that stops at the first line of the learner's function, and where it raises.
 
-    Returns what the check's call gives, or the exception.
+    Returns what the check's call gives, or the exception; BdbQuit where the debugger was left before it was through.
     """
     debugger = debugger or pdb.Pdb(nosigint=True)
     _, given = arguments_of(ex, number)
@@ -135,12 +136,18 @@ def debug(ex: Exercise, space: Mapping[str, Any], number: int, debugger: pdb.Pdb
             if name in ex.names or name.endswith((".forward", ".__call__")):
                 _stop_at(debugger, code)
         debugger.rcLines.append("continue")  # from our own code to the learner's
+        through = list[Any]()
+
+        def call() -> None:
+            value = ex.observe(answer, given)
+            if not debugger.quitting:  # else a check that looks at exceptions took the debugger's own for one
+                through.append(value)
+
         try:
             with torch.enable_grad():
-                return returned(ex, debugger.runcall(ex.observe, answer, given))
+                debugger.runcall(call)  # ends in silence where the debugger is left
+            return returned(ex, through[0]) if through else bdb.BdbQuit()
         except Exception as error:
-            if type(error).__name__ == "BdbQuit":
-                return error
             traceback.print_exception(type(error), error, _own(error), chain=False)
             debugger.reset()
             debugger.interaction(None, error.__traceback__)

@@ -42,8 +42,8 @@ def title(result: Result) -> str:
     return f"{result.id} {names}: {WORDS[result.status]}"
 
 
-def lines(result: Result) -> list[tuple[str, str]]:
-    """The labelled lines below the title, in the order in which they help."""
+def lines(result: Result, help: str = "") -> list[tuple[str, str]]:
+    """The labelled lines below the title, in the order in which they help; `help` stands for the last one's usual text."""
     if result.status is Status.RIGHT:
         found = [("", result.message)]
     elif result.status is Status.NOT_ATTEMPTED:
@@ -63,13 +63,11 @@ def lines(result: Result) -> list[tuple[str, str]]:
         printed = result.printed.strip("\n").rstrip()
         found.append(("Printed in this call", f"\n{printed}" if printed else ""))
         if result.status is not Status.NOT_ATTEMPTED and not result.hint:
-            found.append(
-                (
-                    "Help",
-                    f'hint("{result.id}") and case("{result.id}") in the notebook, '
-                    f"`cleanlens hint {result.id}` and `cleanlens debug {result.id}` in the terminal",
-                )
+            usual = (
+                f'hint("{result.id}") and case("{result.id}") in the notebook, '
+                f"`cleanlens hint {result.id}` and `cleanlens debug {result.id}` in the terminal"
             )
+            found.append(("Help", help or usual))
     return [(label, clean(text)) for label, text in found if text]
 
 
@@ -94,10 +92,10 @@ def _side_by_side(result: Result) -> str:
     return f"expected  {result.expected}\ngot       {result.got}"
 
 
-def text(result: Result, columns: int | None = None) -> str:
+def text(result: Result, columns: int | None = None, help: str = "") -> str:
     """The whole report as plain text, wrapped to so many columns; what is set in columns of its own is cut instead."""
     rows = wrapped(f"{SIGNS[result.status]} {title(result)}", columns)
-    for label, body in lines(result):
+    for label, body in lines(result, help):
         first, *rest = (f"{label}: {body}" if label else body).splitlines()
         if body.startswith("expected  "):
             rows += [cut(f"      {line}", columns) for line in (first, *rest)]

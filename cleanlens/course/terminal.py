@@ -57,9 +57,9 @@ def say_wrapped(text: str, indent: int = 0, style: str = "") -> None:
             say(piece, style, wrap=False)
 
 
-def show(result: Result) -> None:
-    """A verdict."""
-    first, *rest = report.text(result, width()).splitlines()
+def show(result: Result, help: str = "") -> None:
+    """A verdict; `help` is what to do where no mistake is named, if not what the report says."""
+    first, *rest = report.text(result, width(), help).splitlines()
     say(first, f"bold {COLOURS[result.status]}", wrap=False)
     for line in rest:
         say(line, wrap=False)

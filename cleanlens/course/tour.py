@@ -9,7 +9,11 @@ measured; the exit code is 1 when one of them does not hold.
 import contextlib
 import io
 import math
+import os
 import re
+import shlex
+import shutil
+import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -23,9 +27,12 @@ import torch
 from rich.console import Console
 from rich.markup import escape as plain
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 from torch import Tensor
 
 from cleanlens import HookedTransformer, patching, plots
+from cleanlens.course.report import wrapped
+from cleanlens.course.terminal import width
 from cleanlens.course.workspace import home
 from cleanlens.loading.fetch import best_real_model
 from cleanlens.loading.names import get_checkpoint_labels
@@ -560,8 +567,8 @@ NEXT = [
         "ask it your own",
     ),
     ("cleanlens", "where you are in the course, and what is next"),
-    ("cleanlens watch", "write an answer, save, and see which mistake it is"),
-    ("cleanlens lab 00", "the same in notebooks, from the first chapter"),
+    ("cleanlens lab 00", "read the first chapter"),
+    ("cleanlens watch 00", "write its answers, save, and see which mistake it is"),
     ("cleanlens site", "the course and the library as pages to read"),
 ]
 
@@ -647,6 +654,16 @@ where they first come; all the words of the course stand in the <a href="#glossa
 """
 
 
+def activation() -> str:
+    """The command that puts this Python's environment on the PATH, as typed from here; "" where there is none."""
+    script = Path(sys.prefix, "Scripts" if os.name == "nt" else "bin", "activate")
+    if not script.is_file():
+        return ""
+    with contextlib.suppress(ValueError):  # it is not below this folder
+        script = script.relative_to(Path.cwd())
+    return str(script) if os.name == "nt" else f"source {shlex.quote(str(script))}"
+
+
 def run(out: Path | None = None, sentence: str = "", open_page: bool = False) -> int:
     """Take the tour, print the findings, write the page. 0 when every finding holds, else 1.
 
@@ -667,8 +684,10 @@ def run(out: Path | None = None, sentence: str = "", open_page: bool = False) ->
             bar.advance(task)
             console.print(f"\n[bold]{len(done) + 1}. {plain(section.title)}[/]")
             for finding in section.findings:
-                sign = "[green]✓[/]" if finding.holds else "[bold red]✗ does not hold:[/]"
-                console.print(f"  {sign} {plain(finding.claim)}", highlight=False)
+                sign, style = ("✓", "green") if finding.holds else ("✗ does not hold:", "bold red")
+                lines = Text("\n".join(wrapped(f"  {sign} {finding.claim}", width())))
+                lines.stylize(style, 2, 2 + len(sign))
+                console.print(lines, highlight=False, soft_wrap=True)
             done.append(section)
     out.write_text(page(done), encoding="utf-8")
     if best_real_model() is None:
@@ -683,7 +702,8 @@ def run(out: Path | None = None, sentence: str = "", open_page: bool = False) ->
         highlight=False,
     )
     console.print("\nWhat next?")
-    for command, what in NEXT:
+    activate = [] if shutil.which("cleanlens") else [(activation(), "so that the command cleanlens is found")]
+    for command, what in [*(pair for pair in activate if pair[0]), *NEXT]:
         console.print(f"  [bold]{plain(command)}[/]\n      {plain(what)}", highlight=False, soft_wrap=True)
     if open_page:
         webbrowser.open(out.resolve().as_uri())

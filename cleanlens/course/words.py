@@ -124,8 +124,9 @@ def shape(sizes: Iterable[int], axes: tuple[str, ...] = ()) -> str:
 
 def with_axes(sizes: str, axes: tuple[str, ...]) -> str:
     """A shape as text, `[2, 4, 5]`, with the axes' names where it has as many."""
-    lengths = re.findall(r"\d+", sizes) if re.fullmatch(r"\[[\d, ]*\]", sizes) else []
-    return shape(map(int, lengths), axes) if len(lengths) == len(axes) else sizes
+    lengths = re.findall(r"\d+", sizes)
+    is_shape = re.fullmatch(r"\[[\d, ]*\]", sizes) is not None
+    return shape(map(int, lengths), axes) if is_shape and len(lengths) == len(axes) else sizes
 
 
 # ---- what an answer was called with --------------------------------------------------------------------
