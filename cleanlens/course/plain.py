@@ -253,7 +253,7 @@ def _read(tree: Any, body: _Body, tensors: bool) -> Any:
                 *map(str, kinds),
                 message=str(message),
                 mentions=map(str, mentions),
-                where=map(str, where),
+                where=[str(line)[:500] for line in where[:3]],
             )
         case "l":
             return [_read(item, body, tensors) for item in x]
