@@ -19,7 +19,7 @@ from . import progress, report, watch, workspace
 from .catalog import ChapterEntry, Entry, entries, outline
 from .position import efforts, following, here, introduce, spot
 from .result import Result, Status
-from .terminal import SIGNS, WORDS, say, say_wrapped, show, show_code, summary
+from .terminal import SIGNS, WORDS, say, say_wrapped, show, show_code, summary, width
 
 KEYS = {
     "x": "exercise",
@@ -162,7 +162,9 @@ class Loop:
             f"{right} of {len(states)} exercises right"
         )
         if self.screen:
-            say_wrapped("  ".join(f"{key} {word}" for key, word in KEYS.items()), style="dim")
+            keys = "  ".join(f"{key}\N{NO-BREAK SPACE}{word}" for key, word in KEYS.items())
+            for line in report.wrapped(keys, width()):
+                say(line.replace("\N{NO-BREAK SPACE}", " "), "dim", wrap=False)
         else:
             say("Save the file to have it checked; Ctrl-C ends.", "dim")
 
