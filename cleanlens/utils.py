@@ -384,12 +384,11 @@ def composition_scores(
     left and then those of right. Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits",
     section "Two-Layer Attention-Only Transformers", heading "Three kinds of composition".
     """
-    # ||A B A' B'|| = ||R_A (B A') R_B'^T||: of each pair only an [mdim mdim] matrix is ever made.
-    writers, readers = left.cores()[0] @ left.B, right.A @ right.cores()[1].transpose(-1, -2)
+    writers, readers, left_norms, right_norms = _ends(left, right)
     if not broadcast_dims:
-        return (writers @ readers).norm(dim=(-2, -1)) / left.norm() / right.norm()
-    left_norms = left.norm().reshape([*left.leading, *[1] * len(right.leading)])
-    return norms_of_products(writers, readers) / left_norms / right.norm()
+        return (writers @ readers).norm(dim=(-2, -1)) / left_norms / right_norms
+    left_norms = left_norms.reshape([*left.leading, *[1] * len(right.leading)])
+    return norms_of_products(writers, readers) / left_norms / right_norms
 
 
 def composition_scores_of_later(
@@ -399,16 +398,25 @@ def composition_scores_of_later(
 
     Both are `[layer head d_model d_model]`. Their triangles are found once, for all layers.
     """
-    (left_A, left_B), (right_A, right_B) = left.cores(), right.cores()
-    writers, readers = left_A @ left.B, right.A @ right_B.transpose(-1, -2)
-    left_norms = (left_A @ left_B.transpose(-1, -2)).norm(dim=(-2, -1))
-    right_norms = (right_A @ right_B.transpose(-1, -2)).norm(dim=(-2, -1))
+    writers, readers, left_norms, right_norms = _ends(left, right)
     scores = writers.new_zeros(*left_norms.shape, *right_norms.shape)
     for layer in range(len(writers) - 1):
         norms = norms_of_products(writers[layer], readers[layer + 1 :])
         norms = norms / left_norms[layer, :, None, None] / right_norms[layer + 1 :]
         scores[layer, :, layer + 1 :] = norms
     return scores
+
+
+def _ends(left: "FactoredMatrix", right: "FactoredMatrix") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What left writes and right reads, and the norms of both, each triangle found once.
+
+    ||A B A' B'|| = ||R_A (B A') R_B'^T||: of each pair only an [mdim mdim] matrix is ever made.
+    """
+    (left_A, left_B), (right_A, right_B) = left.cores(), right.cores()
+    writers, readers = left_A @ left.B, right.A @ right_B.transpose(-1, -2)
+    left_norms = (left_A @ left_B.transpose(-1, -2)).norm(dim=(-2, -1)).expand(left.leading)
+    right_norms = (right_A @ right_B.transpose(-1, -2)).norm(dim=(-2, -1)).expand(right.leading)
+    return writers, readers, left_norms, right_norms
 
 
 def norms_of_products(

@@ -4,10 +4,10 @@
     python -m cleanlens.benchmarks --transformer-lens ~/other-env/bin/python
     python -m cleanlens.benchmarks --bridge ~/env-4/bin/python --nnsight ~/env-5/bin/python
 
-One model has GPT-2 small's sizes, one SmolLM2 135M's, and both random weights, so nothing is fetched. With a CUDA device there is a second
-table, of the same work on it. Each library works in a process of
-its own; the work goes round from one to the next, so that a slow moment of the machine hits all alike. The
-table shows medians, and for each ratio the median over rounds of the ratio within a round.
+One model has GPT-2 small's sizes, one SmolLM2 135M's, and both random weights, so nothing is fetched. With a CUDA device
+there is a second table, of the same work on it. Each library works in a process of its own; the work goes round from one to
+the next, so that a slow moment of the machine hits all alike. The table shows medians, and for each ratio the median over
+rounds of the ratio within a round.
 """
 
 import contextlib
